@@ -1,0 +1,115 @@
+"""Accuracy of a split model beside the whole model's: what counts as right, and how sure the difference is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from coachc.core.plan import Accuracy
+
+#: One-sided 95 % quantile of the normal distribution.
+Z95 = 1.645
+#: Relative L2 error within which an output of a model that does not classify counts as the same.
+FIDELITY_TOLERANCE = 0.01
+
+
+class Judge:
+    """Says for each sample whether an output is right, given the float model's outputs and perhaps labels.
+
+    Parameters
+    ----------
+    float_outputs : sequence of list of ndarray
+        The whole model's outputs for each sample, in order.
+    labels : ndarray or None
+    noise : bool
+        The samples are noise: the kind is then "random".
+    """
+
+    def __init__(self, float_outputs: Sequence[list[np.ndarray]], labels: np.ndarray | None, *, noise: bool) -> None:
+        self._float = float_outputs
+        classifies = bool(float_outputs) and top1(float_outputs[0][0]) is not None
+        self._labels = labels if classifies else None
+        self._classifies = classifies
+        self.kind = "random" if noise else "labels" if self._labels is not None else "agreement"
+        if not classifies and not noise:
+            self.kind = "fidelity"
+        self.float_right = np.array([self.right(i, outputs) for i, outputs in enumerate(float_outputs)], bool)
+
+    def right(self, sample: int, outputs: list[np.ndarray]) -> bool:
+        """Whether `outputs` of a sample are right: its label, else the float model's answer."""
+        if not self._classifies:
+            return all(_close(mine, whole) for mine, whole in zip(outputs, self._float[sample], strict=True))
+        answer = top1(outputs[0])
+        assert answer is not None
+        if self._labels is not None:
+            batch = len(answer)
+            return bool(np.array_equal(answer, self._labels[sample * batch : (sample + 1) * batch]))
+        return bool(np.array_equal(answer, top1(self._float[sample][0])))
+
+    def keeps(self, accuracy: Accuracy, budget: float) -> bool:
+        """Whether a loss is admissible: by its 95 % bound if the samples can certify the budget at all, else as measured."""
+        if accuracy.samples < samples_to_certify(budget):
+            return accuracy.loss <= budget
+        return accuracy.certified
+
+    def compare(self, split_right: np.ndarray, budget: float) -> Accuracy:
+        """Paired comparison of the split model with the whole one.
+
+        Parameters
+        ----------
+        split_right : ndarray of bool, shape (samples,)
+        budget : float
+            Largest admissible loss, a fraction.
+        """
+        worse = int(np.sum(self.float_right & ~split_right))
+        better = int(np.sum(~self.float_right & split_right))
+        samples = len(split_right)
+        bound = paired_loss_bound(worse, better, samples)
+        return Accuracy(
+            kind=self.kind,
+            float=float(np.mean(self.float_right)),
+            split=float(np.mean(split_right)),
+            samples=samples,
+            loss=(worse - better) / samples,
+            loss_bound=bound,
+            certified=self.kind != "random" and bound <= budget,
+        )
+
+
+def paired_loss_bound(worse: int, better: int, samples: int) -> float:
+    """One-sided 95 % upper bound of the accuracy lost, from paired samples.
+
+    Parameters
+    ----------
+    worse, better : int
+        Samples that only the whole model, or only the split model, gets right.
+    samples : int
+
+    Notes
+    -----
+    Source: Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", 2005: Wald's
+    interval with half an observation added to each of the four cells, so that no disagreement is not certainty.
+    """
+    total = samples + 2
+    difference = (worse - better) / total
+    variance = (worse + better + 1 - (worse - better) ** 2 / total) / total**2
+    return difference + Z95 * math.sqrt(max(variance, 0.0))
+
+
+def samples_to_certify(budget: float) -> int:
+    """Fewest samples with which a budget can be certified at all, that is without one disagreement."""
+    return max(math.ceil(Z95 / budget) - 2, 1)
+
+
+def top1(output: np.ndarray) -> np.ndarray | None:
+    """Class of each row of an output of shape (batch, classes) or (batch, classes, 1, 1); None for any other."""
+    if output.ndim < 2 or output.shape[1] < 2 or math.prod(output.shape[2:]) != 1:
+        return None
+    return output.reshape(output.shape[0], -1).argmax(axis=1)
+
+
+def _close(mine: np.ndarray, whole: np.ndarray) -> bool:
+    norm = float(np.linalg.norm(whole.astype(np.float64)))
+    return float(np.linalg.norm(mine.astype(np.float64) - whole)) <= FIDELITY_TOLERANCE * max(norm, 1e-12)

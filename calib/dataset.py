@@ -1,0 +1,102 @@
+"""Calibration samples: real ones from a file or folder, or seeded noise that has to be asked for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from coachc.core.graph import Value
+from runtime.bundle.manifest_types import Preprocess, TensorSpec
+from runtime.bundle.source import Source, open_source
+
+Feed = Mapping[str, np.ndarray]
+
+#: What `--calib` says when noise is wanted.
+RANDOM = "random"
+#: Noise samples: enough for a value range, and nothing more can be learnt from noise.
+RANDOM_SAMPLES = 16
+#: Samples are kept in memory up to this size, and read again for every pass beyond it.
+CACHE_BYTES = 1 << 30
+
+
+@dataclass
+class Dataset:
+    """Samples to iterate over as often as needed.
+
+    Attributes
+    ----------
+    kind : str
+        "labels", "unlabelled" or "random".
+    samples : int
+        Number of feeds.
+    labels : ndarray of int64, shape (samples,), or None
+    source : Source or None
+        None for noise.
+    """
+
+    kind: str
+    samples: int
+    labels: np.ndarray | None
+    source: Source | None
+    _cached: list[Feed] | None = field(default=None, repr=False)
+
+    def __iter__(self) -> Iterator[Feed]:
+        if self._cached is not None:
+            return iter(self._cached)
+        assert self.source is not None
+        return self._read(self.source)
+
+    def _read(self, source: Source) -> Iterator[Feed]:
+        kept: list[Feed] | None = []
+        size = 0
+        for feed in itertools.islice(source, self.samples):
+            yield feed
+            size += sum(array.nbytes for array in feed.values())
+            if kept is not None:
+                kept.append(feed)
+            if size > CACHE_BYTES:
+                kept = None
+        self._cached = kept
+
+
+def open_dataset(
+    path: str, inputs: Sequence[Value], preprocess: Preprocess | None, *, max_samples: int, seed: int = 0
+) -> Dataset:
+    """Open `--calib`.
+
+    Parameters
+    ----------
+    path : str
+        An .npz file, a folder of images, or "random".
+    inputs : sequence of Value
+        The model's inputs, batch included.
+    preprocess : Preprocess or None
+        How images become tensors; needed for a folder.
+    max_samples : int
+        Use at most the first this many.
+    seed : int
+        Of the noise.
+
+    Raises
+    ------
+    runtime.errors.SourceError
+        Nothing there, nothing in it, or the wrong shape.
+    """
+    if path == RANDOM:
+        rng = np.random.default_rng(seed)
+        feeds = [{value.name: _noise(value, rng) for value in inputs} for _ in range(RANDOM_SAMPLES)]
+        return Dataset(RANDOM, len(feeds), None, None, list(feeds))
+    specs = tuple(TensorSpec(value.name, value.dtype, value.shape) for value in inputs)
+    source = open_source(path, specs, preprocess)
+    samples = min(len(source), max_samples)
+    labels = None if source.labels is None else np.asarray(source.labels[:samples])
+    return Dataset("unlabelled" if labels is None else "labels", samples, labels, source)
+
+
+def _noise(value: Value, rng: np.random.Generator) -> np.ndarray:
+    if value.quantizable:
+        return rng.standard_normal(value.shape).astype(value.dtype)
+    return np.zeros(value.shape, value.dtype)

@@ -1,0 +1,101 @@
+"""Cloud-only with JPEG: the bytes and the accuracy of sending a compressed picture instead of features.
+
+Where the samples are pictures both are measured. Where they are arrays, which were pictures once, the size is measured
+on pictures made back from them; without real samples it is estimated.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from calib.accuracy import Judge
+from calib.dataset import Dataset
+from coachc.core.graph import Value
+from coachc.core.plan import Accuracy
+from coachc.frontend import ort
+from runtime.bundle.preprocess import decode_jpeg, encode_jpeg, normalize
+from runtime.bundle.source import ImageSource
+
+QUALITY = 90
+#: Mean over 1,000 ImageNet photographs resized to 224x224 and saved at quality 90 by Pillow.
+PHOTO_BITS_PER_PIXEL = 2.63
+#: Arrays whose JPEG size is measured.
+SIZE_SAMPLES = 64
+#: Pixels a second, one core. Guesses: libjpeg-turbo on an ARM Cortex-A57, and on a server.
+ENCODE_PIXELS_PER_S = 40e6
+DECODE_PIXELS_PER_S = 150e6
+
+
+@dataclass(frozen=True, slots=True)
+class JpegCost:
+    """What sending one JPEG takes.
+
+    Attributes
+    ----------
+    size_bytes : int
+        Mean.
+    encode_s, decode_s : float
+        Guesses, see `ENCODE_PIXELS_PER_S`.
+    accuracy : Accuracy or None
+        None if the pixels are not at hand.
+    keeps_budget : bool
+        Whether that accuracy is within the budget.
+    note : str
+        What the size rests on.
+    """
+
+    size_bytes: int
+    encode_s: float
+    decode_s: float
+    accuracy: Accuracy | None
+    keeps_budget: bool
+    note: str
+
+
+def measure_jpeg(
+    model: onnx.ModelProto, inputs: Sequence[Value], data: Dataset, judge: Judge, budget: float
+) -> JpegCost | None:
+    """Cost of sending JPEGs of quality 90; None if the model does not take one picture of one or three channels."""
+    shape = inputs[0].shape
+    if len(inputs) != 1 or len(shape) != 4 or shape[0] != 1 or not {shape[1], shape[3]} & {1, 3}:
+        return None
+    channels_first = shape[1] in (1, 3)
+    height, width = shape[2:] if channels_first else shape[1:3]
+    times = height * width / ENCODE_PIXELS_PER_S, height * width / DECODE_PIXELS_PER_S
+    if isinstance(data.source, ImageSource):
+        size_bytes, accuracy = _on_pictures(model, inputs[0].name, data.source, data.samples, judge, budget)
+        note = f"quality {QUALITY}, size measured on {data.samples} images"
+        return JpegCost(size_bytes, *times, accuracy, judge.keeps(accuracy, budget), note)
+    if data.kind == "random":
+        size_bytes = round(height * width * PHOTO_BITS_PER_PIXEL / 8)
+        note = f"quality {QUALITY}, size estimated at {PHOTO_BITS_PER_PIXEL} bits a pixel"
+        return JpegCost(size_bytes, *times, None, False, note)
+    pictures = [_picture(feed[inputs[0].name], channels_first) for feed in itertools.islice(data, SIZE_SAMPLES)]
+    size_bytes = round(sum(len(encode_jpeg(picture, QUALITY)) for picture in pictures) / len(pictures))
+    note = f"quality {QUALITY}, size measured on {len(pictures)} pictures made back from the arrays"
+    return JpegCost(size_bytes, *times, None, False, note)
+
+
+def _on_pictures(
+    model: onnx.ModelProto, name: str, source: ImageSource, samples: int, judge: Judge, budget: float
+) -> tuple[int, Accuracy]:
+    session = ort.session(model, level="all")
+    sizes, right = [], []
+    for index, image in enumerate(itertools.islice(source.images(), samples)):
+        data = encode_jpeg(image, QUALITY)
+        sizes.append(len(data))
+        decoded = normalize(decode_jpeg(data, source.preprocess), source.preprocess)
+        right.append(judge.right(index, session.run(None, {name: decoded})))
+    return round(sum(sizes) / len(sizes)), judge.compare(np.array(right, bool), budget)
+
+
+def _picture(array: np.ndarray, channels_first: bool) -> np.ndarray:
+    """Pixels of a preprocessed picture, each channel stretched to 0..255."""
+    image = array[0].transpose(1, 2, 0) if channels_first else array[0]
+    low, high = image.min(axis=(0, 1)), image.max(axis=(0, 1))
+    return np.rint((image - low) / np.maximum(high - low, 1e-12) * 255).astype(np.uint8)

@@ -1,0 +1,4 @@
+from coachc.cli.main import run
+
+if __name__ == "__main__":
+    run()

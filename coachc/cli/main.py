@@ -1,0 +1,66 @@
+"""The command line: one Typer command a file, and the one place where an error becomes an exit code.
+
+Exit codes: 0 done; 1 an error the user can mend; 2 wrong usage; 3 a check failed or a bug of ours; 130 interrupted.
+Nothing heavy is imported here or at the top of a command's file, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from coachc import __version__
+from coachc.cli.check import check
+from coachc.cli.compile import compile_
+from coachc.cli.devices import devices
+from coachc.cli.export import export
+from coachc.cli.inspect import inspect
+from coachc.cli.run import run as run_
+from coachc.cli.serve import serve
+from coachc.errors import CoachError
+from runtime.errors import CoachRuntimeError
+
+app = typer.Typer(
+    name="coachc",
+    help="Compile an ONNX vision model into a device half, a cloud half and the quantized link between them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("export")(export)
+app.command("inspect")(inspect)
+app.command("compile")(compile_)
+app.command("check")(check)
+app.command("serve")(serve)
+app.command("run")(run_)
+app.command("devices")(devices)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"coachc {__version__}")
+        raise typer.Exit
+
+
+def run() -> None:
+    """Entry point: errors become one message on stderr and an exit code."""
+    try:
+        app()
+    except (CoachError, CoachRuntimeError) as error:
+        print(error.render(), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+    except Exception:
+        traceback.print_exc()
+        print("error[internal]: this is a bug in coachc; please report it with the lines above", file=sys.stderr)
+        sys.exit(3)

@@ -1,0 +1,152 @@
+"""What `coachc compile` prints: one table a person reads, or the same as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from coachc.core.graph import GraphView
+from coachc.core.plan import Accuracy, BitPlan, Plan, Timeline
+from coachc.core.profile import Provenance
+from coachc.pipeline import Compiled, CompileOptions
+
+_TITLES = {
+    "split": "split",
+    "device-only": "device only",
+    "cloud-raw": "cloud only, raw",
+    "cloud-jpeg": "cloud only, JPEG",
+}
+
+
+def print_compiled(compiled: Compiled, options: CompileOptions, *, as_json: bool) -> None:
+    """Print the plan beside its alternatives."""
+    if as_json:
+        print(json.dumps(compile_json(compiled, options), indent=1))
+        return
+    console = Console(width=None if Console().is_terminal else 120, highlight=False)
+    plan, costs = compiled.plan, compiled.costs
+    mbit = options.link.bandwidth_bytes_per_s * 8 / 1e6
+    console.print(
+        f"{compiled.model.name}: {options.device.name} ({costs.device.precision}) -> {mbit:g} Mbit/s, "
+        f"{options.link.rtt_s * 1e3:g} ms -> {options.cloud.name} ({costs.cloud.precision})"
+    )
+    console.print(_plan_table(plan))
+    for line in _lines(compiled, options):
+        console.print(line, soft_wrap=True)
+
+
+def compile_json(compiled: Compiled, options: CompileOptions) -> dict[str, Any]:
+    """The JSON object of one compilation."""
+    return {
+        "bundle": options.output,
+        "bundle_id": compiled.bundle.bundle_id,
+        "model": {"name": compiled.model.name, "sha256": compiled.model.sha256, "opset": compiled.model.opset},
+        "device": _side(options.device.name, compiled.costs.device.precision, compiled.costs.device.provenance),
+        "cloud": _side(options.cloud.name, compiled.costs.cloud.precision, compiled.costs.cloud.provenance),
+        "link": {"bandwidth_bytes_per_s": options.link.bandwidth_bytes_per_s, "rtt_s": options.link.rtt_s},
+        **compiled.summary,
+        "warnings": warnings(compiled, options),
+    }
+
+
+def warnings(compiled: Compiled, options: CompileOptions) -> list[str]:
+    """What the user should know before shipping this bundle."""
+    found = []
+    if options.calib == "random":
+        found.append("UNCALIBRATED: compiled on noise, accuracy is unknown; give --calib real inputs")
+    accuracy = compiled.plan.bits.accuracy
+    if accuracy is not None and not accuracy.certified and accuracy.kind != "random":
+        found.append(
+            f"accuracy not certified: measured loss {accuracy.loss:.2%}, but with {accuracy.samples} samples it may be "
+            f"up to {accuracy.loss_bound:.2%} (budget {options.budget:.2%}); give more calibration samples"
+        )
+    for side, spec in (("device", options.device), ("cloud", options.cloud)):
+        if compiled.model.opset > spec.max_opset:
+            found.append(
+                f"the {side} half is opset {compiled.model.opset}, TensorRT {spec.tensorrt} on {spec.name} parses up to "
+                f"{spec.max_opset}: re-export the model with --opset {spec.max_opset}"
+            )
+    return found
+
+
+def _plan_table(plan: Plan) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("", "cut", "bits", "bytes", "device ms", "link ms", "cloud ms", "period ms", "latency ms", "frames/s"):
+        table.add_column(title, justify="left" if title in ("", "cut") else "right", overflow="fold", no_wrap=title != "cut")
+    if plan.mode != "device-only":
+        cut = "\n".join(plan.cut) or "input"
+        bits = "\n".join(str(q.bits) for q in plan.bits.quantizers) or "-"
+        table.add_row(f"> {_TITLES[plan.mode]}", cut, bits, *_cells(plan.timeline), style="bold")
+    for alternative in plan.alternatives:
+        chosen = alternative.mode == plan.mode
+        if chosen and plan.mode != "device-only":
+            continue
+        bits = "8" if alternative.mode == "cloud-raw" else "-"
+        mark = "> " if chosen else "  "
+        cells = _cells(alternative.timeline)
+        table.add_row(f"{mark}{_TITLES[alternative.mode]}", "", bits, *cells, style="bold" if chosen else "")
+    return table
+
+
+def _cells(timeline: Timeline) -> list[str]:
+    if not math.isfinite(timeline.period_s):
+        return ["-"] * 7
+    times = (timeline.device_s, timeline.link_s, timeline.cloud_s, timeline.period_s, timeline.latency_s)
+    return [f"{timeline.payload_bytes:,}", *(f"{t * 1e3:.2f}" for t in times), f"{1 / timeline.period_s:.1f}"]
+
+
+def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
+    plan, found = compiled.plan, compiled.found
+    proof = "proven optimal" if plan.gap == 0 else f"at most {plan.gap:.1%} above the optimum"
+    lines = [
+        f"search    {found.candidates} partitions, accuracy measured at {found.measured} cuts, {proof}",
+        f"accuracy  {describe_accuracy(plan.bits.accuracy)}",
+    ]
+    for side, profile in (("device", compiled.costs.device), ("cloud", compiled.costs.cloud)):
+        lines.append(f"{side:<10}{_provenance(profile.provenance)}")
+    jpeg = plan.alternatives[2]
+    lines.append(f"jpeg      {jpeg.note}")
+    if compiled.preprocess is not None:
+        shown = compiled.preprocess
+        lines.append(
+            f"images    {shown.size[0]}x{shown.size[1]} {shown.resize}, {shown.color}, "
+            f"(pixel / {shown.pixel_scale:g} - {list(shown.mean)}) / {list(shown.std)}"
+        )
+    lines += [f"warning   {text}" for text in warnings(compiled, options)]
+    lines.append(f"bundle    {options.output}  {compiled.bundle.bundle_id[:12]}")
+    return lines
+
+
+def describe_accuracy(accuracy: Accuracy | None) -> str:
+    """One line: float beside split, against what, and how sure."""
+    if accuracy is None:
+        return "not measured"
+    against = {
+        "labels": "top-1 against labels",
+        "agreement": "same top-1 as the float model (no labels given)",
+        "fidelity": "outputs within 1 % of the float model's",
+        "random": "agreement on noise: says nothing about real accuracy",
+    }[accuracy.kind]
+    certified = "certified" if accuracy.certified else "not certified"
+    return (
+        f"float {accuracy.float:.2%}, split {accuracy.split:.2%} on {accuracy.samples} samples, {against}; "
+        f"loss at most {accuracy.loss_bound:.2%} with 95 % confidence, {certified}"
+    )
+
+
+def _provenance(provenance: Provenance) -> str:
+    label = "measured" if provenance.is_measured else "estimated"
+    return f"{label} ({provenance.kind}): {provenance.source}"
+
+
+def _side(target: str, precision: str, provenance: Provenance) -> dict[str, Any]:
+    return {"target": target, "precision": precision, "kind": provenance.kind, "source": provenance.source}
+
+
+def cut_text(graph: GraphView, bits: BitPlan) -> str:
+    """Boundary values with shape and bits, for one line."""
+    return ", ".join(f"{q.name} {list(graph.values[q.name].shape)} at {q.bits} bits" for q in bits.quantizers)

@@ -1,0 +1,22 @@
+"""`coachc serve`: the cloud half of a bundle over the Open Inference Protocol."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundle written by `coachc compile`.")],
+    listen: Annotated[str, typer.Option(help="HOST:PORT to listen on; port 0 takes a free one.")] = "127.0.0.1:8700",
+    provider: Annotated[
+        list[str] | None, typer.Option(help="ONNX Runtime execution provider; repeat for several. Default: CPU.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of the engine; 0 lets ONNX Runtime choose.", min=0)] = 0,
+) -> None:
+    """Serve the cloud half of BUNDLE until interrupted. Requests larger than its cut are refused."""
+    from runtime.cloud import serve as serve_bundle
+    from runtime.engines.ort_engine import CPU
+
+    serve_bundle(bundle, listen, providers=tuple(provider or (CPU,)), threads=threads)

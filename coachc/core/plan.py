@@ -1,0 +1,164 @@
+"""What the compiler decides: the cut, the bits of every boundary value, and what both cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+MODES = ("split", "device-only", "cloud-raw", "cloud-jpeg")
+
+
+@dataclass(frozen=True, slots=True)
+class Quantizer:
+    """How one boundary value crosses the link.
+
+    Attributes
+    ----------
+    name : str
+        The value.
+    codec : str
+        "packed" (b-bit codes) or "raw" (its own bytes: integers and shapes are never quantized).
+    bits : int
+        2 to 8 when packed; the width of the element when raw.
+    scale : float
+        Step between codes; 1 when raw.
+    zero_point : int
+        Code of the real number 0; 0 when raw.
+    """
+
+    name: str
+    codec: str
+    bits: int
+    scale: float = 1.0
+    zero_point: int = 0
+
+    @property
+    def qmax(self) -> int:
+        return 2**self.bits - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Accuracy of a split model beside the whole model's, on the calibration set.
+
+    Attributes
+    ----------
+    kind : str
+        "labels" (top-1), "agreement" (with the float model's top-1; `float` is then 1), "fidelity" (outputs within
+        1 % of the float model's in relative L2 norm, for models that do not classify) or "random" (agreement on noise:
+        says nothing about real accuracy).
+    float, split : float
+        Fractions in [0, 1].
+    samples : int
+    loss : float
+        `float - split`.
+    loss_bound : float
+        One-sided 95 % upper confidence bound of the loss on paired samples.
+    certified : bool
+        Whether `loss_bound` is within the budget.
+    """
+
+    kind: str
+    float: float
+    split: float
+    samples: int
+    loss: float
+    loss_bound: float
+    certified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BitPlan:
+    """Precision of every boundary value of one cut, and the accuracy that was measured with it."""
+
+    quantizers: tuple[Quantizer, ...]
+    accuracy: Accuracy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Seconds and bytes of one task.
+
+    Attributes
+    ----------
+    device_s, link_s, cloud_s : float
+        Busy time of each stage, quantizing and dequantizing included.
+    period_s : float
+        max(device_s, link_s, cloud_s / workers): the steady-state time between results.
+    latency_s : float
+        From input to answer, round trip included.
+    payload_bytes : int
+        Codes and raw values of one task, without headers.
+    """
+
+    device_s: float
+    link_s: float
+    cloud_s: float
+    period_s: float
+    latency_s: float
+    payload_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A way to run the model that the plan is compared with.
+
+    Attributes
+    ----------
+    mode : str
+        One of `MODES`.
+    timeline : Timeline
+    accuracy : Accuracy or None
+        None where it was not measured.
+    emittable : bool
+        Whether this compile could emit it.
+    note : str
+        What its numbers rest on, or why it cannot be emitted.
+    """
+
+    mode: str
+    timeline: Timeline
+    accuracy: Accuracy | None = None
+    emittable: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A candidate that lost for a reason other than its cost."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The compiler's decision.
+
+    Attributes
+    ----------
+    mode : str
+        One of `MODES`.
+    mask : int
+        Nodes on the device (bit i is `GraphView.nodes[i]`).
+    cut : tuple of str
+        Boundary values in topological order; empty when device-only.
+    bits : BitPlan
+    timeline : Timeline
+    alternatives : tuple of Alternative
+        Device-only, cloud-only raw and cloud-only JPEG, always all three.
+    candidates : int
+        Ideals the search looked at.
+    gap : float
+        0 when proven optimal; else period over its lower bound, minus 1.
+    rejected : tuple of Rejected
+    """
+
+    mode: str
+    mask: int
+    cut: tuple[str, ...]
+    bits: BitPlan
+    timeline: Timeline
+    alternatives: tuple[Alternative, ...]
+    candidates: int
+    gap: float
+    rejected: tuple[Rejected, ...] = field(default=())

@@ -1,0 +1,245 @@
+"""Targets and links: what is known of a Jetson, a server GPU and the network between them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from coachc.core.profile import Provenance
+from coachc.errors import ProfileError, UsageError
+
+#: The target that is timed with ONNX Runtime on the machine coachc runs on; it has no file.
+LOCAL = "local"
+
+#: Share of the wire rate left to HTTP bodies: measured 95.5 % on a link shaped by tbf (TCP/IP headers).
+GOODPUT = 0.955
+
+#: Bytes of HTTP and JSON headers around one request, and what each further tensor adds.
+REQUEST_HEADER_BYTES = 330
+TENSOR_HEADER_BYTES = 90
+
+_BIT_UNITS = {"bit": 1, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
+_BYTE_UNITS = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """Time of a fused operator: max(FLOPs / rate, bytes / bandwidth) + overhead.
+
+    Attributes
+    ----------
+    flops_per_s, winograd_flops_per_s : float
+        Attained, not peak; the second for 3x3 convolutions.
+    bytes_per_s : float
+        Attained memory throughput.
+    overhead_s : float
+        Start of one operator.
+    provenance : Provenance
+    """
+
+    flops_per_s: float
+    winograd_flops_per_s: float
+    bytes_per_s: float
+    overhead_s: float
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """One target, as its file in `coachc/cost/profiles` states it.
+
+    Attributes
+    ----------
+    name, title : str
+    aliases : tuple of str
+    sides : tuple of str
+        "device", "cloud" or both: where it can stand.
+    compute_capability, jetpack, tensorrt, python : str
+        Empty where they do not apply.
+    max_opset : int
+        Newest ai.onnx opset its TensorRT parses.
+    memory_bytes : int
+    precisions : tuple of str
+        Arithmetic the hardware has.
+    rooflines : mapping of str to Roofline
+        By precision.
+    """
+
+    name: str
+    title: str
+    aliases: tuple[str, ...]
+    sides: tuple[str, ...]
+    compute_capability: str
+    jetpack: str
+    tensorrt: str
+    python: str
+    max_opset: int
+    memory_bytes: int
+    precisions: tuple[str, ...]
+    rooflines: Mapping[str, Roofline]
+
+    @property
+    def default_precision(self) -> str:
+        return "fp16" if "fp16" in self.rooflines else next(iter(self.rooflines), "fp32")
+
+    @property
+    def is_local(self) -> bool:
+        return self.name == LOCAL
+
+    @property
+    def has_uint8(self) -> bool:
+        """Whether codes can leave its engine as uint8: TensorRT has the type since 8.5."""
+        return self.is_local or tuple(int(part) for part in self.tensorrt.split(".")[:2]) >= (8, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The uplink from device to cloud.
+
+    Attributes
+    ----------
+    bandwidth_bytes_per_s : float
+        Rate on the wire; `GOODPUT` of it carries payload.
+    rtt_s : float
+        Round trip time; enters latency only.
+    """
+
+    bandwidth_bytes_per_s: float
+    rtt_s: float = 0.0
+
+    def transfer_s(self, payload_bytes: int, tensors: int) -> float:
+        """Seconds one request keeps the link busy, HTTP and JSON headers included."""
+        body = payload_bytes + REQUEST_HEADER_BYTES + tensors * TENSOR_HEADER_BYTES
+        return body / (self.bandwidth_bytes_per_s * GOODPUT)
+
+
+#: ONNX Runtime on the CPU of the machine coachc runs on: timed, not estimated.
+LOCAL_SPEC = DeviceSpec(
+    name=LOCAL,
+    title="this machine, ONNX Runtime on the CPU",
+    aliases=(),
+    sides=("device", "cloud"),
+    compute_capability="",
+    jetpack="",
+    tensorrt="",
+    python="",
+    max_opset=26,
+    memory_bytes=0,
+    precisions=("fp32",),
+    rooflines={},
+)
+
+
+@cache
+def all_devices() -> Mapping[str, DeviceSpec]:
+    """Every target that has a profile file, by name, sorted."""
+    folder = resources.files("coachc.cost") / "profiles"
+    specs = [_parse(entry.name.removesuffix(".toml"), entry.read_text("utf-8")) for entry in folder.iterdir()]
+    return {spec.name: spec for spec in sorted(specs, key=lambda s: s.name)}
+
+
+def find_device(name: str, *, side: str) -> DeviceSpec:
+    """Look a target up by name or alias.
+
+    Raises
+    ------
+    ProfileError
+        Unknown (suggests the nearest), or known but not for this side.
+    """
+    if name.lower() == LOCAL:
+        return LOCAL_SPEC
+    specs = all_devices()
+    by_name = {alias: spec for spec in specs.values() for alias in (spec.name, *spec.aliases)}
+    spec = by_name.get(name.lower())
+    if spec is not None and side in spec.sides:
+        return spec
+    fitting = sorted(alias for alias, s in by_name.items() if side in s.sides) + [LOCAL]
+    if spec is not None:
+        raise ProfileError(
+            f"{spec.name} is a {' and '.join(spec.sides)} target, not a {side}",
+            context=[f"{side}s: {', '.join(fitting)}"],
+            hint=f"choose one with --{side}; `coachc devices` lists them all",
+        )
+    near = difflib.get_close_matches(name.lower(), fitting, n=1, cutoff=0.4)
+    raise ProfileError(
+        f"unknown {side} '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""),
+        context=[f"{side}s: {', '.join(fitting)}"],
+        hint="`coachc devices` lists every target with its TensorRT version and precisions",
+    )
+
+
+def parse_bandwidth(text: str) -> float:
+    """Bytes per second from "20Mbit", "1.5Gbit/s", "500kbit", "2.5MB/s"; a unit is required.
+
+    Raises
+    ------
+    UsageError
+        No unit, an unknown unit, or not a positive number.
+    """
+    number, unit = _number_and_unit(text.removesuffix("/s").removesuffix("ps"))
+    if unit in _BIT_UNITS:
+        return number * _BIT_UNITS[unit] / 8
+    if unit in _BYTE_UNITS:
+        return number * _BYTE_UNITS[unit]
+    what = "has no unit" if not unit else f"has the unknown unit '{unit}'"
+    raise UsageError(
+        f"bandwidth '{text}' {what}",
+        context=["expected a number with kbit, Mbit, Gbit, kB, MB or GB (per second)"],
+        hint=f"write --bandwidth {number:g}Mbit if you meant megabits per second",
+    )
+
+
+def parse_duration(text: str, flag: str) -> float:
+    """Seconds from "30ms", "1.5s", "200us"; a unit is required (UsageError otherwise)."""
+    number, unit = _number_and_unit(text, zero=True)
+    if unit in _TIME_UNITS:
+        return number * _TIME_UNITS[unit]
+    raise UsageError(
+        f"{flag} '{text}' has {'no unit' if not unit else f'the unknown unit {unit!r}'}",
+        context=["expected a number with us, ms or s"],
+        hint=f"write {flag} {number:g}ms if you meant milliseconds",
+    )
+
+
+def _number_and_unit(text: str, *, zero: bool = False) -> tuple[float, str]:
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([A-Za-z]*)\s*", text)
+    number = float(match[1]) if match else -1.0
+    if match is None or number < 0 or (number == 0 and not zero):
+        raise UsageError(
+            f"'{text}' is not a {'number' if zero else 'positive number'} with a unit",
+            hint="for example 20Mbit, 2.5MB/s or 30ms",
+        )
+    return number, match[2].lower()
+
+
+def _parse(name: str, text: str) -> DeviceSpec:
+    data = tomllib.loads(text)
+    return DeviceSpec(
+        name=name,
+        title=data["title"],
+        aliases=tuple(data["aliases"]),
+        sides=tuple(data["sides"]),
+        compute_capability=data["compute_capability"],
+        jetpack=data.get("jetpack", ""),
+        tensorrt=data["tensorrt"],
+        python=data.get("python", ""),
+        max_opset=data["max_opset"],
+        memory_bytes=data["memory_bytes"],
+        precisions=tuple(data["precisions"]),
+        rooflines={
+            precision: Roofline(
+                flops_per_s=row["flops_per_s"],
+                winograd_flops_per_s=row["winograd_flops_per_s"],
+                bytes_per_s=row["bytes_per_s"],
+                overhead_s=row["overhead_s"],
+                provenance=Provenance(row["kind"], row["source"]),
+            )
+            for precision, row in data["roofline"].items()
+        },
+    )

@@ -1,0 +1,138 @@
+"""Choose between the best split and the ways that do not split; all are costed, the best within the limits wins."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from calib.accuracy import Judge
+from calib.jpeg import JpegCost
+from coachc.core.graph import GraphView
+from coachc.core.plan import MODES, Alternative, BitPlan, Plan, Quantizer, Timeline
+from coachc.errors import InfeasibleError
+from passes.partition import Candidate, Found, Limits, rank
+from passes.timeline import Costs, from_stages, stage_times
+
+#: Bits of the raw alternative: pictures as the camera gives them.
+RAW_BITS = 8
+
+
+def decide(
+    graph: GraphView,
+    costs: Costs,
+    found: Found,
+    jpeg: JpegCost | None,
+    judge: Judge,
+    limits: Limits,
+    *,
+    mode: str = "auto",
+    objective: str = "exact",
+) -> Plan:
+    """The plan: least period, then latency, then bytes, among the modes allowed.
+
+    Parameters
+    ----------
+    graph : GraphView
+    costs : Costs
+    found : Found
+        Best split and why others were rejected.
+    jpeg : JpegCost or None
+        None where the model does not take pictures.
+    judge : Judge
+    limits : Limits
+    mode : str
+        "auto", or one of `MODES` alone.
+    objective : str
+
+    Raises
+    ------
+    InfeasibleError
+        Nothing respects the limits; carries the closest.
+    """
+    whole = BitPlan((), dataclasses.replace(judge.compare(judge.float_right, 1.0), loss_bound=0.0))
+    alternatives = _alternatives(graph, costs, jpeg, whole)
+    device_only, _, cloud_jpeg = alternatives
+
+    choices: list[tuple[str, int, BitPlan, Timeline]] = []
+    if found.best is not None:
+        best = found.best
+        choices.append(("split" if best.mask else "cloud-raw", best.mask, best.bits, best.timeline))
+    choices.append(("device-only", graph.full_mask, whole, device_only.timeline))
+    if cloud_jpeg.emittable:
+        choices.append(("cloud-jpeg", 0, BitPlan((), cloud_jpeg.accuracy), cloud_jpeg.timeline))
+    fitting = [
+        choice
+        for choice in choices
+        if mode in ("auto", choice[0])
+        and (limits.max_latency_s is None or choice[3].latency_s <= limits.max_latency_s)
+    ]
+    if not fitting:
+        raise _infeasible(mode, limits, found, choices, cloud_jpeg)
+    chosen, mask, bits, timeline = min(fitting, key=lambda c: rank(c[3], c[1], objective))
+    return Plan(
+        mode=chosen,
+        mask=mask,
+        cut=graph.cut_values(mask) if chosen in ("split", "cloud-raw") else (),
+        bits=bits,
+        timeline=timeline,
+        alternatives=alternatives,
+        candidates=found.candidates,
+        gap=0.0 if found.complete else max(timeline.period_s / found.bound_s - 1.0, 0.0),
+        rejected=found.rejected,
+    )
+
+
+def _alternatives(graph: GraphView, costs: Costs, jpeg: JpegCost | None, whole: BitPlan) -> tuple[Alternative, ...]:
+    raw = [
+        Quantizer(name, "packed" if graph.values[name].quantizable else "raw", RAW_BITS)
+        for name in graph.cut_values(0)
+    ]
+    device_only = Alternative(
+        "device-only", stage_times(graph, graph.full_mask, (), costs), whole.accuracy, note="the whole model, float"
+    )
+    cloud_raw = Alternative(
+        "cloud-raw", stage_times(graph, 0, raw, costs), None, note="inputs as 8-bit codes, accuracy not measured"
+    )
+    if jpeg is None:
+        never = Timeline(*[float("inf")] * 5, payload_bytes=0)
+        return device_only, cloud_raw, Alternative("cloud-jpeg", never, None, False, "the model takes no single picture")
+    cloud_s = sum(costs.cloud.seconds) + jpeg.decode_s
+    timeline = from_stages(
+        jpeg.encode_s, costs.link.transfer_s(jpeg.size_bytes, 1), cloud_s, jpeg.size_bytes, costs
+    )
+    note = jpeg.note
+    if jpeg.accuracy is None:
+        note += "; not emitted: the samples are arrays, give --calib a folder of images"
+    elif not jpeg.keeps_budget:
+        note += f"; loses {jpeg.accuracy.loss:.2%} accuracy (bound {jpeg.accuracy.loss_bound:.2%})"
+    return device_only, cloud_raw, Alternative("cloud-jpeg", timeline, jpeg.accuracy, jpeg.keeps_budget, note)
+
+
+def _infeasible(
+    mode: str,
+    limits: Limits,
+    found: Found,
+    choices: list[tuple[str, int, BitPlan, Timeline]],
+    cloud_jpeg: Alternative,
+) -> InfeasibleError:
+    shown = [(name, timeline) for name, _, _, timeline in choices if mode in ("auto", name)]
+    closest: Candidate | None = found.closest
+    if closest is not None and mode in ("auto", "split"):
+        shown.append(("split at " + ", ".join(closest.cut), closest.timeline))
+    if limits.max_latency_s is not None and shown:
+        name, timeline = min(shown, key=lambda item: item[1].latency_s)
+        return InfeasibleError(
+            f"no plan answers within {limits.max_latency_s * 1e3:.1f} ms",
+            context=[
+                f"closest: {name}, {timeline.latency_s * 1e3:.1f} ms (device {timeline.device_s * 1e3:.1f}, "
+                f"link {timeline.link_s * 1e3:.1f}, cloud {timeline.cloud_s * 1e3:.1f})"
+            ],
+            hint="raise --max-latency or --bandwidth, or take a faster device",
+        )
+    context = [f"{rejected.what}: {rejected.reason}" for rejected in found.rejected[:5]]
+    if mode == "cloud-jpeg":
+        context = [cloud_jpeg.note]
+    return InfeasibleError(
+        f"no {mode} plan keeps the accuracy budget",
+        context=context or [f"modes: auto, {', '.join(MODES)}"],
+        hint="raise --budget, give more calibration samples, or leave --mode at auto",
+    )

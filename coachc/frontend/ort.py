@@ -1,0 +1,202 @@
+"""ONNX Runtime, started one way everywhere: CPU, quiet, no fallback.
+
+Decides nothing about the model. Whoever needs a run, import itself, calibration or `coachc check`, comes here, so that
+a missing ONNX Runtime and a model it refuses are reported in the same words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import onnx
+
+from coachc.errors import ModelError, ToolchainError
+from coachc.frontend import walk
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Level = Literal["disabled", "basic", "all"]
+
+# Fatal only. ONNX Runtime writes errors to stderr and raises them as well; the exception is enough.
+_QUIET = 4
+
+
+def available() -> bool:
+    """Whether onnxruntime can be imported; the answer costs no import."""
+    return find_spec("onnxruntime") is not None
+
+
+@cache
+def _module() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as exc:
+        raise ToolchainError(
+            "onnxruntime is not installed, and this step has to run the model", hint="pip install 'coachc[cpu]'"
+        ) from exc
+    onnxruntime.set_default_logger_severity(_QUIET)
+    return onnxruntime
+
+
+def version() -> str:
+    """Version of the installed ONNX Runtime."""
+    return str(_module().__version__)
+
+
+def session(
+    model: onnx.ModelProto | bytes, level: Level = "disabled", *, profile_prefix: str = ""
+) -> onnxruntime.InferenceSession:
+    """Load a model on the CPU.
+
+    Parameters
+    ----------
+    model : ModelProto or bytes
+    level : {"disabled", "basic", "all"}
+        Graph optimizations. "disabled" runs the model as written.
+    profile_prefix : str
+        Start of the path of a profile of every kernel; no profile when empty.
+
+    Returns
+    -------
+    onnxruntime.InferenceSession
+
+    Raises
+    ------
+    ToolchainError
+        onnxruntime is not installed.
+    ModelError
+        ONNX Runtime refuses the model; the context has its own words, which name the node.
+    """
+    runtime = _module()
+    options = runtime.SessionOptions()
+    options.log_severity_level = _QUIET
+    if profile_prefix:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile_prefix
+    levels = runtime.GraphOptimizationLevel
+    options.graph_optimization_level = {
+        "disabled": levels.ORT_DISABLE_ALL,
+        "basic": levels.ORT_ENABLE_BASIC,
+        "all": levels.ORT_ENABLE_ALL,
+    }[level]
+    data = model if isinstance(model, bytes) else model.SerializeToString()
+    try:
+        return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as exc:  # its exception classes share no base but Exception
+        raise ModelError(
+            f"ONNX Runtime {runtime.__version__} cannot load the model",
+            context=(f"it says      {_one_line(exc)}", *_blamed(data, str(exc))),
+            hint="replace the named operator, or re-export with an opset that ONNX Runtime implements",
+        ) from exc
+
+
+def run(
+    model: onnx.ModelProto | bytes,
+    feed: Mapping[str, np.ndarray],
+    outputs: Sequence[str] | None = None,
+    level: Level = "disabled",
+) -> dict[str, np.ndarray]:
+    """Load a model and run it once.
+
+    Parameters
+    ----------
+    model : ModelProto or bytes
+    feed : mapping of str to ndarray
+        One array for each graph input.
+    outputs : sequence of str, optional
+        Which graph outputs to return; all of them when absent.
+    level : {"disabled", "basic", "all"}
+
+    Returns
+    -------
+    dict of str to ndarray
+        In the order of `outputs`.
+
+    Raises
+    ------
+    ToolchainError, ModelError
+        As `session`; ModelError too when the run itself fails.
+    """
+    return run_session(session(model, level), feed, outputs)
+
+
+def run_session(
+    loaded: onnxruntime.InferenceSession, feed: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Run a loaded model once; see `run`."""
+    names = [output.name for output in loaded.get_outputs()] if outputs is None else list(outputs)
+    options = _module().RunOptions()
+    options.log_severity_level = _QUIET
+    try:
+        return dict(zip(names, loaded.run(names, dict(feed), options), strict=True))
+    except Exception as exc:
+        raise ModelError(
+            "ONNX Runtime failed while running the model", context=(f"it says      {_one_line(exc)}",)
+        ) from exc
+
+
+def seeded_inputs(model: onnx.ModelProto, seed: int) -> dict[str, np.ndarray]:
+    """Random arrays for every graph input; the same seed gives the same arrays.
+
+    Floats are standard normal, 8-bit integers span their range (images), bool is a fair coin, and wider integers are 0
+    or 1, because they are usually indices or lengths and those are valid nearly everywhere.
+
+    Parameters
+    ----------
+    model : ModelProto
+        With static input shapes.
+    seed : int
+
+    Returns
+    -------
+    dict of str to ndarray
+
+    Raises
+    ------
+    ModelError
+        An input is not a tensor, its shape is not static, or NumPy has no such type.
+    """
+    defaults = {tensor.name for tensor in model.graph.initializer}
+    feed = {}
+    for position, value in enumerate(model.graph.input):
+        if value.name not in defaults:
+            feed[value.name] = _random_array(value, np.random.default_rng([seed, position]))
+    return feed
+
+
+def _random_array(value: onnx.ValueInfoProto, rng: np.random.Generator) -> np.ndarray:
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape") or not all(dim.HasField("dim_value") for dim in tensor.shape.dim):
+        raise ModelError(f"graph input '{value.name}' has no static shape, so no random input can be made for it")
+    shape = tuple(dim.dim_value for dim in tensor.shape.dim)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    if dtype.kind == "b":
+        return rng.integers(0, 2, shape).astype(dtype)
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        low, high = (int(info.min), int(info.max)) if dtype.itemsize == 1 else (0, 1)
+        return rng.integers(low, high, shape, endpoint=True).astype(dtype)
+    if dtype.kind == "f":
+        return rng.standard_normal(shape).astype(dtype)
+    raise ModelError(f"graph input '{value.name}' is {dtype.name}, which NumPy cannot feed to ONNX Runtime")
+
+
+def _blamed(data: bytes, message: str) -> tuple[str, ...]:
+    """The first node of an operator that the message names only as domain:operator, without the node."""
+    match = re.search(r"([\w.]*):(\w+)\(-?\d+\) is not a registered", message)
+    if match is None:
+        return ()
+    graph = onnx.ModelProto.FromString(data).graph
+    named = (node for node in walk.nodes(graph) if (node.domain, node.op_type) == match.groups())
+    return tuple(f"found        {walk.label(node)}" for node in islice(named, 1))
+
+
+def _one_line(exc: Exception) -> str:
+    return " ".join(str(exc).split())

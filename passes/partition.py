@@ -1,0 +1,212 @@
+"""Find the best partition and its precision together: exact over all ideals, accuracy measured only where it matters.
+
+Four small things: candidates (`passes.ideals`), cost (`passes.timeline`), the search here, and the tie-break
+`rank`. Every candidate is first costed with the fewest bits there are, which no precision can beat. In that order the
+precision of each is looked up (the caller measures accuracy), until the next optimistic cost is no better than
+the best real one: what remains cannot win.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from coachc.core.graph import GraphView
+from coachc.core.plan import BitPlan, Quantizer, Rejected, Timeline
+from passes.ideals import all_ideals
+from passes.timeline import Costs, stage_times
+
+MIN_BITS = 2
+MAX_BITS = 8
+OBJECTIVES = ("exact", "latency")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a plan has to respect besides accuracy.
+
+    Attributes
+    ----------
+    max_latency_s : float or None
+    device_memory_bytes : int or None
+    """
+
+    max_latency_s: float | None = None
+    device_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One partition with its cost."""
+
+    mask: int
+    cut: tuple[str, ...]
+    bits: BitPlan
+    timeline: Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the search returns.
+
+    Attributes
+    ----------
+    best : Candidate or None
+        None if no split satisfies limits and accuracy.
+    closest : Candidate or None
+        The candidate nearest to the latency limit if that is what nothing met.
+    candidates : int
+        Ideals costed.
+    measured : int
+        Cuts whose accuracy was measured.
+    complete : bool
+        Whether all ideals were costed.
+    bound_s : float
+        No partition has a smaller period (equal to the best one's if `complete`).
+    rejected : tuple of Rejected
+    """
+
+    best: Candidate | None
+    closest: Candidate | None
+    candidates: int
+    measured: int
+    complete: bool
+    bound_s: float
+    rejected: tuple[Rejected, ...]
+
+
+def rank(timeline: Timeline, mask: int, objective: str = "exact") -> tuple[float, ...]:
+    """Order of plans: period, latency, bytes (or latency first), then the earlier cut.
+
+    Seconds are rounded to nanoseconds, so that sums taken in another order do not decide.
+    """
+    period_ns, latency_ns = round(timeline.period_s * 1e9), round(timeline.latency_s * 1e9)
+    first = (latency_ns, period_ns) if objective == "latency" else (period_ns, latency_ns)
+    return (*first, timeline.payload_bytes, mask.bit_count(), mask)
+
+
+def search(
+    graph: GraphView,
+    costs: Costs,
+    precision: Callable[[int, tuple[str, ...]], BitPlan | Rejected],
+    *,
+    limits: Limits = Limits(),
+    objective: str = "exact",
+    keep: Callable[[int], bool] = lambda mask: True,
+    ideal_limit: int | None = None,
+) -> Found:
+    """Best split of `graph`, device-only apart.
+
+    Parameters
+    ----------
+    graph : GraphView
+    costs : Costs
+    precision : callable
+        (mask, cut) -> the lowest admissible precision, or why there is none. Called once per cut.
+    limits : Limits
+    objective : str
+        "exact" (period, then latency, then bytes) or "latency" (latency, then period, then bytes).
+    keep : callable
+        mask -> whether to consider it at all; 0 is the cut at the model's inputs.
+    ideal_limit : int, optional
+        Overrides `passes.ideals.MAX_IDEALS`.
+
+    Returns
+    -------
+    Found
+    """
+    masks, complete = all_ideals(graph) if ideal_limit is None else all_ideals(graph, limit=ideal_limit)
+    rejected: list[Rejected] = []
+    hopeful: list[Candidate] = []
+    closest: Candidate | None = None
+    for mask in masks:
+        if mask == graph.full_mask or not keep(mask):
+            continue
+        cut = graph.cut_values(mask)
+        reason = _unfit(graph, mask, cut, costs, limits)
+        if reason:
+            rejected.append(Rejected(_describe(cut), reason))
+            continue
+        bits = BitPlan(tuple(_quantizer(graph, name, MIN_BITS) for name in cut))
+        candidate = Candidate(mask, cut, bits, stage_times(graph, mask, bits.quantizers, costs))
+        if limits.max_latency_s is not None and candidate.timeline.latency_s > limits.max_latency_s:
+            if closest is None or candidate.timeline.latency_s < closest.timeline.latency_s:
+                closest = candidate
+            continue
+        hopeful.append(candidate)
+    hopeful.sort(key=lambda c: rank(c.timeline, c.mask, objective))
+
+    best: Candidate | None = None
+    measured = 0
+    for candidate in hopeful:
+        if best is not None and _rank(candidate, objective) >= _rank(best, objective):
+            break
+        answer = precision(candidate.mask, candidate.cut)
+        measured += 1
+        if isinstance(answer, Rejected):
+            rejected.append(answer)
+            continue
+        timeline = stage_times(graph, candidate.mask, answer.quantizers, costs)
+        real = Candidate(candidate.mask, candidate.cut, answer, timeline)
+        if limits.max_latency_s is not None and timeline.latency_s > limits.max_latency_s:
+            if closest is None or timeline.latency_s < closest.timeline.latency_s:
+                closest = real
+        elif best is None or _rank(real, objective) < _rank(best, objective):
+            best = real
+    bound_s = best.timeline.period_s if best is not None and complete else compute_bound_s(costs)
+    return Found(best, closest, len(masks), measured, complete, bound_s, tuple(rejected))
+
+
+def compute_bound_s(costs: Costs) -> float:
+    """Lower bound of any partition's period: the link free, and operators divisible between the two sides.
+
+    A linear relaxation: operators go to the cloud in the order of how much faster it runs them, the last one in part,
+    until both sides are equally busy.
+    """
+    pairs = sorted(
+        zip(costs.device.seconds, costs.cloud.seconds, strict=True),
+        key=lambda p: p[0] / p[1] if p[1] > 0 else float("inf"),
+        reverse=True,
+    )
+    device_s, cloud_s = sum(d for d, _ in pairs), 0.0
+    for on_device, on_cloud in pairs:
+        shared = on_cloud / costs.workers
+        if device_s - on_device >= cloud_s + shared:
+            device_s, cloud_s = device_s - on_device, cloud_s + shared
+            continue
+        part = (device_s - cloud_s) / (on_device + shared) if on_device + shared > 0 else 0.0
+        return device_s - part * on_device
+    return max(device_s, cloud_s)
+
+
+def _rank(candidate: Candidate, objective: str) -> tuple[float, ...]:
+    return rank(candidate.timeline, candidate.mask, objective)
+
+
+def _unfit(graph: GraphView, mask: int, cut: tuple[str, ...], costs: Costs, limits: Limits) -> str:
+    for name in cut:
+        if not graph.values[name].cuttable:
+            return f"'{name}' has no static shape"
+    needed = device_memory_bytes(graph, mask, costs.device.element_bytes)
+    if limits.device_memory_bytes is not None and needed > limits.device_memory_bytes:
+        return f"needs {needed / 2**20:.0f} MiB on the device, which has {limits.device_memory_bytes / 2**20:.0f} MiB"
+    return ""
+
+
+def device_memory_bytes(graph: GraphView, mask: int, element_bytes: int) -> int:
+    """Weights of the nodes in `mask` plus the largest operator's inputs and outputs."""
+    works = [node.work for index, node in enumerate(graph.nodes) if mask >> index & 1]
+    weights = sum(w.weight_elements for w in works)
+    activations = max((w.input_elements + w.output_elements for w in works), default=0)
+    return (weights + activations) * element_bytes
+
+
+def _quantizer(graph: GraphView, name: str, bits: int) -> Quantizer:
+    value = graph.values[name]
+    if value.quantizable:
+        return Quantizer(name, "packed", bits)
+    return Quantizer(name, "raw", 8 * value.size_bytes // max(value.elements, 1))
+
+
+def _describe(cut: tuple[str, ...]) -> str:
+    return "cut at " + ", ".join(cut)

@@ -1,0 +1,93 @@
+"""Stage times of one task: the compiler's one home of that arithmetic.
+
+T_e, T_t and T_c are COACH's Eq. 2 with what it leaves out: quantizing and dequantizing, request headers, the share of
+the link that headers below HTTP take, the round trip, and several workers on the cloud. The period of the pipeline is
+exactly max(T_e, T_t, T_c / workers): each stage serves every task, and a pipeline without overlap inside a task
+attains it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from coachc.core.graph import GraphView, Value
+from coachc.core.plan import Quantizer, Timeline
+from coachc.core.profile import Profile
+from coachc.cost.device import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Everything that turns a partition into seconds.
+
+    Attributes
+    ----------
+    device, cloud : Profile
+    link : Link
+    workers : int
+        Engines on the server that work on different tasks at once.
+    """
+
+    device: Profile
+    cloud: Profile
+    link: Link
+    workers: int = 1
+
+
+def stage_times(graph: GraphView, mask: int, quantizers: Sequence[Quantizer], costs: Costs) -> Timeline:
+    """Time of each stage when the nodes in `mask` run on the device.
+
+    Parameters
+    ----------
+    graph : GraphView
+    mask : int
+        An ideal.
+    quantizers : sequence of Quantizer
+        One for each value of the cut.
+    costs : Costs
+
+    Returns
+    -------
+    Timeline
+        Device-only has no link and no cloud time.
+    """
+    device_s, cloud_s = node_seconds(mask, costs)
+    if mask == graph.full_mask:
+        return Timeline(device_s, 0.0, 0.0, device_s, device_s, 0)
+    payload = 0
+    for quantizer in quantizers:
+        value = graph.values[quantizer.name]
+        payload += wire_bytes(value, quantizer)
+        if quantizer.codec == "packed":
+            device_s += costs.device.elementwise_s(value.elements, value.elements)
+            cloud_s += costs.cloud.elementwise_s(value.elements, value.elements)
+    return from_stages(device_s, costs.link.transfer_s(payload, len(quantizers)), cloud_s, payload, costs)
+
+
+def from_stages(device_s: float, link_s: float, cloud_s: float, payload_bytes: int, costs: Costs) -> Timeline:
+    """Period and latency of three stages that run one after the other for each task."""
+    return Timeline(
+        device_s=device_s,
+        link_s=link_s,
+        cloud_s=cloud_s,
+        period_s=max(device_s, link_s, cloud_s / costs.workers),
+        latency_s=device_s + link_s + cloud_s + costs.link.rtt_s,
+        payload_bytes=payload_bytes,
+    )
+
+
+def node_seconds(mask: int, costs: Costs) -> tuple[float, float]:
+    """Seconds of the nodes in `mask` on the device and of the others on the cloud."""
+    device_s = cloud_s = 0.0
+    for index, (on_device, on_cloud) in enumerate(zip(costs.device.seconds, costs.cloud.seconds, strict=True)):
+        if mask >> index & 1:
+            device_s += on_device
+        else:
+            cloud_s += on_cloud
+    return device_s, cloud_s
+
+
+def wire_bytes(value: Value, quantizer: Quantizer) -> int:
+    """Bytes of one value on the wire: ceil(elements * bits / 8) when packed, its own size when raw."""
+    return -(-value.elements * quantizer.bits // 8) if quantizer.codec == "packed" else value.size_bytes

@@ -1,0 +1,138 @@
+"""Images to model inputs, the same way for calibration, on the device and on the server.
+
+Needs Pillow, imported where it is used: devices that read arrays do without it.
+"""
+
+import io
+import os
+from typing import Any, Union
+
+import numpy as np
+
+from runtime.bundle.manifest_types import Preprocess
+from runtime.errors import SourceError
+
+Path = Union[str, "os.PathLike[str]"]
+
+_FILTERS = {"nearest": "NEAREST", "bilinear": "BILINEAR", "bicubic": "BICUBIC", "lanczos": "LANCZOS", "area": "BOX"}
+
+
+def load_image(image: Union[bytes, Path], preprocess: Preprocess) -> np.ndarray:
+    """One image as the model takes it.
+
+    Parameters
+    ----------
+    image : bytes or path
+        An image file, or its contents.
+    preprocess : Preprocess
+
+    Returns
+    -------
+    ndarray of float32, shape (1, C, H, W), or (1, H, W, C) for layout nhwc
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be read as an image, or Pillow is missing.
+    """
+    return normalize(pixels(image, preprocess), preprocess)
+
+
+def pixels(image: Union[bytes, Path], preprocess: Preprocess) -> np.ndarray:
+    """One image, decoded and resized to `preprocess.size` without keeping its aspect ratio.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3) in RGB order, or (H, W, 1) for color gray
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be read as an image, or Pillow is missing.
+    """
+    pillow = _pillow()
+    shown = "the image" if isinstance(image, bytes) else os.fspath(image)
+    height, width = preprocess.size
+    try:
+        with pillow.open(io.BytesIO(image) if isinstance(image, bytes) else os.fspath(image)) as opened:
+            converted = opened.convert(_mode(preprocess))
+    except Exception as exc:  # Pillow's decoders raise OSError, ValueError, SyntaxError and struct.error
+        raise SourceError("cannot read {}: {}".format(shown, exc)) from exc
+    if converted.size != (width, height):
+        # Pillow moved its filters into an enum in 9.1.
+        filters = getattr(pillow, "Resampling", pillow)
+        converted = converted.resize((width, height), getattr(filters, _FILTERS[preprocess.resize]))
+    return np.array(converted, dtype=np.uint8).reshape(height, width, -1)
+
+
+def normalize(image: np.ndarray, preprocess: Preprocess) -> np.ndarray:
+    """Pixels to the model's input: ``(pixel / pixel_scale - mean) / std`` in float32.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, C)
+        As `pixels` makes it: RGB or gray.
+    preprocess : Preprocess
+
+    Returns
+    -------
+    ndarray of float32, shape (1, C, H, W), or (1, H, W, C) for layout nhwc
+    """
+    x: np.ndarray = image.astype(np.float32)
+    if preprocess.color == "bgr":
+        x = x[:, :, ::-1]
+    x = x / np.float32(preprocess.pixel_scale)
+    x = (x - np.array(preprocess.mean, dtype=np.float32)) / np.array(preprocess.std, dtype=np.float32)
+    if preprocess.layout == "nchw":
+        x = x.transpose(2, 0, 1)
+    return np.ascontiguousarray(x[np.newaxis], dtype=np.float32)
+
+
+def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
+    """Pixels (H, W, 3) RGB or (H, W, 1) gray, uint8, as a JPEG file of that quality (1 to 95)."""
+    pillow = _pillow()
+    stream = io.BytesIO()
+    pillow.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def decode_jpeg(data: bytes, preprocess: Preprocess) -> np.ndarray:
+    """A JPEG file of exactly `preprocess.size` as pixels.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3) in RGB order, or (H, W, 1) for color gray
+
+    Raises
+    ------
+    ValueError
+        If it is no JPEG, or of another size: looked at before any pixel is decoded.
+    SourceError
+        If Pillow is missing.
+    """
+    pillow = _pillow()
+    height, width = preprocess.size
+    try:
+        with pillow.open(io.BytesIO(data)) as opened:
+            found = (opened.format, opened.size)
+            if found == ("JPEG", (width, height)):
+                return np.array(opened.convert(_mode(preprocess)), dtype=np.uint8).reshape(height, width, -1)
+    except Exception as exc:
+        raise ValueError("not a readable JPEG: {}".format(exc)) from exc
+    raise ValueError(
+        "expected a JPEG of {} x {} pixels, found {} of {} x {}".format(
+            width, height, found[0], found[1][0], found[1][1]
+        )
+    )
+
+
+def _mode(preprocess: Preprocess) -> str:
+    return "L" if preprocess.color == "gray" else "RGB"
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as exc:
+        raise SourceError("Pillow is not installed, and images need it", hint="pip install 'coachc[images]'") from exc
+    return Image

@@ -1,0 +1,237 @@
+"""Input data: a .npz file of arrays, or a folder of images, as a stream of model inputs.
+
+A task takes as many consecutive rows as the model's input has in its first dimension. Rows are read as they are asked
+for, so a large file does not have to fit in a device's memory.
+"""
+
+import abc
+import os
+import zipfile
+import zlib
+from typing import IO, Any, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from runtime.bundle.image_folder import find_images
+from runtime.bundle.manifest_types import Preprocess, TensorSpec
+from runtime.bundle.preprocess import load_image, pixels
+from runtime.errors import SourceError
+
+Feed = Dict[str, np.ndarray]
+
+# What zipfile, zlib and numpy raise for damaged, truncated, encrypted or unsupported archives.
+_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+class Source(abc.ABC):
+    """Tasks in a fixed order.
+
+    Attributes
+    ----------
+    labels : ndarray of int64, shape (rows,), or None
+        One per row of the model's first input.
+    """
+
+    labels: Optional[np.ndarray] = None
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """Number of tasks."""
+
+    @abc.abstractmethod
+    def __iter__(self) -> Iterator[Feed]:
+        """Model input name -> array of the model's shape and dtype, one feed a task."""
+
+
+def open_source(
+    path: Union[str, "os.PathLike[str]"], inputs: Sequence[TensorSpec], preprocess: Optional[Preprocess]
+) -> Source:
+    """Open input data for a model.
+
+    Parameters
+    ----------
+    path : path
+        FILE.npz: one array per model input, already preprocessed, rows along the first dimension, and optionally
+        `labels`. DIR: images in one folder per class (class index = position among the sorted folder names), or
+        listed in `labels.csv` (columns file,label), or loose and without labels.
+    inputs : sequence of TensorSpec
+        The model's.
+    preprocess : Preprocess or None
+        Needed for images.
+
+    Raises
+    ------
+    SourceError
+        If there is nothing at `path`, or what is there does not suit the model.
+    """
+    name = os.fspath(path)
+    if os.path.isdir(name):
+        return ImageSource(name, inputs, preprocess)
+    if not os.path.exists(name):
+        raise SourceError("no such source: {}".format(name))
+    if not name.endswith(".npz"):
+        raise SourceError("{} is neither a folder of images nor a .npz file".format(name))
+    return ArraySource(name, inputs)
+
+
+class ImageSource(Source):
+    """A folder of images for a model with one input."""
+
+    def __init__(self, root: str, inputs: Sequence[TensorSpec], preprocess: Optional[Preprocess]) -> None:
+        if preprocess is None:
+            raise SourceError(
+                "{} holds images, but the bundle does not say how to preprocess them".format(root),
+                hint="compile with --preprocess, or give a .npz of preprocessed arrays",
+            )
+        if len(inputs) != 1:
+            raise SourceError("images suit models with one input, this one has {}".format(len(inputs)))
+        self._spec = inputs[0]
+        self.preprocess = preprocess
+        self._batch = _check_image_shape(self._spec, preprocess)
+        self.paths, self.labels = find_images(root)
+        _check_whole_batches(root, len(self.paths), self._batch)
+
+    def __len__(self) -> int:
+        return len(self.paths) // self._batch
+
+    def __iter__(self) -> Iterator[Feed]:
+        for start in range(0, len(self.paths), self._batch):
+            rows = [load_image(path, self.preprocess) for path in self.paths[start : start + self._batch]]
+            yield {self._spec.name: np.concatenate(rows).astype(self._spec.dtype, copy=False)}
+
+    def images(self) -> Iterator[np.ndarray]:
+        """Every image as `preprocess.pixels` makes it: uint8, (H, W, C)."""
+        for path in self.paths:
+            yield pixels(path, self.preprocess)
+
+
+class _Array(NamedTuple):
+    """One array of the file: its member's name, dtype and shape, and the model input it feeds."""
+
+    spec: TensorSpec
+    dtype: np.dtype
+    shape: Tuple[int, ...]
+
+    @property
+    def batch(self) -> int:
+        return self.spec.shape[0]
+
+
+class ArraySource(Source):
+    """A .npz file whose arrays are named after the model's inputs."""
+
+    def __init__(self, path: str, inputs: Sequence[TensorSpec]) -> None:
+        self._path = path
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
+                self._arrays = [self._inspect(archive, spec, names) for spec in inputs]
+        except _UNREADABLE as exc:
+            raise SourceError("cannot read {}: {}".format(path, exc)) from exc
+        tasks = {array.shape[0] // array.batch for array in self._arrays}
+        if len(tasks) != 1:
+            rows = ", ".join("'{}' {}".format(a.spec.name, a.shape[0]) for a in self._arrays)
+            raise SourceError("the arrays of {} have rows for different numbers of tasks: {}".format(path, rows))
+        self._tasks = tasks.pop()
+        if "labels" in names and "labels" not in [spec.name for spec in inputs]:
+            self.labels = self._read_labels(self._arrays[0].shape[0])
+
+    def __len__(self) -> int:
+        return self._tasks
+
+    def __iter__(self) -> Iterator[Feed]:
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                streams = [archive.open(array.spec.name + ".npy") for array in self._arrays]
+                for stream in streams:
+                    _read_header(stream)
+                for _ in range(self._tasks):
+                    yield {array.spec.name: self._next(array, stream) for array, stream in zip(self._arrays, streams)}
+        except _UNREADABLE as exc:
+            raise SourceError("cannot read {}: {}".format(self._path, exc)) from exc
+
+    def _next(self, array: _Array, stream: IO[bytes]) -> np.ndarray:
+        count = int(np.prod(array.spec.shape, dtype=np.int64))
+        data = stream.read(count * array.dtype.itemsize)
+        if len(data) != count * array.dtype.itemsize:
+            raise SourceError("array '{}' in {} is cut short".format(array.spec.name, self._path))
+        flat = np.frombuffer(data, dtype=array.dtype).astype(array.spec.dtype, copy=False)
+        return flat.reshape(array.spec.shape)
+
+    def _inspect(self, archive: zipfile.ZipFile, spec: TensorSpec, names: Sequence[str]) -> _Array:
+        if spec.name not in names:
+            raise SourceError(
+                "{} has no array '{}'".format(self._path, spec.name),
+                ["found  " + (", ".join(sorted(names)) or "no array")],
+                "name the arrays after the model's inputs",
+            )
+        with archive.open(spec.name + ".npy") as stream:
+            shape, fortran, dtype = _read_header(stream)
+        if not spec.shape or spec.shape[0] == 0:
+            raise SourceError("model input '{}' has no first dimension to take rows for".format(spec.name))
+        if len(shape) != len(spec.shape) or shape[1:] != spec.shape[1:]:
+            raise SourceError(
+                "array '{}' has shape {}, the model takes {}".format(spec.name, _show(shape), _show(spec.shape)),
+                hint="the first dimension counts rows, the others have to agree",
+            )
+        floats = dtype.kind == "f" and np.dtype(spec.dtype).kind == "f"
+        if dtype.newbyteorder("=") != np.dtype(spec.dtype) and not floats:
+            raise SourceError("array '{}' has dtype {}, the model takes {}".format(spec.name, dtype, spec.dtype))
+        if fortran and len(shape) > 1:
+            raise SourceError(
+                "array '{}' is in Fortran order and cannot be read row by row".format(spec.name),
+                hint="save numpy.ascontiguousarray(array)",
+            )
+        _check_whole_batches(self._path, shape[0], spec.shape[0])
+        return _Array(spec, dtype, shape)
+
+    def _read_labels(self, rows: int) -> np.ndarray:
+        with np.load(self._path, allow_pickle=False) as arrays:
+            labels = arrays["labels"]
+        if labels.dtype.kind not in "iu" or labels.shape != (rows,):
+            raise SourceError(
+                "'labels' in {} has dtype {} and shape {}, expected integers of shape {}".format(
+                    self._path, labels.dtype, _show(labels.shape), _show((rows,))
+                )
+            )
+        return labels.astype(np.int64)
+
+
+def _read_header(stream: IO[bytes]) -> Any:
+    """(shape, fortran order, dtype) of a .npy stream; leaves it at the first row."""
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+    else:
+        raise ValueError("unsupported .npy version {}".format(version))
+    if dtype.hasobject:
+        raise ValueError("an array holds Python objects")
+    return shape, fortran, dtype
+
+
+def _check_image_shape(spec: TensorSpec, preprocess: Preprocess) -> int:
+    """The batch size, if the images suit the input."""
+    height, width = preprocess.size
+    channels = len(preprocess.mean)
+    row = (channels, height, width) if preprocess.layout == "nchw" else (height, width, channels)
+    if len(spec.shape) != 4 or spec.shape[1:] != row or spec.shape[0] == 0:
+        raise SourceError(
+            "images are preprocessed to {}, the model takes {}".format(_show((1,) + row), _show(spec.shape))
+        )
+    return spec.shape[0]
+
+
+def _check_whole_batches(path: str, rows: int, batch: int) -> None:
+    if rows == 0:
+        raise SourceError("{} has no rows".format(path))
+    if rows % batch:
+        raise SourceError(
+            "{} has {} rows, which do not fill batches of {}".format(path, rows, batch),
+            hint="leave {} out or add {}".format(rows % batch, batch - rows % batch),
+        )
+
+
+def _show(shape: Sequence[int]) -> str:
+    return "({})".format(",".join(str(length) for length in shape))

@@ -1,0 +1,259 @@
+"""Bundles on disk: write one, open one.
+
+A bundle is a directory: `manifest.json`, `manifest.sha256` and the artefacts the manifest lists, nothing else. Opening
+checks every byte; after that, `Bundle.read` is the only way to an artefact, and it checks what it hands out again.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import stat
+import uuid
+from typing import Iterator, Mapping, NamedTuple, Optional, Union
+
+from runtime.bundle.manifest_json import from_json_bytes, to_json_bytes
+from runtime.bundle.manifest_types import Artefact, Cut, Manifest
+from runtime.errors import BundleError
+
+MANIFEST = "manifest.json"
+CHECKSUM = "manifest.sha256"
+MANIFEST_LIMIT_BYTES = 16 << 20
+HINT = "copy the bundle again or recompile"
+
+
+class Bundle(NamedTuple):
+    """A bundle whose files were all found as the manifest says.
+
+    Attributes
+    ----------
+    path : str
+        The directory.
+    manifest : Manifest
+    bundle_id : str
+        sha256 of the bytes of `manifest.json`, in hex; it covers the artefacts through their hashes.
+    """
+
+    path: str
+    manifest: Manifest
+    bundle_id: str
+
+    @property
+    def served_name(self) -> str:
+        """Model name in URLs: the model's own and the start of the bundle id, so that another bundle is not found."""
+        slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.manifest.model.name)
+        return "{}-{}".format(slug, self.bundle_id[:12])
+
+    def cut(self, name: Optional[str] = None) -> Cut:
+        """The cut called `name`, or the chosen one.
+
+        Raises
+        ------
+        BundleError
+            If no cut has that name.
+        """
+        wanted = self.manifest.chosen if name is None else name
+        for cut in self.manifest.cuts:
+            if cut.name == wanted:
+                return cut
+        known = ", ".join(cut.name for cut in self.manifest.cuts)
+        raise BundleError("{} has no cut '{}'".format(self.path, wanted), hint="--cut takes one of " + known)
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one artefact, checked against the manifest once more.
+
+        Raises
+        ------
+        BundleError
+            If the file has changed since the bundle was opened.
+        """
+        for artefact in self.manifest.artefacts:
+            if artefact.path == path:
+                return _read_artefact(self.path, artefact)
+        raise BundleError("'{}' is not an artefact of {}".format(path, self.path))
+
+
+def open_bundle(path: Union[str, "os.PathLike[str]"]) -> Bundle:
+    """Open a bundle and check every file of it.
+
+    Raises
+    ------
+    BundleError
+        If a file is missing, changed, a link, or not listed; if the manifest is damaged or of a newer format.
+    """
+    root = os.fspath(path)
+    if not os.path.isdir(root):
+        raise BundleError("{} is not a bundle: no such directory".format(root), hint="coachc compile writes one")
+    if not os.path.lexists(os.path.join(root, MANIFEST)):
+        raise BundleError("{} is not a bundle: it has no {}".format(root, MANIFEST), hint=HINT)
+    size = _lstat_file(root, MANIFEST).st_size
+    if size > MANIFEST_LIMIT_BYTES:
+        raise BundleError("{} has {} bytes, more than {}".format(MANIFEST, size, MANIFEST_LIMIT_BYTES), hint=HINT)
+    data = _read(root, MANIFEST)
+    bundle_id = hashlib.sha256(data).hexdigest()
+    expected = _checksum_line(bundle_id)
+    if _lstat_file(root, CHECKSUM).st_size != len(expected) or _read(root, CHECKSUM) != expected:
+        raise BundleError(
+            "{} does not match {}".format(MANIFEST, CHECKSUM),
+            ["expected  the line '{}'".format(expected.decode().strip()), "found     another"],
+            HINT,
+        )
+    manifest = from_json_bytes(data)
+    for artefact in manifest.artefacts:
+        _read_artefact(root, artefact)
+    listed = {MANIFEST, CHECKSUM} | {artefact.path for artefact in manifest.artefacts}
+    for found in _walk(root):
+        if found not in listed:
+            raise BundleError("{} is not listed in the manifest of {}".format(found, root), hint=HINT)
+    return Bundle(root, manifest, bundle_id)
+
+
+def write_bundle(
+    destination: Union[str, "os.PathLike[str]"],
+    manifest: Manifest,
+    files: Mapping[str, Union[bytes, str, "os.PathLike[str]"]],
+    roles: Mapping[str, str],
+    force: bool = False,
+) -> Bundle:
+    """Write a bundle under a temporary name beside `destination`, then rename it. Same inputs, same bytes.
+
+    Parameters
+    ----------
+    destination : path
+        Must not exist, or be a bundle when `force` is given.
+    manifest : Manifest
+        Its `artefacts` are ignored and made from `files`.
+    files : mapping
+        Artefact path in the bundle -> its bytes, or the path of the file to copy.
+    roles : mapping
+        Artefact path -> "device", "cloud" or "model".
+    force : bool
+        Replace the bundle that is there.
+
+    Returns
+    -------
+    Bundle
+        The one just written, read back and checked.
+
+    Raises
+    ------
+    BundleError
+        If the destination is in the way, cannot be written, or the manifest contradicts itself.
+    """
+    target = os.path.abspath(os.fspath(destination))
+    parent, name = os.path.split(target)
+    _check_destination(target, force)
+    partial = os.path.join(parent, ".{}.{}.partial".format(name, uuid.uuid4().hex))
+    try:
+        os.mkdir(partial)
+        artefacts = []
+        for path in sorted(files):
+            # Checked before it is used as a path: `from_json_bytes` refuses the ones that leave the bundle.
+            artefacts.append(Artefact(path, roles[path], "0" * 64, 0))
+        from_json_bytes(to_json_bytes(manifest._replace(artefacts=tuple(artefacts))))
+        artefacts = [_write_artefact(partial, item, files[item.path]) for item in artefacts]
+        data = to_json_bytes(manifest._replace(artefacts=tuple(artefacts)))
+        _write(partial, MANIFEST, data)
+        _write(partial, CHECKSUM, _checksum_line(hashlib.sha256(data).hexdigest()))
+        open_bundle(partial)
+        _rename(partial, target)
+    except OSError as exc:
+        raise BundleError("cannot write {}: {}".format(target, exc.strerror or exc)) from exc
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return open_bundle(target)
+
+
+def _checksum_line(digest: str) -> bytes:
+    return "{}  {}\n".format(digest, MANIFEST).encode("ascii")
+
+
+def _local(root: str, path: str) -> str:
+    return os.path.join(root, *path.split("/"))
+
+
+def _lstat_file(root: str, path: str) -> os.stat_result:
+    """lstat of a regular file none of whose parent folders inside the bundle is a link."""
+    parts = path.split("/")
+    for depth in range(1, len(parts) + 1):
+        shown = "/".join(parts[:depth])
+        try:
+            status = os.lstat(os.path.join(root, *parts[:depth]))
+        except OSError as exc:
+            raise BundleError("{} is missing from {}".format(path, root), hint=HINT) from exc
+        wanted = stat.S_ISREG if depth == len(parts) else stat.S_ISDIR
+        if not wanted(status.st_mode):
+            kind = "a link" if stat.S_ISLNK(status.st_mode) else "not a regular file"
+            raise BundleError("{} in {} is {}".format(shown, root, kind), hint=HINT)
+    return status
+
+
+def _read(root: str, path: str) -> bytes:
+    try:
+        with open(_local(root, path), "rb") as stream:
+            return stream.read()
+    except OSError as exc:
+        raise BundleError("cannot read {} in {}: {}".format(path, root, exc.strerror), hint=HINT) from exc
+
+
+def _read_artefact(root: str, artefact: Artefact) -> bytes:
+    size = _lstat_file(root, artefact.path).st_size
+    if size != artefact.size_bytes:
+        context = ["expected  {} bytes".format(artefact.size_bytes), "found     {} bytes".format(size)]
+        raise BundleError("{} in {} has another size".format(artefact.path, root), context, HINT)
+    data = _read(root, artefact.path)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != artefact.sha256:
+        context = ["expected  sha256 {}".format(artefact.sha256), "found     sha256 {}".format(digest)]
+        raise BundleError("{} in {} has changed".format(artefact.path, root), context, HINT)
+    return data
+
+
+def _walk(root: str) -> Iterator[str]:
+    """Every entry that is not a real directory, as a path with '/'."""
+    for folder, folders, names in os.walk(root):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in sorted(names + links):
+            yield os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
+
+
+def _check_destination(target: str, force: bool) -> None:
+    if not os.path.isdir(os.path.dirname(target)):
+        raise BundleError("cannot write {}: its folder does not exist".format(target))
+    if not os.path.lexists(target):
+        return
+    if not force:
+        raise BundleError("{} exists already".format(target), hint="--force replaces a bundle")
+    if os.path.islink(target) or not os.path.isfile(os.path.join(target, MANIFEST)):
+        raise BundleError("{} is not a bundle and will not be replaced".format(target), hint="give another path")
+
+
+def _write(root: str, path: str, data: bytes) -> None:
+    with open(_local(root, path), "wb") as stream:
+        stream.write(data)
+
+
+def _write_artefact(root: str, item: Artefact, source: Union[bytes, str, "os.PathLike[str]"]) -> Artefact:
+    os.makedirs(os.path.dirname(_local(root, item.path)), exist_ok=True)
+    if isinstance(source, bytes):
+        data = source
+    else:
+        with open(source, "rb") as stream:
+            data = stream.read()
+    _write(root, item.path, data)
+    return item._replace(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+
+
+def _rename(partial: str, target: str) -> None:
+    """Put `partial` in the place of `target`; an old bundle comes back if that fails."""
+    if not os.path.lexists(target):
+        os.rename(partial, target)
+        return
+    old = partial + ".old"
+    os.rename(target, old)
+    try:
+        os.rename(partial, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

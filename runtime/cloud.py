@@ -1,0 +1,211 @@
+"""The cloud program: ``python3 -m runtime.cloud BUNDLE``, a server for one cut of one bundle.
+
+An ASGI application around `service`, and uvicorn around that. Inference runs in one worker thread, so the event loop
+keeps answering health checks meanwhile and the engine sees one caller at a time.
+"""
+
+import argparse
+import asyncio
+import signal
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Awaitable, Callable, Dict, List, Optional, Sequence
+
+from runtime.bundle.store import open_bundle
+from runtime.connection import parse_address
+from runtime.engines.ort_engine import CPU, OrtEngine
+from runtime.errors import CoachRuntimeError, ConnectionFailed, EngineError
+from runtime.service import Response, Service
+
+Receive = Callable[[], Awaitable[Dict[str, Any]]]
+Send = Callable[[Dict[str, Any]], Awaitable[None]]
+
+DEFAULT_LISTEN = "127.0.0.1:8000"
+# Longer than a device pauses between two frames it wants answered, shorter than most middleboxes forget a connection.
+KEEP_ALIVE_S = 75
+
+
+class CloudApp:
+    """ASGI application of one service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._worker = ThreadPoolExecutor(max_workers=1)
+
+    async def __call__(self, scope: Dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise ValueError("this application speaks HTTP only, not {}".format(scope["type"]))
+        response = await self._respond(scope, receive)
+        if response is None:
+            return
+        headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()
+        ]
+        headers.append((b"content-length", str(len(response.body)).encode("ascii")))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+    async def _respond(self, scope: Dict[str, Any], receive: Receive) -> Optional[Response]:
+        """None where the peer has gone."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        length = headers.get("content-length", "0")
+        declared = int(length) if length.isdecimal() else 0
+        refused = self._service.refuse(scope["method"], scope["path"], declared)
+        if refused is not None:
+            return refused
+        pieces: List[bytes] = []
+        received = 0
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            pieces.append(message.get("body", b""))
+            received += len(pieces[-1])
+            if received > self._service.limits.body_bytes:
+                return self._service.too_large()
+            more = message.get("more_body", False)
+        loop = asyncio.get_event_loop()
+        return await loop.run_in_executor(self._worker, self._service.infer, headers, b"".join(pieces))
+
+
+def load_service(
+    bundle_path: str, cut_name: Optional[str] = None, providers: Sequence[str] = (CPU,), threads: int = 0
+) -> Service:
+    """Open a bundle and load the cloud half of its chosen cut, or of the cut called `cut_name`.
+
+    Raises
+    ------
+    CoachRuntimeError
+        If the bundle is damaged, the engine cannot be made, or the cut has no cloud half.
+    """
+    bundle = open_bundle(bundle_path)
+    cut = bundle.cut(cut_name)
+    if cut.cloud is None:
+        others = ", ".join(other.name for other in bundle.manifest.cuts if other.cloud is not None)
+        raise CoachRuntimeError(
+            "nothing to serve: cut '{}' of {} runs on the device alone".format(cut.name, bundle_path),
+            hint="--cut serves another cut of it: {}".format(others) if others else "coachc run needs no server for it",
+        )
+    return Service(bundle, cut, OrtEngine(bundle.read(cut.cloud), providers, threads))
+
+
+def listen_on(address: str) -> socket.socket:
+    """A listening socket; port 0 picks a free one.
+
+    Raises
+    ------
+    ConnectionFailed
+        If the address is not HOST:PORT, is in use, or is not this machine's.
+    """
+    host, port = parse_address(address, "--listen")
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as exc:
+        raise ConnectionFailed("cannot listen on {}: {}".format(address, exc.strerror or exc)) from exc
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(128)
+    except OSError as exc:
+        listener.close()
+        raise ConnectionFailed(
+            "cannot listen on {}: {}".format(address, exc.strerror or exc), hint="--listen HOST:PORT; port 0 picks one"
+        ) from exc
+    return listener
+
+
+def make_server(service: Service, on_ready: Callable[[], None]) -> Any:
+    """A uvicorn server; ``.run(sockets=[...])`` serves until ``.should_exit`` is set.
+
+    Raises
+    ------
+    EngineError
+        If uvicorn or httptools is missing.
+    """
+    try:
+        import httptools  # noqa: F401
+        import uvicorn
+    except ImportError as exc:
+        raise EngineError(
+            "{} is not installed, and serving needs it".format(exc.name), hint="pip install 'coachc[serve]'"
+        ) from exc
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets=sockets)
+            on_ready()
+
+    return Server(
+        uvicorn.Config(
+            CloudApp(service),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=5,
+        )
+    )
+
+
+def serve(
+    bundle_path: str,
+    listen: str = DEFAULT_LISTEN,
+    cut: Optional[str] = None,
+    providers: Sequence[str] = (CPU,),
+    threads: int = 0,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests under way and return.
+
+    Raises
+    ------
+    CoachRuntimeError
+        If the bundle, the engine, the address or uvicorn is not usable; nothing has been served then.
+    """
+    service = load_service(bundle_path, cut, providers, threads)
+    listener = listen_on(listen)
+    with listener:
+        host, port = listener.getsockname()[:2]
+        shown = "[{}]".format(host) if ":" in host else host
+        line = "serving {} on http://{}:{} ({}, cut {}, {} cut tensors)".format(
+            service.name, shown, port, service.model_name, service.cut.name, len(service.cut.values)
+        )
+        server = make_server(service, lambda: print(line, file=sys.stderr, flush=True))
+
+        def stop(number: int, frame: Any) -> None:
+            server.should_exit = True
+
+        # uvicorn handles both signals itself and raises them again when done; ours make that end with exit code 0.
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            server.run(sockets=[listener])
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python3 -m runtime.cloud", description="Serve the cloud half of a bundle.")
+    parser.add_argument("bundle", metavar="BUNDLE")
+    parser.add_argument("--listen", metavar="HOST:PORT", default=DEFAULT_LISTEN, help="default %(default)s")
+    parser.add_argument("--cut", metavar="NAME", help="a cut other than the chosen one")
+    parser.add_argument("--provider", action="append", help="ONNX Runtime execution provider, repeatable")
+    parser.add_argument("--threads", type=int, default=0, help="0: ONNX Runtime chooses")
+    options = parser.parse_args(argv)
+    try:
+        serve(options.bundle, options.listen, options.cut, tuple(options.provider or (CPU,)), options.threads)
+    except CoachRuntimeError as exc:
+        print(exc.render(), file=sys.stderr)
+        return exc.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

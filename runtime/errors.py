@@ -1,0 +1,74 @@
+"""Errors of the device and cloud programs.
+
+    CoachRuntimeError        message + context + hint, no traceback, exit 1
+      BundleError            damaged, tampered with, or newer than this reader
+      SourceError            input data missing or of the wrong shape
+      EngineError            ONNX Runtime (or another engine) is missing or failed
+      ConnectionFailed       nobody answers at the address, or not in time
+        WrongBundleError     somebody answers, but runs another bundle
+      RemoteProtocolError    the peer sent what the protocol does not allow
+      LocalProtocolError     we were about to send it: our mistake
+
+The compiler has a tree of its own, `coachc.errors`; both render alike.
+"""
+
+from typing import Iterable
+
+
+class CoachRuntimeError(Exception):
+    """Something the user can mend.
+
+    Parameters
+    ----------
+    message : str
+        What was wrong and where, in one sentence.
+    context : iterable of str
+        Further facts, one a line.
+    hint : str
+        The flag or command that mends it.
+    """
+
+    kind = "runtime"
+    exit_code = 1
+
+    def __init__(self, message: str, context: Iterable[str] = (), hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.context = tuple(context)
+        self.hint = hint
+
+    def render(self) -> str:
+        """The text a command line prints: message, then context lines, then the hint."""
+        lines = ["error[{}]: {}".format(self.kind, self.message)]
+        lines += ["  {}".format(line) for line in self.context]
+        if self.hint:
+            lines.append("  hint: {}".format(self.hint))
+        return "\n".join(lines)
+
+
+class BundleError(CoachRuntimeError):
+    kind = "bundle"
+
+
+class SourceError(CoachRuntimeError):
+    kind = "source"
+
+
+class EngineError(CoachRuntimeError):
+    kind = "engine"
+
+
+class ConnectionFailed(CoachRuntimeError):  # noqa: N818  (it says what happened)
+    kind = "connection"
+
+
+class WrongBundleError(ConnectionFailed):
+    kind = "connection"
+
+
+class RemoteProtocolError(CoachRuntimeError):
+    kind = "protocol"
+
+
+class LocalProtocolError(CoachRuntimeError):
+    kind = "protocol"

@@ -1,0 +1,228 @@
+"""KServe Open Inference Protocol v2 with its binary tensor extension: messages to and from bytes.
+
+A message is a JSON header, whose length `Inference-Header-Content-Length` gives, followed by the raw little-endian
+tensors in the order of the header. This file knows bytes, not sockets; what a tensor means for a cut is `wire`'s.
+Nothing here allocates by a number the peer sent: tensors are views of the body that has already arrived.
+"""
+
+import json
+import re
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from runtime.bundle.manifest_types import Cut, CutValue, TensorSpec
+from runtime.bundle.numeric import packed_size
+from runtime.errors import RemoteProtocolError
+from runtime.tensors import DATATYPES, Tensor, element_count, payload_bytes
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+# What the JSON header may take: generous against other clients' spaces and parameters, small against the payload.
+JSON_BASE_BYTES = 4096
+JSON_TENSOR_BYTES = 1024
+MAX_RANK = 32  # numpy 1.19's
+
+
+class Limits(NamedTuple):
+    """Largest body and largest JSON header within it, in bytes."""
+
+    body_bytes: int
+    json_bytes: int
+
+
+class Request(NamedTuple):
+    """A decoded inference request; `outputs` is empty where the peer wants all of them."""
+
+    request_id: Optional[str]
+    tensors: Tuple[Tensor, ...]
+    outputs: Tuple[str, ...]
+
+
+def encode_request(
+    tensors: Sequence[Tensor], outputs: Sequence[str], request_id: Optional[str] = None
+) -> Tuple[Dict[str, str], bytes]:
+    """An inference request.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+    outputs : sequence of str
+        Names of the outputs wanted, all in binary.
+    request_id : str, optional
+        Comes back in the response.
+
+    Returns
+    -------
+    (dict, bytes)
+        HTTP headers, body.
+    """
+    header: Dict[str, Any] = {"inputs": [_describe(tensor) for tensor in tensors]}
+    if request_id is not None:
+        header["id"] = request_id
+    header["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
+    return _join(header, tensors)
+
+
+def encode_response(
+    model_name: str, tensors: Sequence[Tensor], request_id: Optional[str] = None
+) -> Tuple[Dict[str, str], bytes]:
+    """An inference response: HTTP headers, body."""
+    header: Dict[str, Any] = {"model_name": model_name}
+    if request_id is not None:
+        header["id"] = request_id
+    header["outputs"] = [_describe(tensor) for tensor in tensors]
+    return _join(header, tensors)
+
+
+def decode_request(headers: Mapping[str, str], body: bytes, limits: Limits) -> Request:
+    """Take an inference request apart.
+
+    Parameters
+    ----------
+    headers : mapping
+        HTTP headers, names in any case.
+    body : bytes
+    limits : Limits
+
+    Raises
+    ------
+    RemoteProtocolError
+        If the body is too large or anything in it is not as the protocol has it.
+    """
+    header, payload = _split(headers, body, limits)
+    wanted = []
+    for entry in _list(header, "outputs", optional=True):
+        name, parameters = _field(entry, "name", str), _parameters(entry)
+        if parameters.get("binary_data", header_wants_binary(header)) is not True:
+            raise RemoteProtocolError(
+                "output '{}' is asked for as JSON; this server answers in binary".format(name[:80]),
+                hint="set the output's parameter binary_data to true",
+            )
+        wanted.append(name)
+    request_id = _field(header, "id", str) if header.get("id") is not None else None
+    return Request(request_id, _cut_out(_list(header, "inputs"), payload), tuple(wanted))
+
+
+def decode_response(headers: Mapping[str, str], body: bytes, limits: Limits) -> Tuple[Tensor, ...]:
+    """Take an inference response apart; raises RemoteProtocolError like `decode_request`."""
+    header, payload = _split(headers, body, limits)
+    return _cut_out(_list(header, "outputs"), payload)
+
+
+def header_wants_binary(header: Dict[str, Any]) -> bool:
+    """Whether the request asks for all its outputs in binary at once."""
+    return _parameters(header).get("binary_data_output") is True
+
+
+def request_limits(cut: Cut) -> Limits:
+    """Largest request that `cut` can need: its payload to the byte, and an allowance for the JSON header."""
+    json_bytes = _json_allowance([value.codes for value in cut.values] + list(cut.cloud_outputs))
+    return Limits(json_bytes + sum(value_limit_bytes(value) for value in cut.values), json_bytes)
+
+
+def request_limit_bytes(cut: Cut) -> int:
+    """Largest body of a request for `cut`, in bytes."""
+    return request_limits(cut).body_bytes
+
+
+def response_limits(outputs: Sequence[TensorSpec]) -> Limits:
+    """Largest response that carries `outputs`."""
+    json_bytes = _json_allowance([spec.name for spec in outputs])
+    return Limits(json_bytes + sum(payload_bytes(spec) for spec in outputs), json_bytes)
+
+
+def value_limit_bytes(value: CutValue) -> int:
+    """Largest payload of one boundary value, in bytes; exact for packed and raw.
+
+    A JPEG has no exact size: noise at quality 95 stays under one byte a sample, so two bytes and a header are allowed.
+    """
+    count = element_count(value.shape)
+    if value.codec == "packed":
+        return packed_size(count, value.bits)
+    if value.codec == "raw":
+        return count * np.dtype(value.dtype).itemsize
+    return 2 * count + 4096
+
+
+def _json_allowance(names: List[str]) -> int:
+    # A name takes at most 6 bytes a character in JSON (\\uXXXX), 12 outside the basic plane.
+    return JSON_BASE_BYTES + sum(JSON_TENSOR_BYTES + 12 * len(name) for name in names)
+
+
+def _describe(tensor: Tensor) -> Dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "datatype": tensor.datatype,
+        "shape": list(tensor.shape),
+        "parameters": {"binary_data_size": len(tensor.data)},
+    }
+
+
+def _join(header: Dict[str, Any], tensors: Sequence[Tensor]) -> Tuple[Dict[str, str], bytes]:
+    text = json.dumps(header, separators=(",", ":")).encode("ascii")
+    headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(text))}
+    return headers, b"".join([text] + [tensor.data for tensor in tensors])
+
+
+def _split(headers: Mapping[str, str], body: bytes, limits: Limits) -> Tuple[Dict[str, Any], memoryview]:
+    """The JSON object and the tensor bytes of a message."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    if lower.get("content-encoding", "identity") != "identity":
+        raise RemoteProtocolError("Content-Encoding {} is not supported".format(lower["content-encoding"][:80]))
+    if len(body) > limits.body_bytes:
+        raise RemoteProtocolError("body of {} bytes, at most {} expected".format(len(body), limits.body_bytes))
+    length_text = lower.get(HEADER_LENGTH.lower(), str(len(body)))
+    if not re.match(r"[0-9]{1,11}\Z", length_text) or int(length_text) > len(body):
+        raise RemoteProtocolError("{} is '{}', body {} bytes".format(HEADER_LENGTH, length_text[:80], len(body)))
+    length = int(length_text)
+    if length > limits.json_bytes:
+        raise RemoteProtocolError("JSON header of {} bytes, at most {} expected".format(length, limits.json_bytes))
+    try:
+        header = json.loads(body[:length].decode("utf-8"))
+    except (ValueError, RecursionError) as exc:
+        raise RemoteProtocolError("the JSON header is not valid JSON: {}".format(exc)) from exc
+    if not isinstance(header, dict):
+        raise RemoteProtocolError("the JSON header is not an object")
+    return header, memoryview(body)[length:]
+
+
+def _cut_out(entries: List[Any], payload: memoryview) -> Tuple[Tensor, ...]:
+    tensors = []
+    start = 0
+    for entry in entries:
+        name, datatype = _field(entry, "name", str), _field(entry, "datatype", str)
+        if datatype not in DATATYPES:
+            raise RemoteProtocolError("tensor '{}' has unknown datatype '{}'".format(name[:80], datatype[:80]))
+        shape = tuple(_list(entry, "shape"))
+        if len(shape) > MAX_RANK or any(type(length) is not int or not 0 <= length < 1 << 40 for length in shape):
+            raise RemoteProtocolError("tensor '{}' has no usable shape".format(name[:80]))
+        size = _parameters(entry).get("binary_data_size")
+        if type(size) is not int or size < 0:
+            raise RemoteProtocolError(
+                "tensor '{}' has no binary data".format(name[:80]),
+                hint="send tensors with the binary tensor data extension",
+            )
+        if start + size > len(payload):
+            raise RemoteProtocolError("tensor '{}' ends after the body".format(name[:80]))
+        tensors.append(Tensor(name, datatype, shape, payload[start : start + size]))
+        start += size
+    if start != len(payload):
+        raise RemoteProtocolError("{} bytes follow the last tensor".format(len(payload) - start))
+    return tuple(tensors)
+
+
+def _field(entry: Any, name: str, kind: type) -> Any:
+    value = entry.get(name) if isinstance(entry, dict) else None
+    if not isinstance(value, kind):
+        raise RemoteProtocolError("the JSON header has no valid '{}' where one is needed".format(name))
+    return value
+
+
+def _list(entry: Any, name: str, optional: bool = False) -> List[Any]:
+    if optional and name not in entry:
+        return []
+    return _field(entry, name, list)
+
+
+def _parameters(entry: Dict[str, Any]) -> Dict[str, Any]:
+    return _field(entry, "parameters", dict) if "parameters" in entry else {}

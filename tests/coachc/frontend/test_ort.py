@@ -1,0 +1,73 @@
+"""The one way to start ONNX Runtime, and what happens without it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from coachc.errors import ModelError, ToolchainError
+from coachc.frontend import ort
+from coachc.frontend.onnx_import import import_model
+
+
+@pytest.fixture
+def no_runtime(monkeypatch):
+    """As on a machine without onnxruntime."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(ort, "find_spec", lambda name: None if name == "onnxruntime" else find(name))
+    ort._module.cache_clear()
+    yield
+    ort._module.cache_clear()
+
+
+def test_without_it_only_what_must_run_is_refused(onnxes, no_runtime):
+    assert import_model(onnxes.save(onnxes.convnet(13))).values["y"].shape == (1, 5)
+    with pytest.raises(ToolchainError, match="onnxruntime is not installed") as caught:
+        import_model(onnxes.save(onnxes.convnet(12)))
+    assert caught.value.hint == "pip install 'coachc[cpu]'"
+
+
+@pytest.mark.needs("onnxruntime")
+@pytest.mark.parametrize("level", ["disabled", "basic", "all"])
+def test_runs_at_every_level(onnxes, level):
+    net = onnxes.convnet()
+    feed = ort.seeded_inputs(net, 0)
+    expected = ort.run(net, feed)
+    found = ort.run(net.SerializeToString(), feed, ["y"], level)
+    np.testing.assert_allclose(found["y"], expected["y"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.needs("onnxruntime")
+def test_a_failing_run_is_a_model_error(onnxes):
+    with pytest.raises(ModelError, match="ONNX Runtime failed while running the model"):
+        ort.run(onnxes.convnet(), {})
+
+
+def test_seeded_inputs(onnxes):
+    kinds = {"f": TensorProto.FLOAT, "h": TensorProto.FLOAT16, "u": TensorProto.UINT8, "i": TensorProto.INT64}
+    inputs = [onnxes.value(name, [4, 50], kind) for name, kind in {**kinds, "b": TensorProto.BOOL}.items()]
+    net = onnxes.model([onnxes.node("Relu", ["f"], ["y"])], inputs, ["y"])
+    first, second = ort.seeded_inputs(net, 1), ort.seeded_inputs(net, 2)
+    assert {name: array.dtype.name for name, array in first.items()} == {
+        "f": "float32", "h": "float16", "u": "uint8", "i": "int64", "b": "bool",
+    }  # fmt: skip
+    for name, array in first.items():
+        assert array.shape == (4, 50)
+        assert not np.array_equal(array, second[name])
+        np.testing.assert_array_equal(array, ort.seeded_inputs(net, 1)[name])
+    assert first["u"].max() > 200
+    assert set(np.unique(first["i"])) == {0, 1}
+
+
+def test_seeded_inputs_need_static_numpy_inputs(onnxes):
+    net = onnxes.model([onnxes.node("Relu", ["x"], ["y"])], [onnxes.value("x", ["N", 3])], ["y"])
+    with pytest.raises(ModelError, match="graph input 'x' has no static shape"):
+        ort.seeded_inputs(net, 0)
+    net = onnxes.model([onnxes.node("Relu", ["x"], ["y"])], [onnxes.value("x", [3], TensorProto.BFLOAT16)], ["y"])
+    with pytest.raises(ModelError, match="graph input 'x' is bfloat16, which NumPy cannot feed"):
+        ort.seeded_inputs(net, 0)

@@ -1,0 +1,123 @@
+"""A small bundle whose halves are plain numpy, and servers for it. Python 3.6-clean.
+
+The model multiplies an image (1, 3, 4, 4) by a fixed matrix: five scores. Its "artefacts" are names that
+`fake_engine_for` turns into functions, so neither onnx nor an engine is needed.
+"""
+
+import http.server
+import socketserver
+import threading
+
+import numpy as np
+
+from runtime.bundle.manifest import Cut, CutValue, Manifest, ModelInfo, Preprocess, TensorSpec
+from runtime.bundle.numeric import dequantize, quantize
+from runtime.bundle.store import write_bundle
+from runtime.engines.fake_engine import FakeEngine
+from runtime.service import Service
+
+SHAPE = (1, 3, 4, 4)
+SCALE, ZERO_POINT, BITS = 0.25, 3, 4
+WEIGHTS = np.random.RandomState(7).randn(48, 5).astype(np.float32)
+PREPROCESS = Preprocess((4, 4), "bilinear", "rgb", "nchw", 255.0, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+FILES = {"model.onnx": b"the whole model", "device.onnx": b"the device half", "cloud.onnx": b"the cloud half"}
+FILES["raw.onnx"] = b"the input as it is"
+ROLES = {"model.onnx": "model", "device.onnx": "device", "cloud.onnx": "cloud", "raw.onnx": "device"}
+
+
+def make_manifest(name="tiny", bits=BITS, shape=SHAPE, chosen="middle"):
+    packed = CutValue("features", "float32", shape, "packed", bits, SCALE, ZERO_POINT, "features_codes")
+    raw = CutValue("input", "float32", shape, "raw", 32, 1.0, 0, "input")
+    jpeg = CutValue("input", "float32", shape, "jpeg", 8, 95.0, 0, "input")
+    outputs = (TensorSpec("scores", "float32", (shape[0], 5)),)
+    cuts = [
+        Cut("middle", "split", "device.onnx", "cloud.onnx", (packed,), (), ("scores",)),
+        Cut("device-only", "device-only", "model.onnx", None, (), ("scores",), ()),
+        Cut("raw", "cloud-raw", "raw.onnx", "model.onnx", (raw,), (), ("scores",)),
+    ]
+    if shape[0] == 1:
+        cuts.append(Cut("jpeg", "cloud-jpeg", None, "model.onnx", (jpeg,), (), ("scores",)))
+    return Manifest(
+        producer="coachc test",
+        calibration="calibrated",
+        model=ModelInfo(name, "0" * 64, 13, (TensorSpec("input", "float32", shape),), outputs),
+        device={"name": "tx2"},
+        cloud={"name": "a6000"},
+        link={"bandwidth_bytes_per_s": 2.5e6},
+        preprocess=PREPROCESS,
+        classes=("a", "b", "c", "d", "e"),
+        cuts=tuple(cuts),
+        chosen=chosen,
+        plan={"period_s": 0.01},
+    )
+
+
+def make_bundle(path, **options):
+    return write_bundle(str(path), make_manifest(**options), FILES, ROLES)
+
+
+def whole_model(x):
+    return x.reshape(x.shape[0], -1).dot(WEIGHTS)
+
+
+def fake_engine_for(data, providers=()):
+    functions = {
+        b"the whole model": lambda feed: {"scores": whole_model(feed["input"])},
+        b"the device half": lambda feed: {"features_codes": quantize(feed["input"], SCALE, ZERO_POINT, BITS)},
+        b"the cloud half": lambda feed: {"scores": whole_model(dequantize(feed["features_codes"], SCALE, ZERO_POINT))},
+        b"the input as it is": dict,
+    }
+    return FakeEngine(functions[data])
+
+
+def make_service(bundle, cut=None, engine=None):
+    wanted = bundle.cut(cut)
+    return Service(bundle, wanted, engine or fake_engine_for(bundle.read(wanted.cloud)))
+
+
+class Loopback:
+    """`service` behind the standard library's HTTP server, on a free port; one thread a connection."""
+
+    def __init__(self, service):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            # Without it Nagle's algorithm holds the body back until the headers are acknowledged.
+            disable_nagle_algorithm = True
+
+            def do_GET(self):
+                self.answer()
+
+            def do_POST(self):
+                self.answer()
+
+            def answer(self):
+                length = int(self.headers.get("Content-Length", 0))
+                response = service.refuse(self.command, self.path, length)
+                body = self.rfile.read(length)
+                if response is None:
+                    response = service.infer(dict(self.headers.items()), body)
+                self.send_response(response.status)
+                for name, value in response.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(response.body)))
+                self.end_headers()
+                self.wfile.write(response.body)
+
+            def log_message(self, *args):
+                pass
+
+        class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+            daemon_threads = True
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.address = "127.0.0.1:{}".format(self._server.server_address[1])
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,351 @@
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from runtime import cloud, protocol
+from runtime.cloud import CloudApp, listen_on, load_service
+from runtime.connection import Connection
+from runtime.engines.fake_engine import FakeEngine
+from runtime.errors import CoachRuntimeError, ConnectionFailed, EngineError
+from runtime.tensors import to_array
+from runtime.wire import encode_values
+from tests.helpers.runtime_bundles import PREPROCESS, make_bundle, make_service, whole_model
+
+CODES = {"features_codes": np.arange(48, dtype=np.uint8).reshape(1, 3, 4, 4) % 16}
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return make_bundle(tmp_path / "tiny.coach")
+
+
+def infer_request(cut, outputs=CODES, wanted=("scores",)):
+    headers, body = protocol.encode_request(encode_values(cut, outputs), wanted, "42")
+    return {name.lower(): value for name, value in headers.items()}, body
+
+
+def ask(app, method, path, headers=None, body=b"", pieces=1, declare=True):
+    """Call an ASGI application as a server would: (status, headers, body, bytes it took)."""
+    headers = dict(headers or {})
+    if declare and method == "POST":
+        headers["content-length"] = str(len(body))
+    scope = {"type": "http", "method": method, "path": path}
+    scope["headers"] = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    step = max(1, -(-len(body) // pieces))
+    chunks = [body[start : start + step] for start in range(0, len(body), step)] or [b""]
+    taken, sent = [], []
+
+    async def receive():
+        taken.append(chunks[len(taken)])
+        return {"type": "http.request", "body": taken[-1], "more_body": len(taken) < len(chunks)}
+
+    async def send(message):
+        sent.append(message)
+
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(app(scope, receive, send))
+    finally:
+        loop.close()
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    answer = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    assert int(answer["content-length"]) == len(sent[1]["body"])
+    return sent[0]["status"], answer, sent[1]["body"], sum(len(piece) for piece in taken)
+
+
+def ask_json(app, *arguments, **options):
+    status, _, body, _ = ask(app, *arguments, **options)
+    return status, json.loads(body.decode())
+
+
+def test_metadata_and_health(bundle):
+    service = make_service(bundle)
+    app, name = CloudApp(service), bundle.served_name
+    for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/{}/ready".format(name)):
+        assert ask(app, "GET", path)[0] == 200
+    assert ask_json(app, "GET", "/v2") == (
+        200,
+        {"name": "coachc", "version": "coachc test", "extensions": ["binary_tensor_data"]},
+    )
+    assert ask_json(app, "GET", "/v2/repository/index")[1][0]["name"] == name
+    assert ask_json(app, "GET", "/v2/models/" + name) == (
+        200,
+        {
+            "name": name,
+            "versions": ["1"],
+            "platform": "coachc",
+            "inputs": [{"name": "features_codes", "datatype": "UINT8", "shape": [24]}],
+            "outputs": [{"name": "scores", "datatype": "FP32", "shape": [1, 5]}],
+            "parameters": {"bundle_id": bundle.bundle_id, "cut": "middle"},
+        },
+    )
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+@pytest.mark.parametrize("wanted", [(), ("scores",)])
+def test_inference(bundle, pieces, wanted):
+    service = make_service(bundle)
+    headers, body = infer_request(service.cut, wanted=wanted)
+    path = "/v2/models/{}/infer".format(service.name)
+    status, answer, data, _ = ask(CloudApp(service), "POST", path, headers, body, pieces)
+    assert status == 200
+    spec = bundle.manifest.model.outputs[0]
+    tensors = protocol.decode_response(answer, data, protocol.response_limits([spec]))
+    expected = whole_model((CODES["features_codes"].astype(np.float32) - 3) * np.float32(0.25))
+    assert np.allclose(to_array(tensors[0], spec), expected)
+    assert json.loads(data[: int(answer["inference-header-content-length"])].decode())["id"] == "42"
+
+
+@pytest.mark.needs("PIL")
+def test_jpeg_inference(bundle):
+    from runtime.bundle.preprocess import decode_jpeg, encode_jpeg, normalize
+
+    service = make_service(bundle, "jpeg")
+    image = np.random.RandomState(0).randint(0, 256, (4, 4, 3)).astype(np.uint8)
+    data = encode_jpeg(image, 95)
+    headers, body = infer_request(service.cut, {"input": np.frombuffer(data, np.uint8)})
+    response = service.infer(headers, body)
+    spec = bundle.manifest.model.outputs[0]
+    tensors = protocol.decode_response(response.headers, response.body, protocol.response_limits([spec]))
+    expected = whole_model(normalize(decode_jpeg(data, PREPROCESS), PREPROCESS))
+    assert np.allclose(to_array(tensors[0], spec), expected)
+    headers, body = infer_request(service.cut, {"input": np.frombuffer(b"no picture", np.uint8)})
+    response = service.infer(headers, body)
+    assert response.status == 400
+    assert b"tensor 'input': not a readable JPEG" in response.body
+
+
+def test_what_is_not_served_is_not_found(bundle):
+    app = CloudApp(make_service(bundle))
+    for method, path in (("GET", "/v2/models/other"), ("POST", "/v2/models/other/infer"), ("GET", "/"), ("PUT", "/v2")):
+        status, answer = ask_json(app, method, path, body=b"x" * 10)
+        assert status == 404
+        assert answer["error"] == "nothing at {}; this server serves model {}".format(path, bundle.served_name)
+
+
+def test_large_bodies_are_refused_before_they_are_read(bundle):
+    service = make_service(bundle)
+    path, size = "/v2/models/{}/infer".format(service.name), service.limits.body_bytes + 1
+    status, _, body, taken = ask(CloudApp(service), "POST", path, body=b"x" * size)
+    assert (status, taken) == (413, 0)
+    assert json.loads(body.decode())["error"].startswith("the request is larger than this cut's ")
+    status, _, _, taken = ask(CloudApp(service), "POST", path, body=b"x" * 10 * size, pieces=10, declare=False)
+    assert (status, taken) == (413, size)
+
+
+def test_malformed_requests_get_400(bundle):
+    service = make_service(bundle)
+    path = "/v2/models/{}/infer".format(service.name)
+    headers, body = infer_request(service.cut)
+    cases = [
+        ({}, b"hello", "the JSON header is not valid JSON"),
+        (headers, body[:-1], "ends after the body"),
+        (headers, body + b"x", "1 bytes follow the last tensor"),
+        infer_request(service.cut, wanted=("other",)) + ("no output 'other'; there is scores",),
+        (dict(headers, **{"content-encoding": "gzip"}), body, "Content-Encoding gzip is not supported"),
+    ]
+    for sent, data, message in cases:
+        status, answer = ask_json(CloudApp(service), "POST", path, sent, data)
+        assert status == 400
+        assert message in answer["error"]
+
+
+def test_engine_failures_get_500_and_are_logged(bundle, caplog):
+    def broken(feed):
+        raise EngineError("out of memory")
+
+    service = make_service(bundle, engine=FakeEngine(broken))
+    path = "/v2/models/{}/infer".format(service.name)
+    with caplog.at_level(logging.ERROR):
+        status, answer = ask_json(CloudApp(service), "POST", path, *infer_request(service.cut))
+    assert (status, answer["error"]) == (500, "inference failed: out of memory")
+    assert "inference failed" in caplog.text
+    service = make_service(bundle, engine=FakeEngine(lambda feed: {}))
+    response = service.infer(*infer_request(service.cut))
+    assert (response.status, b"the cloud half made no output 'scores'" in response.body) == (500, True)
+
+
+def test_health_is_answered_while_the_engine_works(bundle):
+    release = threading.Event()
+    service = make_service(
+        bundle, engine=FakeEngine(lambda feed: {"scores": np.full((1, 5), release.wait(5), np.float32)})
+    )
+    app, order = CloudApp(service), []
+    headers, body = infer_request(service.cut)
+
+    async def call(method, path, sent, data):
+        async def receive():
+            return {"type": "http.request", "body": data}
+
+        async def send(message):
+            order.append((path[-5:], message.get("status")))
+
+        raw = [(name.encode(), value.encode()) for name, value in sent.items()]
+        await app({"type": "http", "method": method, "path": path, "headers": raw}, receive, send)
+
+    async def both():
+        slow = asyncio.ensure_future(call("POST", "/v2/models/{}/infer".format(service.name), headers, body))
+        await asyncio.sleep(0.05)
+        await call("GET", "/v2/health/live", {}, b"")
+        release.set()
+        await slow
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(both())
+    loop.close()
+    assert [status for status in order if status[1]] == [("/live", 200), ("infer", 200)]
+
+
+def test_a_peer_that_goes_away_is_forgotten(bundle):
+    app = CloudApp(make_service(bundle))
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        raise AssertionError("nobody is there")
+
+    scope = {"type": "http", "method": "POST", "path": "/v2/models/{}/infer".format(bundle.served_name), "headers": []}
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(app(scope, receive, send))
+    with pytest.raises(ValueError, match="speaks HTTP only, not websocket"):
+        loop.run_until_complete(app({"type": "websocket"}, receive, send))
+    loop.close()
+
+
+def test_a_device_only_cut_has_nothing_to_serve(tmp_path):
+    path = str(tmp_path / "b")
+    make_bundle(path, chosen="device-only")
+    with pytest.raises(
+        CoachRuntimeError, match="nothing to serve: cut 'device-only' of .* runs on the device"
+    ) as caught:
+        load_service(path)
+    assert caught.value.hint == "--cut serves another cut of it: middle, raw, jpeg"
+
+
+def test_addresses_in_use_and_not_ours_are_errors():
+    with listen_on("127.0.0.1:0") as listener:
+        address = "127.0.0.1:{}".format(listener.getsockname()[1])
+        with pytest.raises(
+            ConnectionFailed, match="cannot listen on {}: Address already in use".format(address)
+        ) as caught:
+            listen_on(address)
+        assert "--listen HOST:PORT" in caught.value.hint
+    with pytest.raises(ConnectionFailed, match="cannot listen on 192.0.2.1:80: "):
+        listen_on("192.0.2.1:80")
+    with pytest.raises(ConnectionFailed, match="--listen 'here' is not HOST:PORT"):
+        listen_on("here")
+
+
+@pytest.mark.parametrize("module", ["uvicorn", "httptools"])
+def test_without_a_server_library_the_way_out_is_named(bundle, monkeypatch, module):
+    pytest.importorskip("httptools" if module == "uvicorn" else "json")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(
+        EngineError, match="{} is not installed, and serving needs it|is not installed".format(module)
+    ) as caught:
+        cloud.make_server(make_service(bundle), lambda: None)
+    assert caught.value.hint == "pip install 'coachc[serve]'"
+
+
+def test_errors_on_the_command_line(tmp_path, capsys):
+    assert cloud.main([str(tmp_path / "nothing")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error[bundle]: ")
+
+
+# The program itself, over real sockets.
+
+
+def start(*arguments):
+    command = [sys.executable, "-m", "runtime.cloud"] + list(arguments)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, universal_newlines=True, cwd=os.getcwd())
+
+
+@pytest.fixture
+def onnx_bundle(tmp_path):
+    from tests.helpers.runtime_onnx import make_onnx_bundle
+
+    return make_onnx_bundle(tmp_path / "real.coach")
+
+
+@pytest.mark.needs("uvicorn")
+@pytest.mark.needs("httptools")
+@pytest.mark.needs("onnx")
+@pytest.mark.needs("onnxruntime")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_program_serves_and_stops(onnx_bundle, number):
+    program = start(onnx_bundle.path, "--listen", "127.0.0.1:0", "--threads", "1")
+    try:
+        line = program.stderr.readline()
+        name = onnx_bundle.served_name
+        assert line.startswith("serving {} on http://127.0.0.1:".format(name))
+        assert line.endswith(" (tiny, cut middle, 1 cut tensors)\n")
+        address = line.split("http://")[1].split()[0]
+        connection = Connection(address, 5.0)
+        assert json.loads(connection.get("/v2/models/" + name, 10000).body.decode())["name"] == name
+        headers, body = infer_request(onnx_bundle.cut())
+        reply = connection.post("/v2/models/{}/infer".format(name), headers, body, 10000)
+        assert b"scores" in reply.body
+        large = b"x" * (protocol.request_limit_bytes(onnx_bundle.cut()) + 1)
+        with pytest.raises(CoachRuntimeError, match="answers 413"):
+            connection.post("/v2/models/{}/infer".format(name), headers, large, 10000)
+        with pytest.raises(CoachRuntimeError, match="answers 400: the JSON header is not valid JSON"):
+            connection.post("/v2/models/{}/infer".format(name), {}, b"{", 10000)
+        second = start(onnx_bundle.path, "--listen", address)
+        assert second.wait(30) == 1
+        with second.stderr:
+            assert second.stderr.read().startswith("error[connection]: cannot listen on " + address)
+        time.sleep(0.1)
+        program.send_signal(number)
+        assert program.wait(10) == 0
+        assert program.stderr.read() == ""
+        connection.close()
+    finally:
+        program.kill()
+        program.wait()
+        program.stderr.close()
+
+
+@pytest.mark.needs("uvicorn")
+@pytest.mark.needs("httptools")
+@pytest.mark.needs("onnx")
+@pytest.mark.needs("onnxruntime")
+def test_a_signal_lets_the_request_under_way_finish(bundle):
+    working = threading.Event()
+
+    def slow(feed):
+        working.set()
+        time.sleep(0.3)
+        return {"scores": np.zeros((1, 5), np.float32)}
+
+    service = make_service(bundle, engine=FakeEngine(slow))
+    server = cloud.make_server(service, lambda: None)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        connection = Connection("127.0.0.1:{}".format(listener.getsockname()[1]), 5.0)
+        while not server.started:
+            time.sleep(0.01)
+        stopper = threading.Thread(target=lambda: (working.wait(5), setattr(server, "should_exit", True)))
+        stopper.start()
+        reply = connection.post(
+            "/v2/models/{}/infer".format(service.name), *infer_request(service.cut), limit_bytes=9999
+        )
+        assert b"scores" in reply.body
+        connection.close()
+        thread.join(10)
+        stopper.join()
+        assert not thread.is_alive()
