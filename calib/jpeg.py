@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import onnx
@@ -71,7 +72,7 @@ def measure_jpeg(
         size_bytes, accuracy = _on_pictures(model, inputs[0].name, data.source, data.samples, judge, budget)
         note = f"quality {QUALITY}, size measured on {data.samples} images"
         return JpegCost(size_bytes, *times, accuracy, judge.keeps(accuracy, budget), note)
-    if data.kind == "random":
+    if data.kind == "random" or find_spec("PIL") is None:
         size_bytes = round(height * width * PHOTO_BITS_PER_PIXEL / 8)
         note = f"quality {QUALITY}, size estimated at {PHOTO_BITS_PER_PIXEL} bits a pixel"
         return JpegCost(size_bytes, *times, None, False, note)

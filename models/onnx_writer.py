@@ -150,8 +150,11 @@ def _compare(module: torch.nn.Module, shape: tuple[int, ...], path: Path) -> boo
     sample = np.random.default_rng(0).standard_normal((2, *shape), dtype=np.float32)
     with torch.inference_mode():
         expected = module(torch.from_numpy(sample)).numpy()
+    options = onnxruntime.SessionOptions()
+    # Threads that spin while they wait would slow down whatever else runs; two images are no hurry.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         (found,) = session.run([OUTPUT], {INPUT: sample})
     except Exception as exc:  # ONNX Runtime's exceptions share no public base class.
         raise ToolchainError(f"ONNX Runtime cannot run the exported model: {exc}") from exc

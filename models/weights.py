@@ -195,7 +195,7 @@ def _measure_statistics(
     momenta = [part.momentum for part in normalisations]
     for part in normalisations:
         part.train()
-        part.momentum = None  # A plain mean over the batches seen, here one.
+        part.momentum = 1.0  # Nothing of the statistics before this batch is kept.
     with torch.no_grad():
         module(sample)
     for part, momentum in zip(normalisations, momenta, strict=True):

@@ -81,12 +81,12 @@ def load_service(
         If the bundle is damaged, the engine cannot be made, or the cut has no cloud half.
     """
     bundle = open_bundle(bundle_path)
-    cut = bundle.cut(cut_name)
+    cut = bundle.manifest.cut(cut_name)
     if cut.cloud is None:
         others = ", ".join(other.name for other in bundle.manifest.cuts if other.cloud is not None)
         raise CoachRuntimeError(
-            "nothing to serve: cut '{}' of {} runs on the device alone".format(cut.name, bundle_path),
-            hint="--cut serves another cut of it: {}".format(others) if others else "coachc run needs no server for it",
+            f"nothing to serve: cut '{cut.name}' of {bundle_path} runs on the device alone",
+            hint=f"--cut serves another cut of it: {others}" if others else "coachc run needs no server for it",
         )
     return Service(bundle, cut, OrtEngine(bundle.read(cut.cloud), providers, threads))
 
@@ -104,7 +104,7 @@ def listen_on(address: str) -> socket.socket:
         family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as exc:
-        raise ConnectionFailed("cannot listen on {}: {}".format(address, exc.strerror or exc)) from exc
+        raise ConnectionFailed(f"cannot listen on {address}: {exc.strerror or exc}") from exc
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
@@ -112,7 +112,7 @@ def listen_on(address: str) -> socket.socket:
     except OSError as exc:
         listener.close()
         raise ConnectionFailed(
-            "cannot listen on {}: {}".format(address, exc.strerror or exc), hint="--listen HOST:PORT; port 0 picks one"
+            f"cannot listen on {address}: {exc.strerror or exc}", hint="--listen HOST:PORT; port 0 picks one"
         ) from exc
     return listener
 
@@ -130,7 +130,7 @@ def make_server(service: Service, on_ready: Callable[[], None]) -> Any:
         import uvicorn
     except ImportError as exc:
         raise EngineError(
-            "{} is not installed, and serving needs it".format(exc.name), hint="pip install 'coachc[serve]'"
+            f"{exc.name} is not installed, and serving needs it", hint="pip install 'coachc[serve]'"
         ) from exc
 
     class Server(uvicorn.Server):
@@ -172,10 +172,9 @@ def serve(
     listener = listen_on(listen)
     with listener:
         host, port = listener.getsockname()[:2]
-        shown = "[{}]".format(host) if ":" in host else host
-        line = "serving {} on http://{}:{} ({}, cut {}, {} cut tensors)".format(
-            service.name, shown, port, service.model_name, service.cut.name, len(service.cut.values)
-        )
+        shown = f"[{host}]" if ":" in host else host
+        facts = f"{service.model_name}, cut {service.cut.name}, {len(service.cut.values)} cut tensors"
+        line = f"serving {service.name} on http://{shown}:{port} ({facts})"
         server = make_server(service, lambda: print(line, file=sys.stderr, flush=True))
 
         def stop(number: int, frame: Any) -> None:

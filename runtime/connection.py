@@ -31,7 +31,7 @@ def parse_address(text: str, flag: str) -> Tuple[str, int]:
     """
     match = re.match(r"(\[[0-9A-Fa-f:.%]+\]|[^:\s\[\]]+):([0-9]{1,5})\Z", text)
     if match is None or int(match.group(2)) > 65535:
-        raise ConnectionFailed("{} '{}' is not HOST:PORT".format(flag, text), hint="for example 192.168.1.10:8000")
+        raise ConnectionFailed(f"{flag} '{text}' is not HOST:PORT", hint="for example 192.168.1.10:8000")
     return match.group(1).strip("[]"), int(match.group(2))
 
 
@@ -110,7 +110,7 @@ class Connection:
 
     def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limit_bytes: int) -> Reply:
         if self._aborted:
-            raise ConnectionFailed("the connection to {} was given up".format(self.address))
+            raise ConnectionFailed(f"the connection to {self.address} was given up")
         kept_alive = self._http.sock is not None
         try:
             try:
@@ -123,18 +123,18 @@ class Connection:
         except socket.timeout as exc:
             self._http.close()
             raise ConnectionFailed(
-                "no answer from {} within {:g} s".format(self.address, self._timeout_s), hint="--timeout SECONDS"
+                f"no answer from {self.address} within {self._timeout_s:g} s", hint="--timeout SECONDS"
             ) from exc
         except OSError as exc:
             self._http.close()
             raise ConnectionFailed(
-                "no server at {}: {}".format(self.address, exc.strerror or exc),
-                hint="coachc serve BUNDLE --listen {}".format(self.address),
+                f"no server at {self.address}: {exc.strerror or exc}",
+                hint=f"coachc serve BUNDLE --listen {self.address}",
             ) from exc
         except http.client.HTTPException as exc:
             self._http.close()
             raise RemoteProtocolError(
-                "the server at {} does not speak HTTP properly: {}".format(self.address, type(exc).__name__)
+                f"the server at {self.address} does not speak HTTP properly: {type(exc).__name__}"
             ) from exc
 
     def _exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limit_bytes: int) -> Reply:
@@ -153,9 +153,7 @@ class Connection:
             data = b"" if length is not None else response.read(limit + 1)
             if length is not None or len(data) > limit:
                 self._http.close()
-                raise RemoteProtocolError(
-                    "the server at {} answers with more than {} bytes".format(self.address, limit)
-                )
+                raise RemoteProtocolError(f"the server at {self.address} answers with more than {limit} bytes")
         if response.status != 200:
             raise _refusal(self.address, response.status, data)
         return Reply(dict(response.getheaders()), data)
@@ -166,7 +164,7 @@ def _refusal(address: str, status: int, data: bytes) -> Exception:
         said = json.loads(data.decode("utf-8"))["error"]
     except (ValueError, KeyError, TypeError, RecursionError):
         said = "(no reason given)"
-    message = "the server at {} answers {}: {}".format(address, status, str(said)[:500])
+    message = f"the server at {address} answers {status}: {str(said)[:500]}"
     if status == 404:
         return WrongBundleError(message)
     return EngineError(message) if status >= 500 else RemoteProtocolError(message)

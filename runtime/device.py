@@ -66,14 +66,14 @@ def run_bundle(
         Whatever went wrong first, in any thread.
     """
     bundle = open_bundle(bundle_path)
-    wanted = bundle.cut(cut)
+    wanted = bundle.manifest.cut(cut)
     source = open_source(source_path, bundle.manifest.model.inputs, bundle.manifest.preprocess)
     tasks = len(source) if limit is None else min(limit, len(source))
     engine = None if wanted.device is None else engine_factory(bundle.read(wanted.device), providers)
     clouds: List[CloudHalf] = []
     if wanted.cloud is not None:
         if server is None:
-            raise ConnectionFailed("cut '{}' needs a server".format(wanted.name), hint="--server HOST:PORT")
+            raise ConnectionFailed(f"cut '{wanted.name}' needs a server", hint="--server HOST:PORT")
         clouds = [CloudHalf(bundle, wanted, server, timeout_s) for _ in range(in_flight)]
     try:
         if clouds:
@@ -112,7 +112,7 @@ def _device_halves(cut: Cut, engine: Optional[Engine], source: Source) -> Iterat
 def _images(cut: Cut, source: Source) -> Iterator[Arrays]:
     if not isinstance(source, ImageSource):
         raise SourceError(
-            "cut '{}' sends JPEG images, and the source holds arrays".format(cut.name),
+            f"cut '{cut.name}' sends JPEG images, and the source holds arrays",
             hint="--source takes a folder of images for it",
         )
     return ({cut.values[0].name: image} for image in source.images())
@@ -159,7 +159,7 @@ def _top1_of(model: ModelInfo) -> Predict:
 
     def predict(outputs: Arrays) -> Tuple[int, ...]:
         if name not in outputs:
-            raise EngineError("the engine made no output '{}'".format(name))
+            raise EngineError(f"the engine made no output '{name}'")
         output = outputs[name]
         if output.size == 0 or (rows != 1 and output.shape[:1] != (rows,)):
             return ()
@@ -197,14 +197,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print(exc.render(), file=sys.stderr)
         return exc.exit_code
     if report.mode == "device-only" and options.server is not None:
-        print("note: cut '{}' runs on the device alone; --server is not used".format(report.cut), file=sys.stderr)
+        print(f"note: cut '{report.cut}' runs on the device alone; --server is not used", file=sys.stderr)
     print(json.dumps(report.to_json()) if options.json else report.table())
     return 0
 
 
 def show_progress(done: int, total: int) -> None:
     """One line on stderr that rewrites itself."""
-    print("\r{}/{} tasks".format(done, total), end="\n" if done == total else "", file=sys.stderr, flush=True)
+    print(f"\r{done}/{total} tasks", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
 def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:

@@ -39,10 +39,10 @@ class CoachRuntimeError(Exception):
 
     def render(self) -> str:
         """The text a command line prints: message, then context lines, then the hint."""
-        lines = ["error[{}]: {}".format(self.kind, self.message)]
-        lines += ["  {}".format(line) for line in self.context]
+        lines = [f"error[{self.kind}]: {self.message}"]
+        lines += [f"  {line}" for line in self.context]
         if self.hint:
-            lines.append("  hint: {}".format(self.hint))
+            lines.append(f"  hint: {self.hint}")
         return "\n".join(lines)
 
 

@@ -56,22 +56,22 @@ class CloudHalf:
             If it runs another bundle, or another cut of this one.
         """
         address, name = self.connection.address, self._bundle.served_name
-        hint = "serve this bundle: coachc serve {} --cut {}".format(self._bundle.path, self._cut.name)
+        hint = f"serve this bundle: coachc serve {self._bundle.path} --cut {self._cut.name}"
         try:
             metadata = self._get_json(self._path)
         except WrongBundleError as exc:
             raise WrongBundleError(
-                "the server at {} runs {}, this bundle is {}".format(address, self._served_names(), name), hint=hint
+                f"the server at {address} runs {self._served_names()}, this bundle is {name}", hint=hint
             ) from exc
         parameters = metadata.get("parameters") if isinstance(metadata, dict) else None
         if not isinstance(parameters, dict):
-            raise RemoteProtocolError("the server at {} does not say which bundle it runs".format(address))
+            raise RemoteProtocolError(f"the server at {address} does not say which bundle it runs")
         found = parameters.get("bundle_id"), parameters.get("cut")
         expected = self._bundle.bundle_id, self._cut.name
         if found != expected:
             raise WrongBundleError(
-                "the server at {} runs cut '{}' of bundle {}".format(address, found[1], found[0]),
-                ["expected  cut '{}' of bundle {}".format(expected[1], expected[0])],
+                f"the server at {address} runs cut '{found[1]}' of bundle {found[0]}",
+                [f"expected  cut '{expected[1]}' of bundle {expected[0]}"],
                 hint,
             )
 
@@ -91,7 +91,7 @@ class CloudHalf:
         outputs = {}
         for spec in self._outputs:
             if spec.name not in received:
-                raise RemoteProtocolError("the answer has no output '{}'".format(spec.name))
+                raise RemoteProtocolError(f"the answer has no output '{spec.name}'")
             outputs[spec.name] = to_array(received[spec.name], spec)
         payload_bytes = sum(len(tensor.data) for tensor in tensors)
         return Answer(outputs, self.connection.sent_bytes - before, payload_bytes)
@@ -109,5 +109,5 @@ class CloudHalf:
             return json.loads(reply.body.decode("utf-8"))
         except (ValueError, RecursionError) as exc:
             raise RemoteProtocolError(
-                "the server at {} answers {} with something that is not JSON".format(self.connection.address, path)
+                f"the server at {self.connection.address} answers {path} with something that is not JSON"
             ) from exc

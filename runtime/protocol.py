@@ -95,7 +95,7 @@ def decode_request(headers: Mapping[str, str], body: bytes, limits: Limits) -> R
         name, parameters = _field(entry, "name", str), _parameters(entry)
         if parameters.get("binary_data", header_wants_binary(header)) is not True:
             raise RemoteProtocolError(
-                "output '{}' is asked for as JSON; this server answers in binary".format(name[:80]),
+                f"output '{name[:80]}' is asked for as JSON; this server answers in binary",
                 hint="set the output's parameter binary_data to true",
             )
         wanted.append(name)
@@ -170,17 +170,17 @@ def _split(headers: Mapping[str, str], body: bytes, limits: Limits) -> Tuple[Dic
     if lower.get("content-encoding", "identity") != "identity":
         raise RemoteProtocolError("Content-Encoding {} is not supported".format(lower["content-encoding"][:80]))
     if len(body) > limits.body_bytes:
-        raise RemoteProtocolError("body of {} bytes, at most {} expected".format(len(body), limits.body_bytes))
+        raise RemoteProtocolError(f"body of {len(body)} bytes, at most {limits.body_bytes} expected")
     length_text = lower.get(HEADER_LENGTH.lower(), str(len(body)))
     if not re.match(r"[0-9]{1,11}\Z", length_text) or int(length_text) > len(body):
-        raise RemoteProtocolError("{} is '{}', body {} bytes".format(HEADER_LENGTH, length_text[:80], len(body)))
+        raise RemoteProtocolError(f"{HEADER_LENGTH} is '{length_text[:80]}', body {len(body)} bytes")
     length = int(length_text)
     if length > limits.json_bytes:
-        raise RemoteProtocolError("JSON header of {} bytes, at most {} expected".format(length, limits.json_bytes))
+        raise RemoteProtocolError(f"JSON header of {length} bytes, at most {limits.json_bytes} expected")
     try:
         header = json.loads(body[:length].decode("utf-8"))
     except (ValueError, RecursionError) as exc:
-        raise RemoteProtocolError("the JSON header is not valid JSON: {}".format(exc)) from exc
+        raise RemoteProtocolError(f"the JSON header is not valid JSON: {exc}") from exc
     if not isinstance(header, dict):
         raise RemoteProtocolError("the JSON header is not an object")
     return header, memoryview(body)[length:]
@@ -192,29 +192,29 @@ def _cut_out(entries: List[Any], payload: memoryview) -> Tuple[Tensor, ...]:
     for entry in entries:
         name, datatype = _field(entry, "name", str), _field(entry, "datatype", str)
         if datatype not in DATATYPES:
-            raise RemoteProtocolError("tensor '{}' has unknown datatype '{}'".format(name[:80], datatype[:80]))
+            raise RemoteProtocolError(f"tensor '{name[:80]}' has unknown datatype '{datatype[:80]}'")
         shape = tuple(_list(entry, "shape"))
         if len(shape) > MAX_RANK or any(type(length) is not int or not 0 <= length < 1 << 40 for length in shape):
-            raise RemoteProtocolError("tensor '{}' has no usable shape".format(name[:80]))
+            raise RemoteProtocolError(f"tensor '{name[:80]}' has no usable shape")
         size = _parameters(entry).get("binary_data_size")
         if type(size) is not int or size < 0:
             raise RemoteProtocolError(
-                "tensor '{}' has no binary data".format(name[:80]),
+                f"tensor '{name[:80]}' has no binary data",
                 hint="send tensors with the binary tensor data extension",
             )
         if start + size > len(payload):
-            raise RemoteProtocolError("tensor '{}' ends after the body".format(name[:80]))
+            raise RemoteProtocolError(f"tensor '{name[:80]}' ends after the body")
         tensors.append(Tensor(name, datatype, shape, payload[start : start + size]))
         start += size
     if start != len(payload):
-        raise RemoteProtocolError("{} bytes follow the last tensor".format(len(payload) - start))
+        raise RemoteProtocolError(f"{len(payload) - start} bytes follow the last tensor")
     return tuple(tensors)
 
 
 def _field(entry: Any, name: str, kind: type) -> Any:
     value = entry.get(name) if isinstance(entry, dict) else None
     if not isinstance(value, kind):
-        raise RemoteProtocolError("the JSON header has no valid '{}' where one is needed".format(name))
+        raise RemoteProtocolError(f"the JSON header has no valid '{name}' where one is needed")
     return value
 
 

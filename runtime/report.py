@@ -62,17 +62,17 @@ class Report(NamedTuple):
         """Aligned lines for people, times in ms."""
         latency = self.latency_s
         lines = [
-            ("cut", "{} ({})".format(self.cut, self.mode)),
+            ("cut", f"{self.cut} ({self.mode})"),
             ("engine", self.engine),
             ("tasks", str(self.tasks)),
-            ("accuracy", "no labels" if self.accuracy is None else "{:.2f} %".format(100 * self.accuracy)),
-            ("bytes per task", "{:.0f} ({:.0f} payload)".format(self.bytes_per_task, self.payload_bytes_per_task)),
+            ("accuracy", "no labels" if self.accuracy is None else f"{100 * self.accuracy:.2f} %"),
+            ("bytes per task", f"{self.bytes_per_task:.0f} ({self.payload_bytes_per_task:.0f} payload)"),
             ("latency", "mean {} p50 {} p95 {} p99 {} ms".format(*[_ms(value) for value in latency])),
-            ("throughput", "{:.1f} tasks/s".format(self.throughput_per_s)),
-            ("stages", "device {} round trip {} ms".format(_ms(self.device_s), _ms(self.round_trip_s))),
+            ("throughput", f"{self.throughput_per_s:.1f} tasks/s"),
+            ("stages", f"device {_ms(self.device_s)} round trip {_ms(self.round_trip_s)} ms"),
         ]
-        return "\n".join("{:<16}{}".format(name, value) for name, value in lines)
+        return "\n".join(f"{name:<16}{value}" for name, value in lines)
 
 
 def _ms(seconds: float) -> str:
-    return "{:.2f}".format(1000 * seconds)
+    return f"{1000 * seconds:.2f}"

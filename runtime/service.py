@@ -53,7 +53,7 @@ class Service:
 
     def refuse(self, method: str, path: str, content_length: int) -> Optional[Response]:
         """The answer to a request whose body need not be read: all but inference, and bodies over the limit."""
-        if path == "/v2/models/{}/infer".format(self.name) and method == "POST":
+        if path == f"/v2/models/{self.name}/infer" and method == "POST":
             if content_length > self.limits.body_bytes:
                 return self.too_large()
             return None
@@ -61,7 +61,7 @@ class Service:
 
     def too_large(self) -> Response:
         """413, with the limit."""
-        return _error(413, "the request is larger than this cut's {} bytes".format(self.limits.body_bytes))
+        return _error(413, f"the request is larger than this cut's {self.limits.body_bytes} bytes")
 
     def infer(self, headers: Mapping[str, str], body: bytes) -> Response:
         """Run the cloud half on one request. Not thread-safe, like the engine."""
@@ -79,7 +79,7 @@ class Service:
             tensors = [to_tensor(name, _result(results, name)) for name in request.outputs or known]
         except Exception as exc:  # whatever it was, the server goes on serving
             logger.exception("inference failed")
-            return _error(500, "inference failed: {}".format(exc))
+            return _error(500, f"inference failed: {exc}")
         response_headers, response_body = encode_response(self.name, tensors, request.request_id)
         return Response(200, response_headers, response_body)
 
@@ -91,7 +91,7 @@ class Service:
         try:
             image = decode_jpeg(values[value.codes].tobytes(), preprocess)
         except ValueError as exc:
-            raise RemoteProtocolError("tensor '{}': {}".format(value.codes, exc)) from exc
+            raise RemoteProtocolError(f"tensor '{value.codes}': {exc}") from exc
         return {value.name: normalize(image, preprocess).astype(value.dtype, copy=False)}
 
     def _get(self, path: str) -> Response:
@@ -118,12 +118,12 @@ class Service:
         }
 
     def _not_found(self, path: str) -> Response:
-        return _error(404, "nothing at {}; this server serves model {}".format(path[:200], self.name))
+        return _error(404, f"nothing at {path[:200]}; this server serves model {self.name}")
 
 
 def _result(results: Dict[str, np.ndarray], name: str) -> np.ndarray:
     if name not in results:
-        raise EngineError("the cloud half made no output '{}'".format(name))
+        raise EngineError(f"the cloud half made no output '{name}'")
     return results[name]
 
 

@@ -47,7 +47,7 @@ def to_tensor(name: str, array: np.ndarray) -> Tensor:
         If its dtype has no name in the protocol.
     """
     if array.dtype.name not in _NAMES:
-        raise LocalProtocolError("tensor '{}' has dtype {}, which cannot travel".format(name, array.dtype))
+        raise LocalProtocolError(f"tensor '{name}' has dtype {array.dtype}, which cannot travel")
     data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
     return Tensor(name, _NAMES[array.dtype.name], tuple(array.shape), data)
 
@@ -71,16 +71,12 @@ def to_array(tensor: Tensor, spec: TensorSpec) -> np.ndarray:
         If datatype, shape or length differ.
     """
     if tensor.datatype != _NAMES[spec.dtype]:
-        raise RemoteProtocolError(
-            "tensor '{}' has datatype {}, expected {}".format(spec.name, tensor.datatype, _NAMES[spec.dtype])
-        )
+        raise RemoteProtocolError(f"tensor '{spec.name}' has datatype {tensor.datatype}, expected {_NAMES[spec.dtype]}")
     if tensor.shape != spec.shape:
-        raise RemoteProtocolError(
-            "tensor '{}' has shape {}, expected {}".format(spec.name, list(tensor.shape), list(spec.shape))
-        )
+        raise RemoteProtocolError(f"tensor '{spec.name}' has shape {list(tensor.shape)}, expected {list(spec.shape)}")
     expected = payload_bytes(spec)
     if len(tensor.data) != expected:
-        raise RemoteProtocolError("tensor '{}' has {} bytes, expected {}".format(spec.name, len(tensor.data), expected))
+        raise RemoteProtocolError(f"tensor '{spec.name}' has {len(tensor.data)} bytes, expected {expected}")
     if spec.dtype == "bool":
         flat = np.frombuffer(tensor.data, dtype=np.uint8) != 0
     else:

@@ -41,32 +41,28 @@ def encode_values(cut: Cut, device_half_outputs: Mapping[str, np.ndarray]) -> Li
 
 def _encode(value: CutValue, outputs: Mapping[str, np.ndarray]) -> Tensor:
     if value.codes not in outputs:
-        raise LocalProtocolError("the device half made no tensor '{}'".format(value.codes), _found(outputs))
+        raise LocalProtocolError(f"the device half made no tensor '{value.codes}'", _found(outputs))
     array = outputs[value.codes]
     if value.codec == "jpeg":
         if array.dtype != np.uint8 or array.ndim != 1 or array.size > value_limit_bytes(value):
             raise LocalProtocolError(
-                "the JPEG for '{}' has {} bytes, at most {} can be sent".format(
-                    value.codes, array.size, value_limit_bytes(value)
-                )
+                f"the JPEG for '{value.codes}' has {array.size} bytes, at most {value_limit_bytes(value)} can be sent"
             )
         return to_tensor(value.codes, array)
     if array.shape != value.shape:
         raise LocalProtocolError(
-            "the device half made '{}' with shape {}, the cut says {}".format(
-                value.codes, list(array.shape), list(value.shape)
-            )
+            f"the device half made '{value.codes}' with shape {list(array.shape)}, the cut says {list(value.shape)}"
         )
     if value.codec == "raw":
         if array.dtype.name != value.dtype:
             raise LocalProtocolError(
-                "the device half made '{}' as {}, the cut says {}".format(value.codes, array.dtype, value.dtype)
+                f"the device half made '{value.codes}' as {array.dtype}, the cut says {value.dtype}"
             )
         return to_tensor(value.codes, array)
     try:
         data = pack_bits(array, value.bits)
     except ValueError as exc:
-        raise LocalProtocolError("the device half's '{}' cannot be packed: {}".format(value.codes, exc)) from exc
+        raise LocalProtocolError(f"the device half's '{value.codes}' cannot be packed: {exc}") from exc
     return Tensor(value.codes, "UINT8", (len(data),), data)
 
 
@@ -87,7 +83,7 @@ def decode_values(cut: Cut, tensors: Sequence[Tensor]) -> Dict[str, np.ndarray]:
     expected = [value.codes for value in cut.values]
     if len(received) != len(tensors) or sorted(received) != sorted(expected):
         raise RemoteProtocolError(
-            "the request carries {} tensors named otherwise than this cut's {}".format(len(tensors), len(expected)),
+            f"the request carries {len(tensors)} tensors named otherwise than this cut's {len(expected)}",
             ["expected  " + ", ".join(sorted(expected)), "found     " + ", ".join(sorted(received))[:200]],
         )
     return {value.codes: _decode(value, received[value.codes]) for value in cut.values}
@@ -99,9 +95,7 @@ def _decode(value: CutValue, tensor: Tensor) -> np.ndarray:
         limit = value_limit_bytes(value)
         if not 1 <= len(tensor.data) <= limit:
             raise RemoteProtocolError(
-                "tensor '{}' has {} bytes, expected a JPEG file of at most {}".format(
-                    spec.name, len(tensor.data), limit
-                )
+                f"tensor '{spec.name}' has {len(tensor.data)} bytes, expected a JPEG file of at most {limit}"
             )
         spec = spec._replace(shape=(len(tensor.data),))
     array = to_array(tensor, spec)
@@ -110,7 +104,7 @@ def _decode(value: CutValue, tensor: Tensor) -> np.ndarray:
     try:
         return unpack_bits(tensor.data, element_count(value.shape), value.bits).reshape(value.shape)
     except ValueError as exc:
-        raise RemoteProtocolError("tensor '{}' cannot be unpacked: {}".format(spec.name, exc)) from exc
+        raise RemoteProtocolError(f"tensor '{spec.name}' cannot be unpacked: {exc}") from exc
 
 
 def _found(outputs: Mapping[str, np.ndarray]) -> List[str]:

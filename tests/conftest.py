@@ -15,4 +15,4 @@ def pytest_runtest_setup(item):
     for marker in item.iter_markers("needs"):
         for name in marker.args:
             if importlib.util.find_spec(name) is None:
-                pytest.skip("needs {}".format(name))
+                pytest.skip(f"needs {name}")

@@ -14,7 +14,6 @@ import numpy as np
 import onnx
 
 from coachc.core.graph import ITEM_BYTES
-from coachc.errors import ModelError
 from coachc.frontend import ort, walk
 from coachc.frontend.order import order, rename
 from coachc.frontend.shapes import Shape, infer, known_values, static_shape
@@ -194,8 +193,6 @@ def _take_branches(model: onnx.ModelProto) -> bool:
         condition = bool(onnx.numpy_helper.to_array(weights[node.input[0]]).all())
         branch = onnx.GraphProto()
         branch.CopyFrom(walk.attribute(node, "then_branch" if condition else "else_branch"))
-        if len(branch.output) != len(node.output):
-            raise ModelError(f"{walk.label(node)} has a branch with another number of outputs")
         inner = {name for child in branch.node for name in child.output}
         names: dict[str, str] = {}
         copies = []

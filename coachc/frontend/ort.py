@@ -7,6 +7,7 @@ a missing ONNX Runtime and a model it refuses are reported in the same words.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     import onnxruntime
 
 Level = Literal["disabled", "basic", "all"]
+
+# One run on one input. Vision models need seconds at most, but a Loop may count to 2**63.
+LIMIT_S = 300.0
 
 # Fatal only. ONNX Runtime writes errors to stderr and raises them as well; the exception is enough.
 _QUIET = 4
@@ -88,7 +92,8 @@ def session(
     }[level]
     data = model if isinstance(model, bytes) else model.SerializeToString()
     try:
-        return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        # Its own fallback would print to stdout and try the CPU, which is what just failed, again.
+        return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as exc:  # its exception classes share no base but Exception
         raise ModelError(
             f"ONNX Runtime {runtime.__version__} cannot load the model",
@@ -122,7 +127,7 @@ def run(
     Raises
     ------
     ToolchainError, ModelError
-        As `session`; ModelError too when the run itself fails.
+        As `session`; ModelError too when the run itself fails, or takes longer than `LIMIT_S`.
     """
     return run_session(session(model, level), feed, outputs)
 
@@ -134,12 +139,22 @@ def run_session(
     names = [output.name for output in loaded.get_outputs()] if outputs is None else list(outputs)
     options = _module().RunOptions()
     options.log_severity_level = _QUIET
+    stop = threading.Timer(LIMIT_S, setattr, (options, "terminate", True))
+    stop.daemon = True
+    stop.start()
     try:
         return dict(zip(names, loaded.run(names, dict(feed), options), strict=True))
     except Exception as exc:
+        if options.terminate:
+            raise ModelError(
+                f"the model was stopped after running for {LIMIT_S:g} s",
+                hint="a Loop in it may not end, or not on random input: export the model without it",
+            ) from exc
         raise ModelError(
             "ONNX Runtime failed while running the model", context=(f"it says      {_one_line(exc)}",)
         ) from exc
+    finally:
+        stop.cancel()
 
 
 def seeded_inputs(model: onnx.ModelProto, seed: int) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from coachc.errors import ModelError
+from coachc.frontend import walk
 
 # Protobuf cannot serialize more than this into one message, and onnx's checker and shape inference serialize.
 MAX_BYTES = 2**31 - 1
@@ -121,7 +122,35 @@ def _parse(data: bytes, file: Path) -> onnx.ModelProto:
         raise ModelError(f"{file} has a graph without nodes", hint=_EXPORT_HINT)
     if not proto.graph.output:
         raise ModelError(f"{file} has a graph without outputs", hint=_EXPORT_HINT)
+    # ONNX is a proto2 format: protobuf hands over text that is no UTF-8 as bytes, which nothing later expects.
+    if (broken := next((text for text in _texts(proto) if isinstance(text, bytes)), None)) is not None:
+        raise ModelError(
+            f"{file} is damaged: a name in it is not UTF-8 text",
+            context=(f"found        {broken!r}",),
+            hint=_EXPORT_HINT,
+        )
     return proto
+
+
+def _texts(proto: onnx.ModelProto) -> Iterator[str | bytes]:
+    """Every name that later steps handle."""
+    yield from (entry.domain for entry in proto.opset_import)
+    for function in proto.functions:
+        yield from (function.name, function.domain, *function.input, *function.output)
+    lists = [graph.node for graph in walk.graphs(proto.graph)] + [function.node for function in proto.functions]
+    for nodes in lists:
+        for node in nodes:
+            yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+            yield from (attribute.name for attribute in node.attribute)
+    for graph in walk.graphs(proto.graph):
+        yield graph.name
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            yield value.name
+            yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    for tensor in _tensors(proto):
+        yield tensor.name
+        for entry in tensor.external_data:
+            yield from (entry.key, entry.value)
 
 
 def _load_external(proto: onnx.ModelProto, file: Path, budget: int) -> Iterator[bytes]:

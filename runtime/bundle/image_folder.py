@@ -37,13 +37,11 @@ def find_images(root: str) -> Tuple[List[str], Optional[np.ndarray]]:
     classes = [name for name in names if os.path.isdir(os.path.join(root, name))]
     found = [(path, label) for label, name in enumerate(classes) for path in _images_in(os.path.join(root, name))]
     if loose and found:
-        raise SourceError(
-            "{} holds images both loose and in folders".format(root), hint="one folder per class, or no folders"
-        )
+        raise SourceError(f"{root} holds images both loose and in folders", hint="one folder per class, or no folders")
     if found:
         return [path for path, _ in found], np.array([label for _, label in found], dtype=np.int64)
     if not loose:
-        raise SourceError("no image in {}".format(root), ["looked for  " + ", ".join(EXTENSIONS)])
+        raise SourceError(f"no image in {root}", ["looked for  " + ", ".join(EXTENSIONS)])
     return loose, None
 
 
@@ -59,9 +57,9 @@ def _listed(root: str) -> Tuple[List[str], Optional[np.ndarray]]:
         with open(table, newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream)
             if reader.fieldnames is None or not {"file", "label"} <= set(reader.fieldnames):
-                raise SourceError("{} needs the columns file,label".format(table))
+                raise SourceError(f"{table} needs the columns file,label")
             for row in reader:
-                where = "{} line {}".format(table, reader.line_num)
+                where = f"{table} line {reader.line_num}"
                 path = os.path.join(root, row["file"] or "")
                 if not os.path.isfile(path):
                     raise SourceError("{}: no such file '{}'".format(where, row["file"]))
@@ -70,7 +68,7 @@ def _listed(root: str) -> Tuple[List[str], Optional[np.ndarray]]:
                 paths.append(path)
                 labels.append(int(row["label"]))
     except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise SourceError("cannot read {}: {}".format(table, exc)) from exc
+        raise SourceError(f"cannot read {table}: {exc}") from exc
     if not paths:
-        raise SourceError("no image in {}".format(root), ["{} lists none".format(LABELS_FILE)])
+        raise SourceError(f"no image in {root}", [f"{LABELS_FILE} lists none"])
     return paths, np.array(labels, dtype=np.int64)

@@ -17,7 +17,7 @@ Reader = Callable[[Any, str], Any]
 
 def wrong(where: str, expected: str, found: Any) -> BundleError:
     shown = json.dumps(found) if not isinstance(found, (dict, list)) else "a JSON " + type(found).__name__
-    return BundleError("manifest field '{}': expected {}, found {}".format(where, expected, shown[:80]))
+    return BundleError(f"manifest field '{where}': expected {expected}, found {shown[:80]}")
 
 
 def text(value: Any, where: str) -> str:
@@ -77,7 +77,7 @@ def list_of(reader: Reader) -> Reader:
     def read(value: Any, where: str) -> Tuple[Any, ...]:
         if not isinstance(value, list):
             raise wrong(where, "a list", value)
-        return tuple(reader(item, "{}[{}]".format(where, index)) for index, item in enumerate(value))
+        return tuple(reader(item, f"{where}[{index}]") for index, item in enumerate(value))
 
     return read
 
@@ -87,9 +87,9 @@ def record(cls: Any, **readers: Reader) -> Reader:
         prefix = where + "." if where else ""
         fields = json_object(value, where or "manifest")
         for name in sorted(set(readers) - set(fields)):
-            raise BundleError("manifest field '{}{}' is missing".format(prefix, name))
+            raise BundleError(f"manifest field '{prefix}{name}' is missing")
         for name in sorted(set(fields) - set(readers)):
-            raise BundleError("manifest field '{}{}' is unknown to format {}".format(prefix, name, FORMAT_VERSION))
+            raise BundleError(f"manifest field '{prefix}{name}' is unknown to format {FORMAT_VERSION}")
         return cls(**{name: readers[name](fields[name], prefix + name) for name in sorted(readers)})
 
     return read

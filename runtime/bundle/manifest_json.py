@@ -36,16 +36,16 @@ def from_json_bytes(data: bytes) -> m.Manifest:
     try:
         raw = json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as exc:
-        raise BundleError("manifest.json is not valid JSON: {}".format(exc)) from exc
+        raise BundleError(f"manifest.json is not valid JSON: {exc}") from exc
     version = raw.get("format_version") if isinstance(raw, dict) else None
     if type(version) is int and version > m.FORMAT_VERSION:
         raise BundleError(
-            "written by a newer coachc (format {}; this reader knows {})".format(version, m.FORMAT_VERSION),
+            f"written by a newer coachc (format {version}; this reader knows {m.FORMAT_VERSION})",
             hint="upgrade coachc here, or compile again with the version installed here",
         )
     manifest = _manifest(raw, "")
     if manifest.format_version != m.FORMAT_VERSION:
-        raise f.wrong("format_version", "version {}".format(m.FORMAT_VERSION), version)
+        raise f.wrong("format_version", f"version {m.FORMAT_VERSION}", version)
     _check_cross_references(manifest)
     return manifest
 
@@ -61,7 +61,7 @@ def _plain(value: Any) -> Any:
 
 
 def _no_constant(text: str) -> Any:
-    raise ValueError("{} is not a JSON number".format(text))
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _no_duplicates(pairs: Any) -> Dict[str, Any]:
@@ -141,7 +141,7 @@ def _check_cross_references(manifest: m.Manifest) -> None:
     if manifest.preprocess is not None:
         _check_preprocess(manifest.preprocess)
     for index, cut in enumerate(manifest.cuts):
-        _check_cut(manifest, cut, "cuts[{}]".format(index))
+        _check_cut(manifest, cut, f"cuts[{index}]")
 
 
 def _check_preprocess(pre: m.Preprocess) -> None:
@@ -151,9 +151,9 @@ def _check_preprocess(pre: m.Preprocess) -> None:
     if pre.pixel_scale <= 0:
         raise f.wrong("preprocess.pixel_scale", "a positive number", pre.pixel_scale)
     if len(pre.mean) != channels:
-        raise f.wrong("preprocess.mean", "one number per channel ({})".format(channels), list(pre.mean))
+        raise f.wrong("preprocess.mean", f"one number per channel ({channels})", list(pre.mean))
     if len(pre.std) != channels or min(pre.std) <= 0:
-        raise f.wrong("preprocess.std", "one positive number per channel ({})".format(channels), list(pre.std))
+        raise f.wrong("preprocess.std", f"one positive number per channel ({channels})", list(pre.std))
 
 
 def _check_cut(manifest: m.Manifest, cut: m.Cut, where: str) -> None:
@@ -161,7 +161,7 @@ def _check_cut(manifest: m.Manifest, cut: m.Cut, where: str) -> None:
     needs_cloud = cut.mode != "device-only"
     listed = [artefact.path for artefact in manifest.artefacts]
     for side, path, needed in (("device", cut.device, needs_device), ("cloud", cut.cloud, needs_cloud)):
-        field = "{}.{}".format(where, side)
+        field = f"{where}.{side}"
         if (path is not None) != needed:
             raise f.wrong(field, "a path" if needed else "null for mode " + cut.mode, path)
         if path is not None and path not in listed:
@@ -175,7 +175,7 @@ def _check_cut(manifest: m.Manifest, cut: m.Cut, where: str) -> None:
     if cut.mode == "cloud-jpeg" and (manifest.preprocess is None or len(cut.values) != 1):
         raise f.wrong(where, "a preprocess and one value for mode cloud-jpeg", cut.name)
     for index, value in enumerate(cut.values):
-        _check_value(value, cut.mode, "{}.values[{}]".format(where, index))
+        _check_value(value, cut.mode, f"{where}.values[{index}]")
 
 
 def _check_value(value: m.CutValue, mode: str, where: str) -> None:
@@ -189,7 +189,7 @@ def _check_value(value: m.CutValue, mode: str, where: str) -> None:
         if value.scale <= 0:
             raise f.wrong(where + ".scale", "a positive number", value.scale)
         if value.zero_point >= 1 << value.bits:
-            raise f.wrong(where + ".zero_point", "0 to {}".format((1 << value.bits) - 1), value.zero_point)
+            raise f.wrong(where + ".zero_point", f"0 to {(1 << value.bits) - 1}", value.zero_point)
     if value.codec == "jpeg":
         if value.bits != 8 or value.shape[:1] != (1,):
             raise f.wrong(where, "8 bits and a batch of 1 for codec jpeg", value.name)
@@ -200,4 +200,4 @@ def _check_value(value: m.CutValue, mode: str, where: str) -> None:
 def _unique(where: str, names: Any) -> None:
     for name in sorted(set(names)):
         if names.count(name) > 1:
-            raise BundleError("manifest field '{}': '{}' appears twice".format(where, name))
+            raise BundleError(f"manifest field '{where}': '{name}' appears twice")

@@ -6,6 +6,8 @@ written is decided in `manifest_json`, files and hashes in `store`.
 
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
+from runtime.errors import BundleError
+
 FORMAT_VERSION = 1
 
 DTYPES = (
@@ -153,3 +155,18 @@ class Manifest(NamedTuple):
     plan: Dict[str, Any]
     artefacts: Tuple[Artefact, ...] = ()
     format_version: int = FORMAT_VERSION
+
+    def cut(self, name: Optional[str] = None) -> Cut:
+        """The cut called `name`, or the chosen one.
+
+        Raises
+        ------
+        BundleError
+            If no cut has that name.
+        """
+        wanted = self.chosen if name is None else name
+        for cut in self.cuts:
+            if cut.name == wanted:
+                return cut
+        known = ", ".join(cut.name for cut in self.cuts)
+        raise BundleError(f"the bundle has no cut '{wanted}'", hint=f"--cut takes one of {known}")

@@ -85,10 +85,10 @@ def pack_bits(codes: np.ndarray, bits: int) -> bytes:
     _check_bits(bits)
     flat = np.asarray(codes).reshape(-1)
     if flat.dtype.kind not in "ui":
-        raise ValueError("codes are integers, not {}".format(flat.dtype))
+        raise ValueError(f"codes are integers, not {flat.dtype}")
     if flat.size and (int(flat.max()) >= 1 << bits or (flat.dtype.kind == "i" and int(flat.min()) < 0)):
         worst = int(flat.max()) if int(flat.max()) >= 1 << bits else int(flat.min())
-        raise ValueError("code {} does not fit in {} bits".format(worst, bits))
+        raise ValueError(f"code {worst} does not fit in {bits} bits")
     flat = flat.astype(np.uint8, copy=False)
     if bits == 8:
         return flat.tobytes()
@@ -131,10 +131,10 @@ def unpack_bits(data: bytes, count: int, bits: int) -> np.ndarray:
     raw = np.frombuffer(data, dtype=np.uint8)
     expected = packed_size(count, bits)
     if raw.size != expected:
-        raise ValueError("{} codes of {} bits take {} bytes, got {}".format(count, bits, expected, raw.size))
+        raise ValueError(f"{count} codes of {bits} bits take {expected} bytes, got {raw.size}")
     unused = 8 * expected - count * bits
     if unused and int(raw[-1]) & ((1 << unused) - 1):
-        raise ValueError("the {} unused bits of the last byte are not zero".format(unused))
+        raise ValueError(f"the {unused} unused bits of the last byte are not zero")
     if bits == 8:
         return raw.copy()
     groups = np.zeros(((count + 7) // 8, 8), dtype=np.uint8)
@@ -152,7 +152,7 @@ def unpack_bits(data: bytes, count: int, bits: int) -> np.ndarray:
 
 def _check_bits(bits: int) -> None:
     if not 1 <= bits <= 8:
-        raise ValueError("bits are 1 to 8, not {}".format(bits))
+        raise ValueError(f"bits are 1 to 8, not {bits}")
 
 
 def _lanes(mask: int, width: int) -> int:

@@ -57,7 +57,7 @@ def pixels(image: Union[bytes, Path], preprocess: Preprocess) -> np.ndarray:
         with pillow.open(io.BytesIO(image) if isinstance(image, bytes) else os.fspath(image)) as opened:
             converted = opened.convert(_mode(preprocess))
     except Exception as exc:  # Pillow's decoders raise OSError, ValueError, SyntaxError and struct.error
-        raise SourceError("cannot read {}: {}".format(shown, exc)) from exc
+        raise SourceError(f"cannot read {shown}: {exc}") from exc
     if converted.size != (width, height):
         # Pillow moved its filters into an enum in 9.1.
         filters = getattr(pillow, "Resampling", pillow)
@@ -118,12 +118,8 @@ def decode_jpeg(data: bytes, preprocess: Preprocess) -> np.ndarray:
             if found == ("JPEG", (width, height)):
                 return np.array(opened.convert(_mode(preprocess)), dtype=np.uint8).reshape(height, width, -1)
     except Exception as exc:
-        raise ValueError("not a readable JPEG: {}".format(exc)) from exc
-    raise ValueError(
-        "expected a JPEG of {} x {} pixels, found {} of {} x {}".format(
-            width, height, found[0], found[1][0], found[1][1]
-        )
-    )
+        raise ValueError(f"not a readable JPEG: {exc}") from exc
+    raise ValueError(f"expected a JPEG of {width} x {height} pixels, found {found[0]} of {found[1][0]} x {found[1][1]}")
 
 
 def _mode(preprocess: Preprocess) -> str:

@@ -68,9 +68,9 @@ def open_source(
     if os.path.isdir(name):
         return ImageSource(name, inputs, preprocess)
     if not os.path.exists(name):
-        raise SourceError("no such source: {}".format(name))
+        raise SourceError(f"no such source: {name}")
     if not name.endswith(".npz"):
-        raise SourceError("{} is neither a folder of images nor a .npz file".format(name))
+        raise SourceError(f"{name} is neither a folder of images nor a .npz file")
     return ArraySource(name, inputs)
 
 
@@ -80,11 +80,11 @@ class ImageSource(Source):
     def __init__(self, root: str, inputs: Sequence[TensorSpec], preprocess: Optional[Preprocess]) -> None:
         if preprocess is None:
             raise SourceError(
-                "{} holds images, but the bundle does not say how to preprocess them".format(root),
+                f"{root} holds images, but the bundle does not say how to preprocess them",
                 hint="compile with --preprocess, or give a .npz of preprocessed arrays",
             )
         if len(inputs) != 1:
-            raise SourceError("images suit models with one input, this one has {}".format(len(inputs)))
+            raise SourceError(f"images suit models with one input, this one has {len(inputs)}")
         self._spec = inputs[0]
         self.preprocess = preprocess
         self._batch = _check_image_shape(self._spec, preprocess)
@@ -127,11 +127,11 @@ class ArraySource(Source):
                 names = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
                 self._arrays = [self._inspect(archive, spec, names) for spec in inputs]
         except _UNREADABLE as exc:
-            raise SourceError("cannot read {}: {}".format(path, exc)) from exc
+            raise SourceError(f"cannot read {path}: {exc}") from exc
         tasks = {array.shape[0] // array.batch for array in self._arrays}
         if len(tasks) != 1:
-            rows = ", ".join("'{}' {}".format(a.spec.name, a.shape[0]) for a in self._arrays)
-            raise SourceError("the arrays of {} have rows for different numbers of tasks: {}".format(path, rows))
+            rows = ", ".join(f"'{a.spec.name}' {a.shape[0]}" for a in self._arrays)
+            raise SourceError(f"the arrays of {path} have rows for different numbers of tasks: {rows}")
         self._tasks = tasks.pop()
         if "labels" in names and "labels" not in [spec.name for spec in inputs]:
             self.labels = self._read_labels(self._arrays[0].shape[0])
@@ -148,38 +148,38 @@ class ArraySource(Source):
                 for _ in range(self._tasks):
                     yield {array.spec.name: self._next(array, stream) for array, stream in zip(self._arrays, streams)}
         except _UNREADABLE as exc:
-            raise SourceError("cannot read {}: {}".format(self._path, exc)) from exc
+            raise SourceError(f"cannot read {self._path}: {exc}") from exc
 
     def _next(self, array: _Array, stream: IO[bytes]) -> np.ndarray:
         count = int(np.prod(array.spec.shape, dtype=np.int64))
         data = stream.read(count * array.dtype.itemsize)
         if len(data) != count * array.dtype.itemsize:
-            raise SourceError("array '{}' in {} is cut short".format(array.spec.name, self._path))
+            raise SourceError(f"array '{array.spec.name}' in {self._path} is cut short")
         flat = np.frombuffer(data, dtype=array.dtype).astype(array.spec.dtype, copy=False)
         return flat.reshape(array.spec.shape)
 
     def _inspect(self, archive: zipfile.ZipFile, spec: TensorSpec, names: Sequence[str]) -> _Array:
         if spec.name not in names:
             raise SourceError(
-                "{} has no array '{}'".format(self._path, spec.name),
+                f"{self._path} has no array '{spec.name}'",
                 ["found  " + (", ".join(sorted(names)) or "no array")],
                 "name the arrays after the model's inputs",
             )
         with archive.open(spec.name + ".npy") as stream:
             shape, fortran, dtype = _read_header(stream)
         if not spec.shape or spec.shape[0] == 0:
-            raise SourceError("model input '{}' has no first dimension to take rows for".format(spec.name))
+            raise SourceError(f"model input '{spec.name}' has no first dimension to take rows for")
         if len(shape) != len(spec.shape) or shape[1:] != spec.shape[1:]:
             raise SourceError(
-                "array '{}' has shape {}, the model takes {}".format(spec.name, _show(shape), _show(spec.shape)),
+                f"array '{spec.name}' has shape {_show(shape)}, the model takes {_show(spec.shape)}",
                 hint="the first dimension counts rows, the others have to agree",
             )
         floats = dtype.kind == "f" and np.dtype(spec.dtype).kind == "f"
         if dtype.newbyteorder("=") != np.dtype(spec.dtype) and not floats:
-            raise SourceError("array '{}' has dtype {}, the model takes {}".format(spec.name, dtype, spec.dtype))
+            raise SourceError(f"array '{spec.name}' has dtype {dtype}, the model takes {spec.dtype}")
         if fortran and len(shape) > 1:
             raise SourceError(
-                "array '{}' is in Fortran order and cannot be read row by row".format(spec.name),
+                f"array '{spec.name}' is in Fortran order and cannot be read row by row",
                 hint="save numpy.ascontiguousarray(array)",
             )
         _check_whole_batches(self._path, shape[0], spec.shape[0])
@@ -190,9 +190,8 @@ class ArraySource(Source):
             labels = arrays["labels"]
         if labels.dtype.kind not in "iu" or labels.shape != (rows,):
             raise SourceError(
-                "'labels' in {} has dtype {} and shape {}, expected integers of shape {}".format(
-                    self._path, labels.dtype, _show(labels.shape), _show((rows,))
-                )
+                f"'labels' in {self._path} has dtype {labels.dtype} and shape {_show(labels.shape)}, "
+                f"expected integers of shape {_show((rows,))}"
             )
         return labels.astype(np.int64)
 
@@ -205,7 +204,7 @@ def _read_header(stream: IO[bytes]) -> Any:
     elif version == (2, 0):
         shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
     else:
-        raise ValueError("unsupported .npy version {}".format(version))
+        raise ValueError(f"unsupported .npy version {version}")
     if dtype.hasobject:
         raise ValueError("an array holds Python objects")
     return shape, fortran, dtype
@@ -217,19 +216,17 @@ def _check_image_shape(spec: TensorSpec, preprocess: Preprocess) -> int:
     channels = len(preprocess.mean)
     row = (channels, height, width) if preprocess.layout == "nchw" else (height, width, channels)
     if len(spec.shape) != 4 or spec.shape[1:] != row or spec.shape[0] == 0:
-        raise SourceError(
-            "images are preprocessed to {}, the model takes {}".format(_show((1,) + row), _show(spec.shape))
-        )
+        raise SourceError(f"images are preprocessed to {_show((1,) + row)}, the model takes {_show(spec.shape)}")
     return spec.shape[0]
 
 
 def _check_whole_batches(path: str, rows: int, batch: int) -> None:
     if rows == 0:
-        raise SourceError("{} has no rows".format(path))
+        raise SourceError(f"{path} has no rows")
     if rows % batch:
         raise SourceError(
-            "{} has {} rows, which do not fill batches of {}".format(path, rows, batch),
-            hint="leave {} out or add {}".format(rows % batch, batch - rows % batch),
+            f"{path} has {rows} rows, which do not fill batches of {batch}",
+            hint=f"leave {rows % batch} out or add {batch - rows % batch}",
         )
 
 

@@ -10,10 +10,10 @@ import re
 import shutil
 import stat
 import uuid
-from typing import Iterator, Mapping, NamedTuple, Optional, Union
+from typing import Iterator, Mapping, NamedTuple, Union
 
 from runtime.bundle.manifest_json import from_json_bytes, to_json_bytes
-from runtime.bundle.manifest_types import Artefact, Cut, Manifest
+from runtime.bundle.manifest_types import Artefact, Manifest
 from runtime.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -42,22 +42,7 @@ class Bundle(NamedTuple):
     def served_name(self) -> str:
         """Model name in URLs: the model's own and the start of the bundle id, so that another bundle is not found."""
         slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.manifest.model.name)
-        return "{}-{}".format(slug, self.bundle_id[:12])
-
-    def cut(self, name: Optional[str] = None) -> Cut:
-        """The cut called `name`, or the chosen one.
-
-        Raises
-        ------
-        BundleError
-            If no cut has that name.
-        """
-        wanted = self.manifest.chosen if name is None else name
-        for cut in self.manifest.cuts:
-            if cut.name == wanted:
-                return cut
-        known = ", ".join(cut.name for cut in self.manifest.cuts)
-        raise BundleError("{} has no cut '{}'".format(self.path, wanted), hint="--cut takes one of " + known)
+        return f"{slug}-{self.bundle_id[:12]}"
 
     def read(self, path: str) -> bytes:
         """The bytes of one artefact, checked against the manifest once more.
@@ -70,7 +55,7 @@ class Bundle(NamedTuple):
         for artefact in self.manifest.artefacts:
             if artefact.path == path:
                 return _read_artefact(self.path, artefact)
-        raise BundleError("'{}' is not an artefact of {}".format(path, self.path))
+        raise BundleError(f"'{path}' is not an artefact of {self.path}")
 
 
 def open_bundle(path: Union[str, "os.PathLike[str]"]) -> Bundle:
@@ -83,19 +68,19 @@ def open_bundle(path: Union[str, "os.PathLike[str]"]) -> Bundle:
     """
     root = os.fspath(path)
     if not os.path.isdir(root):
-        raise BundleError("{} is not a bundle: no such directory".format(root), hint="coachc compile writes one")
+        raise BundleError(f"{root} is not a bundle: no such directory", hint="coachc compile writes one")
     if not os.path.lexists(os.path.join(root, MANIFEST)):
-        raise BundleError("{} is not a bundle: it has no {}".format(root, MANIFEST), hint=HINT)
+        raise BundleError(f"{root} is not a bundle: it has no {MANIFEST}", hint=HINT)
     size = _lstat_file(root, MANIFEST).st_size
     if size > MANIFEST_LIMIT_BYTES:
-        raise BundleError("{} has {} bytes, more than {}".format(MANIFEST, size, MANIFEST_LIMIT_BYTES), hint=HINT)
+        raise BundleError(f"{MANIFEST} has {size} bytes, more than {MANIFEST_LIMIT_BYTES}", hint=HINT)
     data = _read(root, MANIFEST)
     bundle_id = hashlib.sha256(data).hexdigest()
     expected = _checksum_line(bundle_id)
     if _lstat_file(root, CHECKSUM).st_size != len(expected) or _read(root, CHECKSUM) != expected:
         raise BundleError(
-            "{} does not match {}".format(MANIFEST, CHECKSUM),
-            ["expected  the line '{}'".format(expected.decode().strip()), "found     another"],
+            f"{MANIFEST} does not match {CHECKSUM}",
+            [f"expected  the line '{expected.decode().strip()}'", "found     another"],
             HINT,
         )
     manifest = from_json_bytes(data)
@@ -104,7 +89,7 @@ def open_bundle(path: Union[str, "os.PathLike[str]"]) -> Bundle:
     listed = {MANIFEST, CHECKSUM} | {artefact.path for artefact in manifest.artefacts}
     for found in _walk(root):
         if found not in listed:
-            raise BundleError("{} is not listed in the manifest of {}".format(found, root), hint=HINT)
+            raise BundleError(f"{found} is not listed in the manifest of {root}", hint=HINT)
     return Bundle(root, manifest, bundle_id)
 
 
@@ -143,7 +128,7 @@ def write_bundle(
     target = os.path.abspath(os.fspath(destination))
     parent, name = os.path.split(target)
     _check_destination(target, force)
-    partial = os.path.join(parent, ".{}.{}.partial".format(name, uuid.uuid4().hex))
+    partial = os.path.join(parent, f".{name}.{uuid.uuid4().hex}.partial")
     try:
         os.mkdir(partial)
         artefacts = []
@@ -158,14 +143,14 @@ def write_bundle(
         open_bundle(partial)
         _rename(partial, target)
     except OSError as exc:
-        raise BundleError("cannot write {}: {}".format(target, exc.strerror or exc)) from exc
+        raise BundleError(f"cannot write {target}: {exc.strerror or exc}") from exc
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return open_bundle(target)
 
 
 def _checksum_line(digest: str) -> bytes:
-    return "{}  {}\n".format(digest, MANIFEST).encode("ascii")
+    return f"{digest}  {MANIFEST}\n".encode("ascii")
 
 
 def _local(root: str, path: str) -> str:
@@ -180,11 +165,11 @@ def _lstat_file(root: str, path: str) -> os.stat_result:
         try:
             status = os.lstat(os.path.join(root, *parts[:depth]))
         except OSError as exc:
-            raise BundleError("{} is missing from {}".format(path, root), hint=HINT) from exc
+            raise BundleError(f"{path} is missing from {root}", hint=HINT) from exc
         wanted = stat.S_ISREG if depth == len(parts) else stat.S_ISDIR
         if not wanted(status.st_mode):
             kind = "a link" if stat.S_ISLNK(status.st_mode) else "not a regular file"
-            raise BundleError("{} in {} is {}".format(shown, root, kind), hint=HINT)
+            raise BundleError(f"{shown} in {root} is {kind}", hint=HINT)
     return status
 
 
@@ -193,19 +178,19 @@ def _read(root: str, path: str) -> bytes:
         with open(_local(root, path), "rb") as stream:
             return stream.read()
     except OSError as exc:
-        raise BundleError("cannot read {} in {}: {}".format(path, root, exc.strerror), hint=HINT) from exc
+        raise BundleError(f"cannot read {path} in {root}: {exc.strerror}", hint=HINT) from exc
 
 
 def _read_artefact(root: str, artefact: Artefact) -> bytes:
     size = _lstat_file(root, artefact.path).st_size
     if size != artefact.size_bytes:
-        context = ["expected  {} bytes".format(artefact.size_bytes), "found     {} bytes".format(size)]
-        raise BundleError("{} in {} has another size".format(artefact.path, root), context, HINT)
+        context = [f"expected  {artefact.size_bytes} bytes", f"found     {size} bytes"]
+        raise BundleError(f"{artefact.path} in {root} has another size", context, HINT)
     data = _read(root, artefact.path)
     digest = hashlib.sha256(data).hexdigest()
     if digest != artefact.sha256:
-        context = ["expected  sha256 {}".format(artefact.sha256), "found     sha256 {}".format(digest)]
-        raise BundleError("{} in {} has changed".format(artefact.path, root), context, HINT)
+        context = [f"expected  sha256 {artefact.sha256}", f"found     sha256 {digest}"]
+        raise BundleError(f"{artefact.path} in {root} has changed", context, HINT)
     return data
 
 
@@ -219,13 +204,13 @@ def _walk(root: str) -> Iterator[str]:
 
 def _check_destination(target: str, force: bool) -> None:
     if not os.path.isdir(os.path.dirname(target)):
-        raise BundleError("cannot write {}: its folder does not exist".format(target))
+        raise BundleError(f"cannot write {target}: its folder does not exist")
     if not os.path.lexists(target):
         return
     if not force:
-        raise BundleError("{} exists already".format(target), hint="--force replaces a bundle")
+        raise BundleError(f"{target} exists already", hint="--force replaces a bundle")
     if os.path.islink(target) or not os.path.isfile(os.path.join(target, MANIFEST)):
-        raise BundleError("{} is not a bundle and will not be replaced".format(target), hint="give another path")
+        raise BundleError(f"{target} is not a bundle and will not be replaced", hint="give another path")
 
 
 def _write(root: str, path: str, data: bytes) -> None:

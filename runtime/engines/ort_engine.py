@@ -52,17 +52,17 @@ class OrtEngine(Engine):
         try:
             self._session: Any = ort.InferenceSession(source, options, providers=list(providers))
         except Exception as exc:  # ONNX Runtime's exceptions share no public base class
-            raise EngineError("ONNX Runtime refuses the model: {}".format(exc)) from exc
+            raise EngineError(f"ONNX Runtime refuses the model: {exc}") from exc
         _check_providers(providers, self._session.get_providers())
         self.input_names = tuple(value.name for value in self._session.get_inputs())
         self.output_names = tuple(value.name for value in self._session.get_outputs())
-        self.description = "onnxruntime {} {}".format(ort.__version__, providers[0])
+        self.description = f"onnxruntime {ort.__version__} {providers[0]}"
 
     def run(self, feed: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
         try:
             outputs = self._session.run(None, dict(feed))
         except Exception as exc:
-            raise EngineError("ONNX Runtime failed: {}".format(exc)) from exc
+            raise EngineError(f"ONNX Runtime failed: {exc}") from exc
         return dict(zip(self.output_names, outputs))
 
 
@@ -71,5 +71,5 @@ def _check_providers(wanted: Sequence[str], found: Sequence[str]) -> None:
         if provider not in found:
             raise EngineError(
                 "asked for {}, got {}".format(provider, ", ".join(found)),
-                hint="install the ONNX Runtime that has it, or ask for {}".format(CPU),
+                hint=f"install the ONNX Runtime that has it, or ask for {CPU}",
             )

@@ -34,7 +34,7 @@ def infer_request(cut, outputs=CODES, wanted=("scores",)):
     return {name.lower(): value for name, value in headers.items()}, body
 
 
-def ask(app, method, path, headers=None, body=b"", pieces=1, declare=True):
+def ask(app, method, path, headers=None, body=b"", *, pieces=1, declare=True):
     """Call an ASGI application as a server would: (status, headers, body, bytes it took)."""
     headers = dict(headers or {})
     if declare and method == "POST":
@@ -71,7 +71,7 @@ def ask_json(app, *arguments, **options):
 def test_metadata_and_health(bundle):
     service = make_service(bundle)
     app, name = CloudApp(service), bundle.served_name
-    for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/{}/ready".format(name)):
+    for path in ("/v2/health/live", "/v2/health/ready", f"/v2/models/{name}/ready"):
         assert ask(app, "GET", path)[0] == 200
     assert ask_json(app, "GET", "/v2") == (
         200,
@@ -96,8 +96,8 @@ def test_metadata_and_health(bundle):
 def test_inference(bundle, pieces, wanted):
     service = make_service(bundle)
     headers, body = infer_request(service.cut, wanted=wanted)
-    path = "/v2/models/{}/infer".format(service.name)
-    status, answer, data, _ = ask(CloudApp(service), "POST", path, headers, body, pieces)
+    path = f"/v2/models/{service.name}/infer"
+    status, answer, data, _ = ask(CloudApp(service), "POST", path, headers, body, pieces=pieces)
     assert status == 200
     spec = bundle.manifest.model.outputs[0]
     tensors = protocol.decode_response(answer, data, protocol.response_limits([spec]))
@@ -130,12 +130,12 @@ def test_what_is_not_served_is_not_found(bundle):
     for method, path in (("GET", "/v2/models/other"), ("POST", "/v2/models/other/infer"), ("GET", "/"), ("PUT", "/v2")):
         status, answer = ask_json(app, method, path, body=b"x" * 10)
         assert status == 404
-        assert answer["error"] == "nothing at {}; this server serves model {}".format(path, bundle.served_name)
+        assert answer["error"] == f"nothing at {path}; this server serves model {bundle.served_name}"
 
 
 def test_large_bodies_are_refused_before_they_are_read(bundle):
     service = make_service(bundle)
-    path, size = "/v2/models/{}/infer".format(service.name), service.limits.body_bytes + 1
+    path, size = f"/v2/models/{service.name}/infer", service.limits.body_bytes + 1
     status, _, body, taken = ask(CloudApp(service), "POST", path, body=b"x" * size)
     assert (status, taken) == (413, 0)
     assert json.loads(body.decode())["error"].startswith("the request is larger than this cut's ")
@@ -145,7 +145,7 @@ def test_large_bodies_are_refused_before_they_are_read(bundle):
 
 def test_malformed_requests_get_400(bundle):
     service = make_service(bundle)
-    path = "/v2/models/{}/infer".format(service.name)
+    path = f"/v2/models/{service.name}/infer"
     headers, body = infer_request(service.cut)
     cases = [
         ({}, b"hello", "the JSON header is not valid JSON"),
@@ -165,7 +165,7 @@ def test_engine_failures_get_500_and_are_logged(bundle, caplog):
         raise EngineError("out of memory")
 
     service = make_service(bundle, engine=FakeEngine(broken))
-    path = "/v2/models/{}/infer".format(service.name)
+    path = f"/v2/models/{service.name}/infer"
     with caplog.at_level(logging.ERROR):
         status, answer = ask_json(CloudApp(service), "POST", path, *infer_request(service.cut))
     assert (status, answer["error"]) == (500, "inference failed: out of memory")
@@ -194,7 +194,7 @@ def test_health_is_answered_while_the_engine_works(bundle):
         await app({"type": "http", "method": method, "path": path, "headers": raw}, receive, send)
 
     async def both():
-        slow = asyncio.ensure_future(call("POST", "/v2/models/{}/infer".format(service.name), headers, body))
+        slow = asyncio.ensure_future(call("POST", f"/v2/models/{service.name}/infer", headers, body))
         await asyncio.sleep(0.05)
         await call("GET", "/v2/health/live", {}, b"")
         release.set()
@@ -215,7 +215,7 @@ def test_a_peer_that_goes_away_is_forgotten(bundle):
     async def send(message):
         raise AssertionError("nobody is there")
 
-    scope = {"type": "http", "method": "POST", "path": "/v2/models/{}/infer".format(bundle.served_name), "headers": []}
+    scope = {"type": "http", "method": "POST", "path": f"/v2/models/{bundle.served_name}/infer", "headers": []}
     loop = asyncio.new_event_loop()
     loop.run_until_complete(app(scope, receive, send))
     with pytest.raises(ValueError, match="speaks HTTP only, not websocket"):
@@ -235,10 +235,8 @@ def test_a_device_only_cut_has_nothing_to_serve(tmp_path):
 
 def test_addresses_in_use_and_not_ours_are_errors():
     with listen_on("127.0.0.1:0") as listener:
-        address = "127.0.0.1:{}".format(listener.getsockname()[1])
-        with pytest.raises(
-            ConnectionFailed, match="cannot listen on {}: Address already in use".format(address)
-        ) as caught:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(ConnectionFailed, match=f"cannot listen on {address}: Address already in use") as caught:
             listen_on(address)
         assert "--listen HOST:PORT" in caught.value.hint
     with pytest.raises(ConnectionFailed, match="cannot listen on 192.0.2.1:80: "):
@@ -252,7 +250,7 @@ def test_without_a_server_library_the_way_out_is_named(bundle, monkeypatch, modu
     pytest.importorskip("httptools" if module == "uvicorn" else "json")
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(
-        EngineError, match="{} is not installed, and serving needs it|is not installed".format(module)
+        EngineError, match=f"{module} is not installed, and serving needs it|is not installed"
     ) as caught:
         cloud.make_server(make_service(bundle), lambda: None)
     assert caught.value.hint == "pip install 'coachc[serve]'"
@@ -290,19 +288,19 @@ def test_the_program_serves_and_stops(onnx_bundle, number):
     try:
         line = program.stderr.readline()
         name = onnx_bundle.served_name
-        assert line.startswith("serving {} on http://127.0.0.1:".format(name))
+        assert line.startswith(f"serving {name} on http://127.0.0.1:")
         assert line.endswith(" (tiny, cut middle, 1 cut tensors)\n")
         address = line.split("http://")[1].split()[0]
         connection = Connection(address, 5.0)
         assert json.loads(connection.get("/v2/models/" + name, 10000).body.decode())["name"] == name
-        headers, body = infer_request(onnx_bundle.cut())
-        reply = connection.post("/v2/models/{}/infer".format(name), headers, body, 10000)
+        headers, body = infer_request(onnx_bundle.manifest.cut())
+        reply = connection.post(f"/v2/models/{name}/infer", headers, body, 10000)
         assert b"scores" in reply.body
-        large = b"x" * (protocol.request_limit_bytes(onnx_bundle.cut()) + 1)
+        large = b"x" * (protocol.request_limit_bytes(onnx_bundle.manifest.cut()) + 1)
         with pytest.raises(CoachRuntimeError, match="answers 413"):
-            connection.post("/v2/models/{}/infer".format(name), headers, large, 10000)
+            connection.post(f"/v2/models/{name}/infer", headers, large, 10000)
         with pytest.raises(CoachRuntimeError, match="answers 400: the JSON header is not valid JSON"):
-            connection.post("/v2/models/{}/infer".format(name), {}, b"{", 10000)
+            connection.post(f"/v2/models/{name}/infer", {}, b"{", 10000)
         second = start(onnx_bundle.path, "--listen", address)
         assert second.wait(30) == 1
         with second.stderr:
@@ -336,14 +334,12 @@ def test_a_signal_lets_the_request_under_way_finish(bundle):
         listener.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        connection = Connection("127.0.0.1:{}".format(listener.getsockname()[1]), 5.0)
+        connection = Connection(f"127.0.0.1:{listener.getsockname()[1]}", 5.0)
         while not server.started:
             time.sleep(0.01)
         stopper = threading.Thread(target=lambda: (working.wait(5), setattr(server, "should_exit", True)))
         stopper.start()
-        reply = connection.post(
-            "/v2/models/{}/infer".format(service.name), *infer_request(service.cut), limit_bytes=9999
-        )
+        reply = connection.post(f"/v2/models/{service.name}/infer", *infer_request(service.cut), limit_bytes=9999)
         assert b"scores" in reply.body
         connection.close()
         thread.join(10)

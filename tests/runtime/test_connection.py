@@ -11,13 +11,13 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 
 class Scripted:
-    """A server that reads one request per step and does what the step says: bytes are sent, None hangs, "close" closes."""
+    """A server that reads a request per step and then does the step: bytes are sent, None hangs, "close" closes."""
 
     def __init__(self, *connections):
         self._listener = socket.socket()
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(5)
-        self.address = "127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.received = b""
         self._connections = connections
         self._over = threading.Event()
@@ -108,9 +108,9 @@ def test_a_first_request_is_not_repeated():
 def test_nobody_there():
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    address = "127.0.0.1:{}".format(listener.getsockname()[1])
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
     listener.close()
-    with pytest.raises(ConnectionFailed, match="no server at {}: Connection refused".format(address)) as caught:
+    with pytest.raises(ConnectionFailed, match=f"no server at {address}: Connection refused") as caught:
         Connection(address, 1.0).get("/", 10)
     assert caught.value.hint == "coachc serve BUNDLE --listen " + address
 
@@ -147,11 +147,14 @@ def test_a_request_can_be_given_up_from_another_thread():
         (b"HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\nab", RemoteProtocolError, "does not speak HTTP properly"),
         (b"HTTP/1.1 " + b"x" * 70000 + b"\r\n\r\n", RemoteProtocolError, "does not speak HTTP properly"),
     ],
+    ids=[str(number) for number in range(8)],
 )
 def test_other_answers_are_errors(answer, error, message):
     with Scripted([answer, "close"]) as server:
+        connection = connect(server)
         with pytest.raises(error, match=message):
-            connect(server).get("/", 10)
+            connection.get("/", 10)
+        connection.close()
 
 
 def test_addresses():

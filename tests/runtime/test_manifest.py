@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from runtime.bundle.manifest import from_json_bytes, to_json_bytes
+from runtime.bundle.manifest_json import from_json_bytes, to_json_bytes
 from runtime.errors import BundleError
 from tests.helpers.runtime_bundles import make_manifest
 
@@ -64,7 +64,7 @@ def test_not_a_number_is_not_written():
 def test_every_field_is_required(path):
     raw = complete()
     del parent_of(raw, path)[path[-1]]
-    with pytest.raises(BundleError, match=r"manifest field '.*{}' is missing".format(path[-1])):
+    with pytest.raises(BundleError, match=rf"manifest field '.*{path[-1]}' is missing"):
         read(raw)
 
 

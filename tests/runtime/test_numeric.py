@@ -7,7 +7,7 @@ SIZES = list(range(34)) + [1000, 4097, 50001]
 
 
 def slow_pack(codes, bits):
-    text = "".join(format(int(code), "0{}b".format(bits)) for code in codes)
+    text = "".join(format(int(code), f"0{bits}b") for code in codes)
     text += "0" * (-len(text) % 8)
     return bytes(int(text[start : start + 8], 2) for start in range(0, len(text), 8))
 
@@ -34,9 +34,9 @@ def test_packing_takes_wider_integers_and_any_shape(bits, dtype):
 
 @pytest.mark.parametrize("bits", range(1, 8))
 def test_a_code_that_does_not_fit_is_refused(bits):
-    with pytest.raises(ValueError, match=r"code {} does not fit in {} bits".format(1 << bits, bits)):
+    with pytest.raises(ValueError, match=rf"code {1 << bits} does not fit in {bits} bits"):
         pack_bits(np.array([0, 1 << bits], dtype=np.uint8), bits)
-    with pytest.raises(ValueError, match="code -1 does not fit in {} bits".format(bits)):
+    with pytest.raises(ValueError, match=f"code -1 does not fit in {bits} bits"):
         pack_bits(np.array([-1], dtype=np.int32), bits)
 
 
@@ -46,9 +46,9 @@ def test_wide_and_real_codes_are_refused():
     with pytest.raises(ValueError, match="codes are integers, not float32"):
         pack_bits(np.zeros(3, np.float32), 8)
     for bits in (0, 9):
-        with pytest.raises(ValueError, match="bits are 1 to 8, not {}".format(bits)):
+        with pytest.raises(ValueError, match=f"bits are 1 to 8, not {bits}"):
             pack_bits(np.zeros(3, np.uint8), bits)
-        with pytest.raises(ValueError, match="bits are 1 to 8, not {}".format(bits)):
+        with pytest.raises(ValueError, match=f"bits are 1 to 8, not {bits}"):
             unpack_bits(b"", 0, bits)
 
 
@@ -56,12 +56,12 @@ def test_wide_and_real_codes_are_refused():
 def test_unpacking_refuses_wrong_lengths_and_padding(bits):
     packed = pack_bits(np.zeros(5, np.uint8), bits)
     for data in (packed[:-1], packed + b"\0"):
-        message = "5 codes of {} bits take {} bytes, got {}".format(bits, len(packed), len(data))
+        message = f"5 codes of {bits} bits take {len(packed)} bytes, got {len(data)}"
         with pytest.raises(ValueError, match=message):
             unpack_bits(data, 5, bits)
     unused = 8 * len(packed) - 5 * bits
     for bit in range(unused):
-        with pytest.raises(ValueError, match="the {} unused bits of the last byte are not zero".format(unused)):
+        with pytest.raises(ValueError, match=f"the {unused} unused bits of the last byte are not zero"):
             unpack_bits(packed[:-1] + bytes([1 << bit]), 5, bits)
 
 
@@ -120,3 +120,7 @@ def _qdq_model(oh, types):
     outputs = [("q", types.UINT8, [None]), ("y", types.FLOAT, [None])]
     graph = oh.make_graph(nodes, "qdq", *[[oh.make_tensor_value_info(*v) for v in vs] for vs in (inputs, outputs)])
     return oh.make_model(graph, opset_imports=[oh.make_opsetid("", 19)], ir_version=9)
+
+
+def test_the_example_of_the_format_description():
+    assert pack_bits(np.array([5, 2, 7]), 3) == b"\xab\x80"

@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 
-from runtime.bundle.manifest import Preprocess
+from runtime.bundle.manifest_types import Preprocess
 from runtime.bundle.preprocess import decode_jpeg, encode_jpeg, load_image, normalize, pixels
 from runtime.errors import SourceError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from runtime import protocol
-from runtime.bundle.manifest import CutValue, TensorSpec
+from runtime.bundle.manifest_types import CutValue, TensorSpec
 from runtime.errors import LocalProtocolError, RemoteProtocolError
 from runtime.protocol import HEADER_LENGTH, Limits
 from runtime.tensors import DATATYPES, Tensor, datatype_of, to_array, to_tensor

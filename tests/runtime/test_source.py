@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import pytest
 
-from runtime.bundle.manifest import Preprocess, TensorSpec
+from runtime.bundle.manifest_types import Preprocess, TensorSpec
 from runtime.bundle.source import ImageSource, open_source
 from runtime.errors import SourceError
 
@@ -203,7 +203,7 @@ def test_unsuitable_folders_are_refused(tmp_path):
 @pytest.mark.needs("PIL")
 def test_images_become_feeds(tmp_path):
     for index in range(4):
-        png(tmp_path / "d" / "{}.png".format(index), 51 * index)
+        png(tmp_path / "d" / f"{index}.png", 51 * index)
     source = open_source(tmp_path / "d", [SPEC._replace(shape=(2, 1, 2, 2))], GRAY)
     feeds = [feed["input"] for feed in source]
     assert len(source) == len(feeds) == 2
@@ -227,3 +227,15 @@ def test_without_pillow_the_way_out_is_named(tmp_path, monkeypatch):
     with pytest.raises(SourceError, match="Pillow is not installed") as caught:
         list(open_source(tmp_path / "d", [SPEC], GRAY))
     assert caught.value.hint == "pip install 'coachc[images]'"
+
+
+def test_an_array_shorter_than_its_header_says_is_refused(tmp_path):
+    import io
+    import zipfile
+
+    stream = io.BytesIO()
+    np.save(stream, X)
+    with zipfile.ZipFile(str(tmp_path / "d.npz"), "w") as archive:
+        archive.writestr("input.npy", stream.getvalue()[:-4])
+    with pytest.raises(SourceError, match="array 'input' in .*d.npz is cut short"):
+        list(open_source(tmp_path / "d.npz", [SPEC], None))

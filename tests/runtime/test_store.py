@@ -22,7 +22,7 @@ def path(tmp_path):
 def rewrite(path, data):
     """Put another manifest with a right checksum in place."""
     (path / "manifest.json").write_bytes(data)
-    line = "{}  manifest.json\n".format(hashlib.sha256(data).hexdigest())
+    line = f"{hashlib.sha256(data).hexdigest()}  manifest.json\n"
     (path / "manifest.sha256").write_bytes(line.encode())
 
 
@@ -33,8 +33,8 @@ def test_what_was_written_opens(path):
     assert bundle.read("cloud.onnx") == FILES["cloud.onnx"]
     assert bundle.manifest._replace(artefacts=()) == make_manifest()
     assert bundle.served_name == "tiny-" + bundle.bundle_id[:12]
-    assert bundle.cut().name == "middle"
-    assert bundle.cut("raw").mode == "cloud-raw"
+    assert bundle.manifest.cut().name == "middle"
+    assert bundle.manifest.cut("raw").mode == "cloud-raw"
 
 
 def test_served_name_is_fit_for_a_url(tmp_path):
@@ -44,7 +44,7 @@ def test_served_name_is_fit_for_a_url(tmp_path):
 
 def test_unknown_names_are_refused(path):
     with pytest.raises(BundleError, match="has no cut 'x'") as caught:
-        open_bundle(path).cut("x")
+        open_bundle(path).manifest.cut("x")
     assert caught.value.hint == "--cut takes one of middle, device-only, raw, jpeg"
     with pytest.raises(BundleError, match="'x.onnx' is not an artefact"):
         open_bundle(path).read("x.onnx")
@@ -108,7 +108,7 @@ def test_truncated_and_grown_files_are_found(path, name):
 @pytest.mark.parametrize("name", [*sorted(FILES), "manifest.sha256"])
 def test_missing_files_are_named(path, name):
     (path / name).unlink()
-    with pytest.raises(BundleError, match="{} is missing".format(name)):
+    with pytest.raises(BundleError, match=f"{name} is missing"):
         open_bundle(path)
 
 
@@ -261,3 +261,12 @@ def test_a_contradictory_manifest_is_not_written(tmp_path):
     with pytest.raises(BundleError, match="cannot write .*: No such file"):
         write_bundle(tmp_path / "b", make_manifest(), dict(FILES, **{"cloud.onnx": "/nowhere"}), ROLES)
     assert os.listdir(str(tmp_path)) == []
+
+
+def test_files_that_cannot_be_read_are_named(path, monkeypatch):
+    def refuse(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(store, "open", refuse, raising=False)
+    with pytest.raises(BundleError, match="cannot read manifest.json in .*: Permission denied"):
+        open_bundle(path)

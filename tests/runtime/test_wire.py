@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from runtime.bundle.manifest import Cut, CutValue
+from runtime.bundle.manifest_types import Cut, CutValue
 from runtime.errors import LocalProtocolError, RemoteProtocolError
 from runtime.tensors import Tensor, to_tensor
 from runtime.wire import decode_values, encode_values, wire_spec

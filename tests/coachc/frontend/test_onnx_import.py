@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -337,6 +338,26 @@ def test_custom_domain_shapes_come_from_onnx_runtime(onnxes, accept):
     }  # fmt: skip
 
 
+def test_shapes_that_nobody_infers_come_from_two_runs(onnxes, accept):
+    nodes = [
+        onnxes.node("CDist", ["x", "k"], ["d"], domain="com.microsoft", metric="euclidean"),
+        onnxes.node("Shape", ["d"], ["s"]),
+        onnxes.node("Slice", ["s", "zero", "one"], ["n"]),
+        onnxes.node("Concat", ["n", "rest"], ["to"], axis=0),
+        onnxes.node("Reshape", ["d", "to"], ["y"]),
+    ]
+    weights = [
+        onnxes.weight("zero", [0], np.int64), onnxes.weight("one", [1], np.int64),
+        onnxes.weight("rest", [2, 3], np.int64), onnxes.random("k", 6, 5),
+    ]  # fmt: skip
+    net = onnxes.model(nodes, [onnxes.value("x", [4, 5])], ["y"], weights, domains={"com.microsoft": 1})
+    model = accept(net, batch=4)
+    assert [node.op_type for node in model.proto.graph.node] == ["CDist", "Reshape"]
+    assert {name: (value.shape, value.cuttable) for name, value in model.values.items()} == {
+        "x": ((4, 5), True), "d": ((4, 6), True), "y": ((4, 2, 3), True),
+    }  # fmt: skip
+
+
 def test_shapes_made_of_data_are_not_cuttable(onnxes, accept):
     nodes = [
         onnxes.node("NonZero", ["x"], ["where"]),
@@ -429,6 +450,26 @@ def test_operator_that_onnx_runtime_lacks_is_refused_by_node(onnxes):
         import_model(onnxes.save(net))
     assert "Frobnicate" in caught.value.context[0]
     assert caught.value.context[1] == "found        node 'odd' (com.example.Frobnicate)"
+
+
+def test_the_checker_has_a_say(onnxes):
+    net = onnxes.model([onnxes.node("Relu", ["x"], ["y"], name="r", colour=3)], ["x"], ["y"])
+    with pytest.raises(ModelError, match="onnx's checker refuses the model") as caught:
+        import_model(onnxes.save(net))
+    assert "colour" in caught.value.context[0]
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_damaged_files_raise_nothing_but_model_errors(onnxes, seed, capfd):
+    rng = np.random.default_rng(seed)
+    data = bytearray((onnxes.convnet(11) if seed % 2 else branching(onnxes)).SerializeToString())
+    for position in rng.integers(0, len(data), 3):
+        data[position] = rng.integers(0, 256)
+    path = onnxes.folder / "damaged.onnx"
+    path.write_bytes(data)
+    with contextlib.suppress(ModelError):
+        import_model(path, batch=2)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_nothing_is_printed(onnxes, capfd):

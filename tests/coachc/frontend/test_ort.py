@@ -48,6 +48,21 @@ def test_a_failing_run_is_a_model_error(onnxes):
         ort.run(onnxes.convnet(), {})
 
 
+@pytest.mark.needs("onnxruntime")
+def test_a_run_that_does_not_end_is_stopped(onnxes, monkeypatch):
+    monkeypatch.setattr(ort, "LIMIT_S", 0.2)
+    body = onnxes.graph(
+        [onnxes.node("Identity", ["ci"], ["co"]), onnxes.node("Sin", ["v"], ["vo"])],
+        "body",
+        [onnxes.value("i", [], TensorProto.INT64), onnxes.value("ci", [], TensorProto.BOOL), onnxes.value("v")],
+        [onnxes.value("co", [], TensorProto.BOOL), onnxes.value("vo")],
+    )
+    nodes = [onnxes.node("Loop", ["n", "", "x"], ["y"], body=body)]
+    net = onnxes.model(nodes, ["x"], ["y"], [onnxes.weight("n", 2**60, np.int64)])
+    with pytest.raises(ModelError, match=r"the model was stopped after running for 0\.2 s"):
+        import_model(onnxes.save(net))
+
+
 def test_seeded_inputs(onnxes):
     kinds = {"f": TensorProto.FLOAT, "h": TensorProto.FLOAT16, "u": TensorProto.UINT8, "i": TensorProto.INT64}
     inputs = [onnxes.value(name, [4, 50], kind) for name, kind in {**kinds, "b": TensorProto.BOOL}.items()]

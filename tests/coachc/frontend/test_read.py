@@ -118,6 +118,14 @@ def test_refuses_an_unknown_tensor_type(onnxes):
         read_model(onnxes.save(net))
 
 
+def test_refuses_names_that_are_not_text(onnxes):
+    path = onnxes.save(onnxes.convnet())
+    path.write_bytes(path.read_bytes().replace(b"MaxPool", b"Max\xf8ool"))
+    with pytest.raises(ModelError, match="is damaged: a name in it is not UTF-8 text") as caught:
+        read_model(path)
+    assert caught.value.context == (r"found        b'Max\xf8ool'",)
+
+
 def test_sub_byte_tensors_are_packed(onnxes):
     net = onnxes.convnet(opset=21)
     net.graph.initializer.append(helper.make_tensor("packed", TensorProto.INT4, [3], [1, -2, 3]))
