@@ -7,13 +7,15 @@ empirically monotone in the bits. The prefix of the model runs once per cut; eac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
 from calib.accuracy import Judge
-from calib.dataset import CACHE_BYTES, Dataset
+from calib.dataset import CACHE_BYTES, RANDOM, Dataset, Mixed
 from calib.ranges import RangeSample
 from coachc.core.graph import Value
 from coachc.core.plan import Accuracy, BitPlan, Quantizer, Rejected
@@ -22,6 +24,38 @@ from runtime.bundle import numeric
 
 MIN_BITS = 2
 MAX_BITS = 8
+#: Above this top-1 on its labelled samples a model was trained on them, and its loss on them says little about others:
+#: a CIFAR ResNet56 with 100 % of them right loses 0.2 points at 2 bits on them and 2.8 on unseen pictures.
+KNOWN_ACCURACY = 0.99
+
+Tensors = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Samples and what counts as right on them."""
+
+    data: Dataset | Mixed
+    judge: Judge
+
+
+def trials_of(model: onnx.ModelProto, data: Dataset, *, advance: Callable[[int], None] = lambda done: None) -> list[Trial]:
+    """What a cut is tried on: the samples, and blends of them where the model knows the samples by heart.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        The whole model.
+    data : Dataset
+    advance : callable
+        Samples done.
+    """
+    judge = Judge(float_outputs(model, data, advance=advance), data.labels, noise=data.kind == RANDOM)
+    trials = [Trial(data, judge)]
+    if judge.kind == "labels" and float(np.mean(judge.float_right)) > KNOWN_ACCURACY:
+        mixed = data.mixed()
+        trials.append(Trial(mixed, Judge(float_outputs(model, mixed), data.labels, noise=False)))
+    return trials
 
 
 class CutEvaluator:
@@ -35,8 +69,8 @@ class CutEvaluator:
         Each boundary value with its name in the halves.
     outputs : sequence of str
         The model's outputs, on whichever side they are made.
-    data : Dataset
-    judge : Judge
+    trials : sequence of Trial
+        The calibration samples first.
     budget : float
         Largest admissible accuracy loss, a fraction.
     """
@@ -48,21 +82,22 @@ class CutEvaluator:
         boundary: Sequence[tuple[Value, str]],
         outputs: Sequence[str],
         *,
-        data: Dataset,
-        judge: Judge,
+        trials: Sequence[Trial],
         budget: float,
     ) -> None:
         self._head = ort.session(head, level="all")
         self._tail = ort.session(tail, level="all")
         self._boundary = tuple(boundary)
         self._outputs = tuple(outputs)
-        self._data = data
-        self._judge = judge
+        self._trials = tuple(trials)
         self._budget = budget
-        self._cache: list[dict[str, np.ndarray]] | None = None
-        self._ranges = {value.name: RangeSample(data.samples) for value, _ in boundary if value.quantizable}
+        self._ranges = {v.name: RangeSample(trials[0].data.samples) for v, _ in boundary if v.quantizable}
         self._measured: dict[int, BitPlan] = {}
-        self._first_pass()
+        self._activations = [_Remembered(lambda trial=trial: self._run_head(trial)) for trial in self._trials]
+        for made in self._activations[0]:
+            for value, name in self._boundary:
+                if value.quantizable:
+                    self._ranges[value.name].add(made[name])
 
     def lowest(self) -> BitPlan | Rejected:
         """The fewest bits within the budget, or why there are none.
@@ -71,8 +106,7 @@ class CutEvaluator:
         certified, 8 bits are taken if the measured loss is within the budget, and the plan says "not certified".
         """
         if not self._passes(MAX_BITS):
-            accuracy = self.at(MAX_BITS).accuracy
-            assert accuracy is not None
+            accuracy = self._accuracy_at(MAX_BITS)
             if accuracy.loss <= self._budget:
                 return self.at(MAX_BITS)
             return Rejected(
@@ -89,24 +123,44 @@ class CutEvaluator:
         return self.at(high)
 
     def at(self, bits: int) -> BitPlan:
-        """Quantizers and accuracy with every value of the cut at `bits` bits; measured once."""
+        """Quantizers and accuracy with every value of the cut at `bits` bits; measured once.
+
+        The loss and its bound are those of the hardest trial, the accuracies those of the samples themselves.
+        """
         if bits not in self._measured:
             quantizers = tuple(
                 self._ranges[value.name].quantizer(value.name, bits) if value.quantizable else raw(value)
                 for value, _ in self._boundary
             )
-            self._measured[bits] = BitPlan(quantizers, self._accuracy(quantizers))
+            results = [
+                trial.judge.compare(self._right(trial, made, quantizers), self._budget)
+                for trial, made in zip(self._trials, self._activations, strict=True)
+            ]
+            hardest = max(results, key=lambda accuracy: accuracy.loss_bound)
+            accuracy = dataclasses.replace(
+                results[0],
+                loss=hardest.loss,
+                loss_bound=hardest.loss_bound,
+                certified=hardest.certified,
+                mixed_float=results[1].float if len(results) > 1 else None,
+            )
+            self._measured[bits] = BitPlan(quantizers, accuracy)
         return self._measured[bits]
 
-    def _passes(self, bits: int) -> bool:
+    def _accuracy_at(self, bits: int) -> Accuracy:
         accuracy = self.at(bits).accuracy
-        return accuracy is not None and self._judge.keeps(accuracy, self._budget)
+        assert accuracy is not None
+        return accuracy
 
-    def _accuracy(self, quantizers: Sequence[Quantizer]) -> Accuracy:
+    def _passes(self, bits: int) -> bool:
+        return self._trials[0].judge.keeps(self._accuracy_at(bits), self._budget)
+
+    def _right(self, trial: Trial, activations: Iterable[Tensors], quantizers: Sequence[Quantizer]) -> np.ndarray:
+        """Whether each sample is right with the boundary values rounded; bool, shape (samples,)."""
         right = []
         tail_inputs = {item.name for item in self._tail.get_inputs()}
         names = [item.name for item in self._tail.get_outputs()]
-        for index, made in enumerate(self._activations()):
+        for index, made in enumerate(activations):
             feed = {}
             for quantizer, (value, name) in zip(quantizers, self._boundary, strict=True):
                 array = made[name]
@@ -115,32 +169,39 @@ class CutEvaluator:
                     array = numeric.dequantize(codes, quantizer.scale, quantizer.zero_point).astype(value.dtype)
                 feed[name] = array
             answers = dict(zip(names, self._tail.run(None, {n: feed[n] for n in tail_inputs}), strict=True))
-            right.append(self._judge.right(index, [answers[n] if n in answers else made[n] for n in self._outputs]))
-        return self._judge.compare(np.array(right, bool), self._budget)
+            right.append(trial.judge.right(index, [answers[n] if n in answers else made[n] for n in self._outputs]))
+        return np.array(right, bool)
 
-    def _first_pass(self) -> None:
-        kept: list[dict[str, np.ndarray]] | None = []
-        size = 0
-        for made in self._run_head():
-            for value, name in self._boundary:
-                if value.quantizable:
-                    self._ranges[value.name].add(made[name])
-            size += sum(array.nbytes for array in made.values())
-            if size > CACHE_BYTES:
-                kept = None
-            if kept is not None:
-                kept.append(made)
-        self._cache = kept
-
-    def _activations(self) -> Iterator[dict[str, np.ndarray]]:
-        return iter(self._cache) if self._cache is not None else self._run_head()
-
-    def _run_head(self) -> Iterator[dict[str, np.ndarray]]:
+    def _run_head(self, trial: Trial) -> Iterator[Tensors]:
         names = [item.name for item in self._head.get_outputs()]
         wanted = {item.name for item in self._head.get_inputs()}
-        for feed in self._data:
+        for feed in trial.data:
             inputs = {name: array for name, array in feed.items() if name in wanted}
             yield dict(zip(names, self._head.run(None, inputs), strict=True))
+
+
+class _Remembered:
+    """What a pass over the samples makes: kept up to `CACHE_BYTES`, made again for every pass beyond that."""
+
+    def __init__(self, make: Callable[[], Iterator[Tensors]]) -> None:
+        self._make = make
+        self._kept: list[Tensors] | None = None
+
+    def __iter__(self) -> Iterator[Tensors]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept: list[Tensors] = []
+        size = 0
+        for made in self._make():
+            yield made
+            size += sum(array.nbytes for array in made.values())
+            if size <= CACHE_BYTES:
+                kept.append(made)
+            else:
+                kept.clear()
+        if size <= CACHE_BYTES:
+            self._kept = kept
 
 
 def raw(value: Value) -> Quantizer:
@@ -149,7 +210,7 @@ def raw(value: Value) -> Quantizer:
 
 
 def float_outputs(
-    model: onnx.ModelProto, data: Dataset, *, advance: Callable[[int], None] = lambda done: None
+    model: onnx.ModelProto, data: Dataset | Mixed, *, advance: Callable[[int], None] = lambda done: None
 ) -> list[list[np.ndarray]]:
     """Outputs of the whole model for each sample."""
     session = ort.session(model, level="all")

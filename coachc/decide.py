@@ -12,6 +12,9 @@ from coachc.errors import InfeasibleError
 from passes.partition import Candidate, Found, Limits, rank
 from passes.timeline import Costs, from_stages, stage_times
 
+#: A server has to shorten the period by at least this share: no profile is more accurate, and a device that needs no
+#: link answers sooner.
+MIN_GAIN = 0.01
 #: Bits of the raw alternative: pictures as the camera gives them.
 RAW_BITS = 8
 
@@ -68,6 +71,9 @@ def decide(
     if not fitting:
         raise _infeasible(mode, limits, found, choices, cloud_jpeg)
     chosen, mask, bits, timeline = min(fitting, key=lambda c: rank(c[3], c[1], objective))
+    for choice in fitting:
+        if choice[0] == "device-only" and choice[3].period_s <= timeline.period_s * (1 + MIN_GAIN):
+            chosen, mask, bits, timeline = choice
     return Plan(
         mode=chosen,
         mask=mask,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from calib.accuracy import Judge
-from calib.dataset import RANDOM, Dataset, open_dataset
-from calib.jpeg import JpegCost, measure_jpeg
-from calib.precision import MAX_BITS, CutEvaluator, float_outputs
+from calib.dataset import RANDOM, open_dataset
+from calib.jpeg import measure_jpeg
+from calib.precision import MAX_BITS, CutEvaluator, Trial, trials_of
 from coachc.core.blocks import BlockGraph
 from coachc.core.graph import GraphView
 from coachc.core.plan import BitPlan, Plan, Rejected
@@ -21,7 +20,6 @@ from coachc.cost.roofline import estimate
 from coachc.decide import decide
 from coachc.emit import bundle_writer
 from coachc.emit.halves import split_halves
-from coachc.errors import DataError
 from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model
 from coachc.frontend.onnx_import import import_model
@@ -143,8 +141,10 @@ def compile_model(options: CompileOptions, progress: Progress = lambda step, don
     preprocess = options.preprocess(model)
     data = open_dataset(options.calib, [model.values[n] for n in model.inputs], preprocess, max_samples=options.max_samples)
     progress("whole model", 0, data.samples)
-    judge = judge_of(model, data, lambda done: progress("whole model", done, data.samples))
-    jpeg = jpeg_cost(model, data, judge, options.budget)
+    trials = trials_of(model.proto, data, advance=lambda done: progress("whole model", done, data.samples))
+    judge = trials[0].judge
+    inputs = [model.values[name] for name in model.inputs]
+    jpeg = measure_jpeg(model.proto, inputs, data, judge, options.budget)
 
     measured = 0
 
@@ -152,7 +152,7 @@ def compile_model(options: CompileOptions, progress: Progress = lambda step, don
         nonlocal measured
         measured += 1
         progress("precision of cut", measured, 0)
-        return cut_precision(model, graph, mask, data, judge, options.budget)
+        return cut_precision(model, graph, mask, trials, options.budget)
 
     limits = Limits(options.max_latency_s, options.device.memory_bytes or None)
     keep = KEEP[options.mode]
@@ -184,23 +184,11 @@ def profile(model: Model, graph: GraphView, spec: DeviceSpec, precision: str | N
     return local.measure(model, graph) if spec.is_local else estimate(graph, spec, precision)
 
 
-def judge_of(model: Model, data: Dataset, advance: Callable[[int], None]) -> Judge:
-    """Run the whole model over the samples; what it says is the reference."""
-    outputs = float_outputs(model.proto, data, advance=advance)
-    if data.labels is not None and len(data.labels) < data.samples * model.values[model.inputs[0]].shape[0]:
-        raise DataError(f"{len(data.labels)} labels for {data.samples} samples", hint="one label for each row")
-    return Judge(outputs, data.labels, noise=data.kind == RANDOM)
-
-
-def jpeg_cost(model: Model, data: Dataset, judge: Judge, budget: float) -> JpegCost | None:
-    return measure_jpeg(model.proto, [model.values[name] for name in model.inputs], data, judge, budget)
-
-
 def cut_precision(
-    model: Model, graph: GraphView, mask: int, data: Dataset, judge: Judge, budget: float
+    model: Model, graph: GraphView, mask: int, trials: Sequence[Trial], budget: float
 ) -> BitPlan | Rejected:
     """Lowest precision of one cut; on noise 8 bits, because nothing can be learnt from noise."""
     head, tail = split(model, graph, mask)
     boundary = [(graph.values[name], boundary_name(graph, name)) for name in graph.cut_values(mask)]
-    evaluator = CutEvaluator(head, tail, boundary, model.outputs, data=data, judge=judge, budget=budget)
-    return evaluator.at(MAX_BITS) if data.kind == RANDOM else evaluator.lowest()
+    evaluator = CutEvaluator(head, tail, boundary, model.outputs, trials=trials, budget=budget)
+    return evaluator.at(MAX_BITS) if trials[0].judge.kind == "random" else evaluator.lowest()

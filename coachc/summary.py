@@ -74,4 +74,5 @@ def accuracy_json(accuracy: Accuracy | None) -> Mapping[str, Any] | None:
         "loss": accuracy.loss,
         "loss_bound_95": accuracy.loss_bound,
         "certified": accuracy.certified,
+        "mixed_float": accuracy.mixed_float,
     }

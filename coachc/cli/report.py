@@ -82,9 +82,7 @@ def _plan_table(plan: Plan) -> Table:
         bits = "\n".join(str(q.bits) for q in plan.bits.quantizers) or "-"
         table.add_row(f"> {_TITLES[plan.mode]}", cut, bits, *_cells(plan.timeline), style="bold")
     for alternative in plan.alternatives:
-        chosen = alternative.mode == plan.mode
-        if chosen and plan.mode != "device-only":
-            continue
+        chosen = plan.mode == alternative.mode == "device-only"
         bits = "8" if alternative.mode == "cloud-raw" else "-"
         mark = "> " if chosen else "  "
         cells = _cells(alternative.timeline)
@@ -135,6 +133,10 @@ def describe_accuracy(accuracy: Accuracy | None) -> str:
     return (
         f"float {accuracy.float:.2%}, split {accuracy.split:.2%} on {accuracy.samples} samples, {against}; "
         f"loss at most {accuracy.loss_bound:.2%} with 95 % confidence, {certified}"
+    ) + (
+        f" on samples blended in pairs (float {accuracy.mixed_float:.2%}), because the model knows these by heart"
+        if accuracy.mixed_float is not None
+        else ""
     )
 
 

@@ -50,11 +50,13 @@ class Accuracy:
         Fractions in [0, 1].
     samples : int
     loss : float
-        `float - split`.
+        Accuracy lost: `float - split`, or that on blended samples (`mixed_float`) where those are harder.
     loss_bound : float
         One-sided 95 % upper confidence bound of the loss on paired samples.
     certified : bool
         Whether `loss_bound` is within the budget.
+    mixed_float : float or None
+        The whole model's accuracy on samples blended in pairs; None unless it knows the samples by heart.
     """
 
     kind: str
@@ -64,6 +66,7 @@ class Accuracy:
     loss: float
     loss_bound: float
     certified: bool
+    mixed_float: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
