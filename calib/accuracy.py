@@ -46,10 +46,12 @@ class Judge:
         if self._labels is not None:
             batch = len(answer)
             return bool(np.array_equal(answer, self._labels[sample * batch : (sample + 1) * batch]))
-        return bool(np.array_equal(answer, top1(self._float[sample][0])))
+        whole = top1(self._float[sample][0])
+        assert whole is not None
+        return bool(np.array_equal(answer, whole))
 
     def keeps(self, accuracy: Accuracy, budget: float) -> bool:
-        """Whether a loss is admissible: by its 95 % bound if the samples can certify the budget at all, else as measured."""
+        """Whether a loss is admissible: by its bound if the samples can certify the budget at all, else as measured."""
         if accuracy.samples < samples_to_certify(budget):
             return accuracy.loss <= budget
         return accuracy.certified
@@ -69,7 +71,7 @@ class Judge:
         bound = paired_loss_bound(worse, better, samples)
         return Accuracy(
             kind=self.kind,
-            float=float(np.mean(self.float_right)),
+            whole=float(np.mean(self.float_right)),
             split=float(np.mean(split_right)),
             samples=samples,
             loss=(worse - better) / samples,

@@ -8,6 +8,7 @@ empirically monotone in the bits. The prefix of the model runs once per cut; eac
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +40,9 @@ class Trial:
     judge: Judge
 
 
-def trials_of(model: onnx.ModelProto, data: Dataset, *, advance: Callable[[int], None] = lambda done: None) -> list[Trial]:
+def trials_of(
+    model: onnx.ModelProto, data: Dataset, *, advance: Callable[[int], None] = lambda done: None
+) -> list[Trial]:
     """What a cut is tried on: the samples, and blends of them where the model knows the samples by heart.
 
     Parameters
@@ -93,7 +96,7 @@ class CutEvaluator:
         self._budget = budget
         self._ranges = {v.name: RangeSample(trials[0].data.samples) for v, _ in boundary if v.quantizable}
         self._measured: dict[int, BitPlan] = {}
-        self._activations = [_Remembered(lambda trial=trial: self._run_head(trial)) for trial in self._trials]
+        self._activations = [_Remembered(functools.partial(self._run_head, trial)) for trial in self._trials]
         for made in self._activations[0]:
             for value, name in self._boundary:
                 if value.quantizable:
@@ -142,7 +145,7 @@ class CutEvaluator:
                 loss=hardest.loss,
                 loss_bound=hardest.loss_bound,
                 certified=hardest.certified,
-                mixed_float=results[1].float if len(results) > 1 else None,
+                mixed_whole=results[1].whole if len(results) > 1 else None,
             )
             self._measured[bits] = BitPlan(quantizers, accuracy)
         return self._measured[bits]

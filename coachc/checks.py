@@ -94,7 +94,11 @@ def check_bundle(path: str, source: str | None = None, *, samples: int = SAMPLES
 
 
 def check_all_cuts(
-    model: Model, *, seed: int = 0, limit: int | None = None, advance: Callable[[int, int], None] = lambda done, total: None
+    model: Model,
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Finding]:
     """Cut the model at every partition there is, and compare the halves with the whole model.
 
@@ -137,7 +141,9 @@ def check_all_cuts(
         cut_count += 1
         tensors = max(tensors, len(cut))
     found = "all partitions" if complete else f"more than {len(masks)} partitions: the prefixes of the node order"
-    detail = f"{found}: {cut_count} cut and recomposed, up to {tensors} tensors, largest relative difference {worst:.1e}"
+    detail = (
+        f"{found}: {cut_count} cut and recomposed, up to {tensors} tensors, largest relative difference {worst:.1e}"
+    )
     if skipped:
         detail += f"; {skipped} not cut because a boundary value has no static shape"
     return [Finding("cuts", detail)]
@@ -187,7 +193,7 @@ def _check_cut(
     yield Finding(f"cut {cut.name}", f"every path from input to output crosses it once: {bits}")
     yield Finding(
         "recomposed",
-        f"{len(feeds)} {kind} inputs, unquantized halves against the whole model: relative difference {worst_float:.1e}",
+        f"{len(feeds)} {kind} inputs, float halves against the whole model: relative difference {worst_float:.1e}",
     )
     yield Finding(
         "quantized", f"{codes} codes equal QuantizeLinear's, outputs within {worst:.1e} of the Q/DQ reference"
@@ -201,7 +207,9 @@ def _mask_of(graph: GraphView, halves: Halves, cut: Cut) -> int:
     for index, node in enumerate(graph.nodes):
         device, cloud = set(node.members) <= on_device, set(node.members) <= on_cloud
         if device == cloud:
-            raise CheckFailure(f"operator '{node.name}' is in {'both halves' if device else 'neither half'} of '{cut.name}'")
+            raise CheckFailure(
+                f"operator '{node.name}' is in {'both halves' if device else 'neither half'} of '{cut.name}'"
+            )
         mask |= device << index
     crossing = set(graph.cut_values(mask))
     listed = {value.name for value in cut.values}

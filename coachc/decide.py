@@ -65,8 +65,7 @@ def decide(
     fitting = [
         choice
         for choice in choices
-        if mode in ("auto", choice[0])
-        and (limits.max_latency_s is None or choice[3].latency_s <= limits.max_latency_s)
+        if mode in ("auto", choice[0]) and (limits.max_latency_s is None or choice[3].latency_s <= limits.max_latency_s)
     ]
     if not fitting:
         raise _infeasible(mode, limits, found, choices, cloud_jpeg)
@@ -89,8 +88,7 @@ def decide(
 
 def _alternatives(graph: GraphView, costs: Costs, jpeg: JpegCost | None, whole: BitPlan) -> tuple[Alternative, ...]:
     raw = [
-        Quantizer(name, "packed" if graph.values[name].quantizable else "raw", RAW_BITS)
-        for name in graph.cut_values(0)
+        Quantizer(name, "packed" if graph.values[name].quantizable else "raw", RAW_BITS) for name in graph.cut_values(0)
     ]
     device_only = Alternative(
         "device-only", stage_times(graph, graph.full_mask, (), costs), whole.accuracy, note="the whole model, float"
@@ -99,12 +97,15 @@ def _alternatives(graph: GraphView, costs: Costs, jpeg: JpegCost | None, whole: 
         "cloud-raw", stage_times(graph, 0, raw, costs), None, note="inputs as 8-bit codes, accuracy not measured"
     )
     if jpeg is None:
-        never = Timeline(*[float("inf")] * 5, payload_bytes=0)
-        return device_only, cloud_raw, Alternative("cloud-jpeg", never, None, False, "the model takes no single picture")
+        inf = float("inf")
+        never = Timeline(inf, inf, inf, inf, inf, 0)
+        return (
+            device_only,
+            cloud_raw,
+            Alternative("cloud-jpeg", never, None, False, "the model takes no single picture"),
+        )
     cloud_s = sum(costs.cloud.seconds) + jpeg.decode_s
-    timeline = from_stages(
-        jpeg.encode_s, costs.link.transfer_s(jpeg.size_bytes, 1), cloud_s, jpeg.size_bytes, costs
-    )
+    timeline = from_stages(jpeg.encode_s, costs.link.transfer_s(jpeg.size_bytes, 1), cloud_s, jpeg.size_bytes, costs)
     note = jpeg.note
     if jpeg.accuracy is None:
         note += "; not emitted: the samples are arrays, give --calib a folder of images"

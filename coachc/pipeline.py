@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from calib import local_profile
 from calib.dataset import RANDOM, open_dataset
 from calib.jpeg import measure_jpeg
 from calib.precision import MAX_BITS, CutEvaluator, Trial, trials_of
@@ -14,7 +15,6 @@ from coachc.core.blocks import BlockGraph
 from coachc.core.graph import GraphView
 from coachc.core.plan import BitPlan, Plan, Rejected
 from coachc.core.profile import Profile
-from coachc.cost import local
 from coachc.cost.device import DeviceSpec, Link
 from coachc.cost.roofline import estimate
 from coachc.decide import decide
@@ -139,7 +139,9 @@ def compile_model(options: CompileOptions, progress: Progress = lambda step, don
     )
 
     preprocess = options.preprocess(model)
-    data = open_dataset(options.calib, [model.values[n] for n in model.inputs], preprocess, max_samples=options.max_samples)
+    data = open_dataset(
+        options.calib, [model.values[n] for n in model.inputs], preprocess, max_samples=options.max_samples
+    )
     progress("whole model", 0, data.samples)
     trials = trials_of(model.proto, data, advance=lambda done: progress("whole model", done, data.samples))
     judge = trials[0].judge
@@ -181,7 +183,7 @@ def compile_model(options: CompileOptions, progress: Progress = lambda step, don
 
 def profile(model: Model, graph: GraphView, spec: DeviceSpec, precision: str | None) -> Profile:
     """Seconds per operator: measured for `local`, else from the target's roofline."""
-    return local.measure(model, graph) if spec.is_local else estimate(graph, spec, precision)
+    return local_profile.measure(model, graph) if spec.is_local else estimate(graph, spec, precision)
 
 
 def cut_precision(

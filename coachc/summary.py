@@ -67,12 +67,12 @@ def accuracy_json(accuracy: Accuracy | None) -> Mapping[str, Any] | None:
     if accuracy is None:
         return None
     return {
-        "float": accuracy.float,
+        "float": accuracy.whole,
         "split": accuracy.split,
         "samples": accuracy.samples,
         "kind": accuracy.kind,
         "loss": accuracy.loss,
         "loss_bound_95": accuracy.loss_bound,
         "certified": accuracy.certified,
-        "mixed_float": accuracy.mixed_float,
+        "mixed_float": accuracy.mixed_whole,
     }

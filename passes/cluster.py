@@ -72,9 +72,9 @@ def _ancestors(graph: GraphView, nodes: tuple[int, ...]) -> dict[int, int]:
     found: dict[int, int] = {}
     for node in nodes:
         mask = 0
-        for other in found:
+        for other, above in found.items():
             if graph.predecessors[node] >> other & 1:
-                mask |= found[other] | 1 << other
+                mask |= above | 1 << other
         found[node] = mask
     return found
 

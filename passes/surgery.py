@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import onnx
@@ -23,7 +23,7 @@ class Tensors(Mapping[str, gs.Tensor]):
     def __getitem__(self, name: str) -> gs.Tensor:
         return self._by_name[name]
 
-    def __iter__(self):  # noqa: ANN204
+    def __iter__(self) -> Iterator[str]:
         return iter(self._by_name)
 
     def __len__(self) -> int:

@@ -39,11 +39,15 @@ def check(
 
     if os.path.isdir(path):
         if all_cuts:
-            raise UsageError("--all-cuts takes a model, not a bundle", hint=f"coachc check {path}/model.onnx --all-cuts")
+            raise UsageError(
+                "--all-cuts takes a model, not a bundle", hint=f"coachc check {path}/model.onnx --all-cuts"
+            )
         findings = checks.check_bundle(path, source, samples=samples, seed=seed)
     else:
         model = import_model(path, batch=batch, input_shapes=parse_shapes(shape))
-        findings = [checks.Finding("model", f"opset {model.opset}: read, checked and loaded, {len(model.values)} values")]
+        findings = [
+            checks.Finding("model", f"opset {model.opset}: read, checked and loaded, {len(model.values)} values")
+        ]
         if all_cuts:
             with reporting() as progress:
                 findings += checks.check_all_cuts(

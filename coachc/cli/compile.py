@@ -11,7 +11,9 @@ from coachc.cli.options import Batch, Json, Shape
 
 def compile_(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="ONNX file, or the .onnx beside its external data.")],
-    device: Annotated[str, typer.Option(help="Weak side: tx2, xavier-nx, orin-nano, ... or local; see `coachc devices`.")],
+    device: Annotated[
+        str, typer.Option(help="Weak side: tx2, xavier-nx, orin-nano, ... or local; see `coachc devices`.")
+    ],
     cloud: Annotated[str, typer.Option(help="Strong side: a6000, l4, t4, a100, h100 or local.")] = "a6000",
     bandwidth: Annotated[
         str, typer.Option(help="Uplink rate on the wire with its unit: 20Mbit, 500kbit, 2.5MB/s (per second).")
@@ -25,7 +27,8 @@ def compile_(
         ),
     ] = None,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", help="Bundle to write (a folder). Default: MODEL's name with .coach.")
+        str | None,
+        typer.Option("--output", "-o", help="Bundle to write (a folder). Default: MODEL's name with .coach."),
     ] = None,
     budget: Annotated[
         str, typer.Option(help="Accuracy that may be lost, in percent of samples (0.5%) or as a fraction (0.005).")
@@ -49,7 +52,9 @@ def compile_(
     ] = None,
     batch: Batch = 1,
     shape: Shape = None,
-    mean: Annotated[str, typer.Option(help="Images: subtracted per channel after scaling, e.g. 0.485,0.456,0.406.")] = "0",
+    mean: Annotated[
+        str, typer.Option(help="Images: subtracted per channel after scaling, e.g. 0.485,0.456,0.406.")
+    ] = "0",
     std: Annotated[str, typer.Option(help="Images: divided by per channel, e.g. 0.229,0.224,0.225.")] = "1",
     pixel_scale: Annotated[float, typer.Option(help="Images: pixels 0..255 are divided by this first.")] = 255.0,
     color: Annotated[str, typer.Option(help="Images: rgb, bgr or gray. Default: by the model's channels.")] = "",
@@ -65,7 +70,7 @@ def compile_(
     import os
     from pathlib import Path
 
-    from coachc.cli.options import IMAGE_DEFAULTS, parse_fraction, parse_shapes, preprocess_of
+    from coachc.cli.options import ImageFlags, parse_fraction, parse_shapes, preprocess_of
     from coachc.cli.progress import reporting
     from coachc.cli.report import print_compiled
     from coachc.core.plan import MODES
@@ -77,16 +82,15 @@ def compile_(
     if calib is None:
         raise UsageError(
             "no calibration data: the precision of the link is measured on real inputs",
-            hint="give --calib DIR (images) or --calib FILE.npz; --calib random compiles on noise, stamped UNCALIBRATED",
+            hint="give --calib DIR (images) or --calib FILE.npz; --calib random compiles on noise (UNCALIBRATED)",
         )
     if mode not in ("auto", *MODES):
         raise UsageError(f"--mode '{mode}' is unknown", hint=f"one of auto, {', '.join(MODES)}")
     if objective not in OBJECTIVES:
         raise UsageError(f"--objective '{objective}' is unknown", hint=f"one of {', '.join(OBJECTIVES)}")
-    flags = {"mean": mean, "std": std, "pixel_scale": pixel_scale, "color": color, "resize": resize}
+    flags = ImageFlags(mean, std, pixel_scale, color, resize)
     # A .npz says nothing about images; unless the flags do, the bundle must not pretend to know.
-    pictures = os.path.isdir(calib) or flags != IMAGE_DEFAULTS
-    preprocess = (lambda imported: preprocess_of(imported, **flags)) if pictures else (lambda imported: None)
+    pictures = os.path.isdir(calib) or flags != ImageFlags()
     options = CompileOptions(
         model=model,
         output=output or f"{Path(model).stem}.coach",
@@ -94,7 +98,7 @@ def compile_(
         cloud=find_device(cloud, side="cloud"),
         link=Link(parse_bandwidth(bandwidth), parse_duration(rtt, "--rtt")),
         calib=calib,
-        preprocess=preprocess,
+        preprocess=lambda imported: preprocess_of(imported, flags) if pictures else None,
         budget=parse_fraction(budget, "--budget"),
         max_latency_s=None if max_latency is None else parse_duration(max_latency, "--max-latency"),
         device_precision=device_precision,

@@ -19,7 +19,7 @@ def inspect(
     shape: Shape = None,
     json: Json = False,
 ) -> None:
-    """Show the fused operators of a model with their virtual blocks, bytes and estimated time; of a bundle, the cut too."""
+    """Show the fused operators of a model with their virtual blocks, bytes and time; of a bundle, the cut too."""
     import json as json_module
     import os
 
@@ -98,7 +98,9 @@ def _print(result: dict[str, Any], kind: str) -> None:
             row["kind"],
             row["block"],
             row["side"] or "",
-            "\n".join(f"{o['value']}" + (f"  -> {o['crosses_at_bits']} bits" if o["crosses_at_bits"] else "") for o in outputs),
+            "\n".join(
+                f"{o['value']}" + (f"  -> {o['crosses_at_bits']} bits" if o["crosses_at_bits"] else "") for o in outputs
+            ),
             "\n".join("x".join(str(d) for d in o["shape"]) for o in outputs),
             "\n".join(f"{o['bytes']:,}" for o in outputs),
             f"{row['flops'] / 1e6:.2f}",
@@ -110,7 +112,8 @@ def _print(result: dict[str, Any], kind: str) -> None:
     partitions = f"{result['partitions']} partitions" if result["partitions"] else "more partitions than are enumerated"
     console.print(
         f"{result['model']}: opset {result['opset']}, {result['operators']} operators in {result['blocks']} blocks "
-        f"({result['virtual_blocks']} virtual), {partitions}, {result['device_s'] * 1e3:.2f} ms on {result['device']} ({kind})"
+        f"({result['virtual_blocks']} virtual), {partitions}, {result['device_s'] * 1e3:.2f} ms on {result['device']} "
+        f"({kind})"
     )
 
 

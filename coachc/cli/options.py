@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -23,8 +23,15 @@ Shape = Annotated[
     ),
 ]
 
-#: What the image flags of `coachc compile` are when nobody gives them.
-IMAGE_DEFAULTS = {"mean": "0", "std": "1", "pixel_scale": 255.0, "color": "", "resize": "bilinear"}
+
+class ImageFlags(NamedTuple):
+    """The image flags of `coachc compile`; the defaults are those of the command."""
+
+    mean: str = "0"
+    std: str = "1"
+    pixel_scale: float = 255.0
+    color: str = ""
+    resize: str = "bilinear"
 
 
 def parse_shapes(texts: list[str] | None) -> dict[str, tuple[int, ...]]:
@@ -56,7 +63,9 @@ def parse_floats(text: str, flag: str, count: int) -> tuple[float, ...]:
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"{flag} '{text}' is not a list of numbers", hint=f"for example {flag} 0.485,0.456,0.406") from None
+        raise UsageError(
+            f"{flag} '{text}' is not a list of numbers", hint=f"for example {flag} 0.485,0.456,0.406"
+        ) from None
     if len(values) == 1:
         values *= count
     if len(values) != count:
@@ -64,10 +73,9 @@ def parse_floats(text: str, flag: str, count: int) -> tuple[float, ...]:
     return values
 
 
-def preprocess_of(
-    model: Model, *, mean: str, std: str, pixel_scale: float, color: str, resize: str
-) -> Preprocess | None:
+def preprocess_of(model: Model, flags: ImageFlags) -> Preprocess | None:
     """How images become the input of `model`; None for inputs that are no single picture."""
+    mean, std, pixel_scale, color, resize = flags
     from runtime.bundle.manifest_types import COLORS, RESIZES, Preprocess
 
     value = model.values[model.inputs[0]]

@@ -67,7 +67,7 @@ def warnings(compiled: Compiled, options: CompileOptions) -> list[str]:
     for side, spec in (("device", options.device), ("cloud", options.cloud)):
         if compiled.model.opset > spec.max_opset:
             found.append(
-                f"the {side} half is opset {compiled.model.opset}, TensorRT {spec.tensorrt} on {spec.name} parses up to "
+                f"{side} half: opset {compiled.model.opset}, TensorRT {spec.tensorrt} on {spec.name} parses up to "
                 f"{spec.max_opset}: re-export the model with --opset {spec.max_opset}"
             )
     return found
@@ -75,8 +75,21 @@ def warnings(compiled: Compiled, options: CompileOptions) -> list[str]:
 
 def _plan_table(plan: Plan) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("", "cut", "bits", "bytes", "device ms", "link ms", "cloud ms", "period ms", "latency ms", "frames/s"):
-        table.add_column(title, justify="left" if title in ("", "cut") else "right", overflow="fold", no_wrap=title != "cut")
+    for title in (
+        "",
+        "cut",
+        "bits",
+        "bytes",
+        "device ms",
+        "link ms",
+        "cloud ms",
+        "period ms",
+        "latency ms",
+        "frames/s",
+    ):
+        table.add_column(
+            title, justify="left" if title in ("", "cut") else "right", overflow="fold", no_wrap=title != "cut"
+        )
     if plan.mode != "device-only":
         cut = "\n".join(plan.cut) or "input"
         bits = "\n".join(str(q.bits) for q in plan.bits.quantizers) or "-"
@@ -131,11 +144,11 @@ def describe_accuracy(accuracy: Accuracy | None) -> str:
     }[accuracy.kind]
     certified = "certified" if accuracy.certified else "not certified"
     return (
-        f"float {accuracy.float:.2%}, split {accuracy.split:.2%} on {accuracy.samples} samples, {against}; "
+        f"float {accuracy.whole:.2%}, split {accuracy.split:.2%} on {accuracy.samples} samples, {against}; "
         f"loss at most {accuracy.loss_bound:.2%} with 95 % confidence, {certified}"
     ) + (
-        f" on samples blended in pairs (float {accuracy.mixed_float:.2%}), because the model knows these by heart"
-        if accuracy.mixed_float is not None
+        f" on samples blended in pairs (float {accuracy.mixed_whole:.2%}), because the model knows these by heart"
+        if accuracy.mixed_whole is not None
         else ""
     )
 

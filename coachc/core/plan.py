@@ -43,30 +43,30 @@ class Accuracy:
     Attributes
     ----------
     kind : str
-        "labels" (top-1), "agreement" (with the float model's top-1; `float` is then 1), "fidelity" (outputs within
+        "labels" (top-1), "agreement" (with the float model's top-1; `whole` is then 1), "fidelity" (outputs within
         1 % of the float model's in relative L2 norm, for models that do not classify) or "random" (agreement on noise:
         says nothing about real accuracy).
-    float, split : float
-        Fractions in [0, 1].
+    whole, split : float
+        Of the float model and of the split one. Fractions in [0, 1].
     samples : int
     loss : float
-        Accuracy lost: `float - split`, or that on blended samples (`mixed_float`) where those are harder.
+        Accuracy lost: `whole - split`, or that on blended samples (`mixed_whole`) where those are harder.
     loss_bound : float
         One-sided 95 % upper confidence bound of the loss on paired samples.
     certified : bool
         Whether `loss_bound` is within the budget.
-    mixed_float : float or None
+    mixed_whole : float or None
         The whole model's accuracy on samples blended in pairs; None unless it knows the samples by heart.
     """
 
     kind: str
-    float: float
+    whole: float
     split: float
     samples: int
     loss: float
     loss_bound: float
     certified: bool
-    mixed_float: float | None = None
+    mixed_whole: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

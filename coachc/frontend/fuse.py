@@ -157,7 +157,9 @@ def _view(
         fused.append(
             Node(
                 name=main.name,
-                kind="+".join(dict.fromkeys(node.op_type for node in part if node.op_type not in FREE or len(part) == 1))
+                kind="+".join(
+                    dict.fromkeys(node.op_type for node in part if node.op_type not in FREE or len(part) == 1)
+                )
                 or part[0].op_type,
                 members=tuple(node.name for node in part),
                 inputs=enters,
