@@ -1,0 +1,66 @@
+# make demo   sets up, compiles a trained model for a Jetson TX2 and an A6000 server, runs both halves on real images
+# make test   sets up, runs every test (the runtime's under Python 3.6 too, where one is found)
+# make lint   style, types, import directions, Python 3.6 syntax of runtime/
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test test36 lint clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+	if $$p $(NEW_ENOUGH) 2>/dev/null; then echo $$p; break; fi; done)
+PYTHON36 ?= $(shell for p in python3.6 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.6*/bin/python3.6; do \
+	if $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 6))' 2>/dev/null; then echo $$p; break; fi; done)
+RUNTIME36 := runtime tests/runtime tests/conftest.py
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m models.demo
+
+test: $(VENV)/.test test36
+	$(BIN)/python -m pytest -n 2 -q
+
+# The device program runs on JetPack 4.6, whose Python is 3.6.
+ifneq ($(PYTHON36),)
+test36: .venv36/.test
+	PYTHONPATH=. .venv36/bin/python -m pytest -q -c /dev/null --rootdir . -p no:cacheprovider tests/runtime
+else
+test36:
+	@echo "no python3.6 found: the runtime tests run under this Python only"
+endif
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/vermin --quiet -t=3.6- --eval-annotations --violations $(RUNTIME36)
+	$(BIN)/python tests/helpers/parse36.py $(RUNTIME36)
+
+clean:
+	rm -rf $(VENV) .venv36 build
+
+# pip 25.1 is the first that reads dependency groups.
+$(VENV)/.pip: constraints.txt
+	@if [ -z "$(PYTHON)" ]; then echo "coachc needs Python 3.11 or newer; set PYTHON=/path/to/python3" >&2; exit 1; fi
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet -c constraints.txt pip
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.pip pyproject.toml
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,serve,images,digits]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.pip pyproject.toml
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e '.[cpu,serve,images,digits,export]'
+	@touch $@ $(VENV)/.demo
+
+.venv36/.test:
+	$(PYTHON36) -m venv .venv36
+	.venv36/bin/python -m pip install --quiet --disable-pip-version-check numpy==1.19.5 pytest==7.0.1
+	@touch $@
