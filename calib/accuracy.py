@@ -80,14 +80,16 @@ class Judge:
         )
 
 
-def paired_loss_bound(worse: int, better: int, samples: int) -> float:
-    """One-sided 95 % upper bound of the accuracy lost, from paired samples.
+def paired_loss_bound(worse: int, better: int, samples: int, *, z: float = Z95) -> float:
+    """One-sided upper bound of the accuracy lost, from paired samples; 95 % by default.
 
     Parameters
     ----------
     worse, better : int
         Samples that only the whole model, or only the split model, gets right.
     samples : int
+    z : float
+        Normal quantile; a negative one gives the lower bound.
 
     Notes
     -----
@@ -97,7 +99,7 @@ def paired_loss_bound(worse: int, better: int, samples: int) -> float:
     total = samples + 2
     difference = (worse - better) / total
     variance = (worse + better + 1 - (worse - better) ** 2 / total) / total**2
-    return difference + Z95 * math.sqrt(max(variance, 0.0))
+    return difference + z * math.sqrt(max(variance, 0.0))
 
 
 def samples_to_certify(budget: float) -> int:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
-from calib.accuracy import Judge
+from calib.accuracy import Judge, paired_loss_bound
 from calib.dataset import CACHE_BYTES, RANDOM, Dataset, Mixed
 from calib.ranges import RangeSample
 from coachc.core.graph import Value
-from coachc.core.plan import Accuracy, BitPlan, Quantizer, Rejected
+from coachc.core.plan import BitPlan, Quantizer, Rejected
 from coachc.frontend import ort
 from runtime.bundle import numeric
 
@@ -28,6 +29,13 @@ MAX_BITS = 8
 #: Above this top-1 on its labelled samples a model was trained on them, and its loss on them says little about others:
 #: a CIFAR ResNet56 with 100 % of them right loses 0.2 points at 2 bits on them and 2.8 on unseen pictures.
 KNOWN_ACCURACY = 0.99
+#: Samples a range is chosen from.
+RANGE_SAMPLES = 256
+#: A precision is given up early where the first samples show a loss above the budget by this many standard errors;
+#: looked at every `LOOK_SAMPLES`, up to `MAX_LOOK_SAMPLES`.
+LOOK_Z = 3.0
+LOOK_SAMPLES = 64
+MAX_LOOK_SAMPLES = 512
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -94,29 +102,25 @@ class CutEvaluator:
         self._outputs = tuple(outputs)
         self._trials = tuple(trials)
         self._budget = budget
-        self._ranges = {v.name: RangeSample(trials[0].data.samples) for v, _ in boundary if v.quantizable}
+        self._activations = [_Remembered(functools.partial(self._run_head, trial)) for trial in trials]
+        self._ranges = self._sample_ranges()
         self._measured: dict[int, BitPlan] = {}
-        self._activations = [_Remembered(functools.partial(self._run_head, trial)) for trial in self._trials]
-        for made in self._activations[0]:
-            for value, name in self._boundary:
-                if value.quantizable:
-                    self._ranges[value.name].add(made[name])
 
-    def lowest(self) -> BitPlan | Rejected:
-        """The fewest bits within the budget, or why there are none.
+    def lowest(self, most_bits: int = MAX_BITS) -> BitPlan | Rejected:
+        """The fewest bits within the budget, or why there are none up to `most_bits`.
 
         The 95 % bound of the loss decides where the samples can certify the budget at all. Where even 8 bits are not
         certified, 8 bits are taken if the measured loss is within the budget, and the plan says "not certified".
         """
-        if not self._passes(MAX_BITS):
-            accuracy = self._accuracy_at(MAX_BITS)
-            if accuracy.loss <= self._budget:
+        if not self._passes(most_bits):
+            if most_bits == MAX_BITS and self._loss(MAX_BITS) <= self._budget:
                 return self.at(MAX_BITS)
             return Rejected(
                 "cut at " + ", ".join(value.name for value, _ in self._boundary),
-                f"loses {accuracy.loss:.2%} at {MAX_BITS} bits, the budget is {self._budget:.2%}",
+                f"more than {self._budget:.2%} accuracy is lost at {most_bits} bits"
+                + (", and with more bits it would not win" if most_bits < MAX_BITS else ""),
             )
-        low, high = MIN_BITS - 1, MAX_BITS
+        low, high = MIN_BITS - 1, most_bits
         while high - low > 1:
             middle = (low + high) // 2
             if self._passes(middle):
@@ -131,12 +135,9 @@ class CutEvaluator:
         The loss and its bound are those of the hardest trial, the accuracies those of the samples themselves.
         """
         if bits not in self._measured:
-            quantizers = tuple(
-                self._ranges[value.name].quantizer(value.name, bits) if value.quantizable else raw(value)
-                for value, _ in self._boundary
-            )
+            quantizers = self._quantizers(bits)
             results = [
-                trial.judge.compare(self._right(trial, made, quantizers), self._budget)
+                trial.judge.compare(np.array(list(self._right(trial, made, quantizers)), bool), self._budget)
                 for trial, made in zip(self._trials, self._activations, strict=True)
             ]
             hardest = max(results, key=lambda accuracy: accuracy.loss_bound)
@@ -150,17 +151,47 @@ class CutEvaluator:
             self._measured[bits] = BitPlan(quantizers, accuracy)
         return self._measured[bits]
 
-    def _accuracy_at(self, bits: int) -> Accuracy:
+    def _passes(self, bits: int) -> bool:
+        if bits not in self._measured and self._hopeless(bits):
+            return False
+        accuracy = self.at(bits).accuracy
+        return accuracy is not None and self._trials[0].judge.keeps(accuracy, self._budget)
+
+    def _loss(self, bits: int) -> float:
         accuracy = self.at(bits).accuracy
         assert accuracy is not None
-        return accuracy
+        return accuracy.loss
 
-    def _passes(self, bits: int) -> bool:
-        return self._trials[0].judge.keeps(self._accuracy_at(bits), self._budget)
+    def _hopeless(self, bits: int) -> bool:
+        """Whether the first samples of the hardest trial already show, beyond doubt, a loss above the budget."""
+        trial, activations = self._trials[-1], self._activations[-1]
+        worse = better = 0
+        for index, right in enumerate(self._right(trial, activations, self._quantizers(bits))):
+            worse += trial.judge.float_right[index] and not right
+            better += right and not trial.judge.float_right[index]
+            if index + 1 >= LOOK_SAMPLES and (index + 1) % LOOK_SAMPLES == 0:
+                if paired_loss_bound(worse, better, index + 1, z=-LOOK_Z) > self._budget:
+                    return True
+                if index + 1 >= MAX_LOOK_SAMPLES:
+                    return False
+        return False
 
-    def _right(self, trial: Trial, activations: Iterable[Tensors], quantizers: Sequence[Quantizer]) -> np.ndarray:
-        """Whether each sample is right with the boundary values rounded; bool, shape (samples,)."""
-        right = []
+    def _quantizers(self, bits: int) -> tuple[Quantizer, ...]:
+        return tuple(
+            self._ranges[value.name].quantizer(value.name, bits) if value.quantizable else raw(value)
+            for value, _ in self._boundary
+        )
+
+    def _sample_ranges(self) -> dict[str, RangeSample]:
+        ranges = {value.name: RangeSample(RANGE_SAMPLES) for value, _ in self._boundary if value.quantizable}
+        for made in itertools.islice(self._activations[0], RANGE_SAMPLES):
+            for value, name in self._boundary:
+                if value.quantizable:
+                    ranges[value.name].add(made[name])
+        return ranges
+
+    def _right(self, trial: Trial, activations: Iterable[Tensors], quantizers: Sequence[Quantizer]) -> Iterator[bool]:
+        """Whether each sample is right with the boundary values rounded."""
         tail_inputs = {item.name for item in self._tail.get_inputs()}
         names = [item.name for item in self._tail.get_outputs()]
         for index, made in enumerate(activations):
@@ -172,8 +203,7 @@ class CutEvaluator:
                     array = numeric.dequantize(codes, quantizer.scale, quantizer.zero_point).astype(value.dtype)
                 feed[name] = array
             answers = dict(zip(names, self._tail.run(None, {n: feed[n] for n in tail_inputs}), strict=True))
-            right.append(trial.judge.right(index, [answers[n] if n in answers else made[n] for n in self._outputs]))
-        return np.array(right, bool)
+            yield trial.judge.right(index, [answers[n] if n in answers else made[n] for n in self._outputs])
 
     def _run_head(self, trial: Trial) -> Iterator[Tensors]:
         names = [item.name for item in self._head.get_outputs()]
@@ -184,27 +214,33 @@ class CutEvaluator:
 
 
 class _Remembered:
-    """What a pass over the samples makes: kept up to `CACHE_BYTES`, made again for every pass beyond that."""
+    """What a pass over the samples makes, made only as far as it is asked for.
+
+    Kept up to `CACHE_BYTES`; what lies beyond is made again in every pass.
+    """
 
     def __init__(self, make: Callable[[], Iterator[Tensors]]) -> None:
         self._make = make
-        self._kept: list[Tensors] | None = None
+        self._kept: list[Tensors] = []
+        self._size_bytes = 0
+        self._source: Iterator[Tensors] | None = None
+        self._full = False
 
     def __iter__(self) -> Iterator[Tensors]:
-        if self._kept is not None:
-            yield from self._kept
+        yield from self._kept
+        if self._full:
+            yield from itertools.islice(self._make(), len(self._kept), None)
             return
-        kept: list[Tensors] = []
-        size = 0
-        for made in self._make():
+        if self._source is None:
+            self._source = self._make()
+        for made in self._source:
+            self._size_bytes += sum(array.nbytes for array in made.values())
+            if self._size_bytes > CACHE_BYTES:
+                self._full, self._source = True, None
+                yield from itertools.islice(self._make(), len(self._kept), None)
+                return
+            self._kept.append(made)
             yield made
-            size += sum(array.nbytes for array in made.values())
-            if size <= CACHE_BYTES:
-                kept.append(made)
-            else:
-                kept.clear()
-        if size <= CACHE_BYTES:
-            self._kept = kept
 
 
 def raw(value: Value) -> Quantizer:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 
 from coachc.core.graph import GraphView
 from coachc.core.plan import Quantizer
@@ -23,10 +24,10 @@ from coachc.frontend.check import check
 from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model
 from coachc.frontend.onnx_import import import_model
-from passes.cut import split
+from passes.cut import outputs_on_cloud, outputs_on_device, split
 from passes.ideals import all_ideals
 from passes.insert_qdq import codes_name, insert_reference
-from runtime.bundle.manifest_types import Cut
+from runtime.bundle.manifest_types import Cut, Manifest
 from runtime.bundle.source import open_source
 from runtime.bundle.store import Bundle, open_bundle
 
@@ -79,8 +80,9 @@ def check_bundle(path: str, source: str | None = None, *, samples: int = SAMPLES
     findings = [Finding("files", f"{len(manifest.artefacts)} artefacts match their size and sha256")]
     model = import_model(f"{path}/{MODEL_PATH}")
     graph = fuse(model)
+    _check_description(manifest, model)
     for artefact in manifest.artefacts:
-        proto = onnx.load_from_string(bundle.read(artefact.path))
+        proto = _load(bundle, artefact.path)
         check(proto)
         opset = next(entry.version for entry in proto.opset_import if entry.domain == "")
         detail = f"opset {opset}, IR {proto.ir_version}: checker, strict shapes and ONNX Runtime load pass"
@@ -160,8 +162,9 @@ def _check_cut(
 ) -> Iterable[Finding]:
     assert cut.device is not None
     assert cut.cloud is not None
-    halves = onnx.load_from_string(bundle.read(cut.device)), onnx.load_from_string(bundle.read(cut.cloud))
+    halves = _load(bundle, cut.device), _load(bundle, cut.cloud)
     mask = _mask_of(graph, halves, cut)
+    _check_ends(graph, mask, halves, cut)
     level = comparison_level(model.proto)
     cloud_nodes = {name for i, node in enumerate(graph.nodes) if not mask >> i & 1 for name in node.members}
     quantizers = [Quantizer(v.name, v.codec, v.bits, v.scale, v.zero_point) for v in cut.values]
@@ -219,6 +222,53 @@ def _mask_of(graph: GraphView, halves: Halves, cut: Cut) -> int:
             context=[f"expected {sorted(crossing)}", f"found    {sorted(listed)}"],
         )
     return mask
+
+
+def _check_ends(graph: GraphView, mask: int, halves: Halves, cut: Cut) -> None:
+    """Whether both halves take and give what the manifest says, which is all that `coachc run` goes by."""
+    codes = tuple(value.codes for value in cut.values)
+    sides = outputs_on_device(graph, mask), outputs_on_cloud(graph, mask)
+    names = [({i.name for i in half.graph.input}, {o.name for o in half.graph.output}) for half in halves]
+    for what, expected, found in (
+        ("device_outputs", sides[0], cut.device_outputs),
+        ("cloud_outputs", sides[1], cut.cloud_outputs),
+        ("inputs of the device half", set(graph.inputs), names[0][0]),
+        ("outputs of the device half", {*codes, *sides[0]}, names[0][1]),
+        ("inputs of the cloud half", set(codes), names[1][0]),
+        ("outputs of the cloud half", set(sides[1]), names[1][1]),
+    ):
+        _equal(f"{what} of cut '{cut.name}'", sorted(expected), sorted(found))
+
+
+def _check_description(manifest: Manifest, model: Model) -> None:
+    """Whether the manifest describes the values of the model that is in the bundle."""
+    for what, specs, names in (
+        ("inputs", manifest.model.inputs, model.inputs),
+        ("outputs", manifest.model.outputs, model.outputs),
+    ):
+        _equal(f"{what} of the model", [_described(model, name) for name in names], [tuple(spec) for spec in specs])
+    for cut in manifest.cuts:
+        for value in cut.values:
+            if value.name not in model.values:
+                raise CheckFailure(f"cut '{cut.name}' sends '{value.name}', which is no value of the model")
+            expected, found = _described(model, value.name), (value.name, value.dtype, value.shape)
+            _equal(f"value '{value.name}' of cut '{cut.name}'", expected, found)
+
+
+def _described(model: Model, name: str) -> tuple[str, str, tuple[int, ...]]:
+    return name, model.values[name].dtype, model.values[name].shape
+
+
+def _equal(what: str, expected: object, found: object) -> None:
+    if expected != found:
+        raise CheckFailure(f"{what}: the manifest differs", context=[f"expected {expected}", f"found    {found}"])
+
+
+def _load(bundle: Bundle, path: str) -> onnx.ModelProto:
+    try:
+        return onnx.load_from_string(bundle.read(path))
+    except DecodeError as exc:
+        raise CheckFailure(f"{path} is not an ONNX model", hint="recompile the bundle") from exc
 
 
 def _run_halves(halves: Halves, feed: Feed, level: ort.Level) -> dict[str, np.ndarray]:

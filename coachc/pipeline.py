@@ -150,11 +150,11 @@ def compile_model(options: CompileOptions, progress: Progress = lambda step, don
 
     measured = 0
 
-    def precision(mask: int, cut: tuple[str, ...]) -> BitPlan | Rejected:
+    def precision(mask: int, cut: tuple[str, ...], most_bits: int) -> BitPlan | Rejected:
         nonlocal measured
         measured += 1
         progress("precision of cut", measured, 0)
-        return cut_precision(model, graph, mask, trials, options.budget)
+        return cut_precision(model, graph, mask, trials, options.budget, most_bits)
 
     limits = Limits(options.max_latency_s, options.device.memory_bytes or None)
     keep = KEEP[options.mode]
@@ -187,10 +187,14 @@ def profile(model: Model, graph: GraphView, spec: DeviceSpec, precision: str | N
 
 
 def cut_precision(
-    model: Model, graph: GraphView, mask: int, trials: Sequence[Trial], budget: float
+    model: Model, graph: GraphView, mask: int, trials: Sequence[Trial], budget: float, most_bits: int
 ) -> BitPlan | Rejected:
     """Lowest precision of one cut; on noise 8 bits, because nothing can be learnt from noise."""
     head, tail = split(model, graph, mask)
     boundary = [(graph.values[name], boundary_name(graph, name)) for name in graph.cut_values(mask)]
     evaluator = CutEvaluator(head, tail, boundary, model.outputs, trials=trials, budget=budget)
-    return evaluator.at(MAX_BITS) if trials[0].judge.kind == "random" else evaluator.lowest()
+    if trials[0].judge.kind != "random":
+        return evaluator.lowest(most_bits)
+    if most_bits == MAX_BITS:
+        return evaluator.at(MAX_BITS)
+    return Rejected("cut at " + ", ".join(graph.cut_values(mask)), f"would not win at {MAX_BITS} bits")

@@ -2,8 +2,8 @@
 
 Four small things: candidates (`passes.ideals`), cost (`passes.timeline`), the search here, and the tie-break
 `rank`. Every candidate is first costed with the fewest bits there are, which no precision can beat. In that order the
-precision of each is looked up (the caller measures accuracy), until the next optimistic cost is no better than
-the best real one: what remains cannot win.
+precision of each is looked up (the caller measures accuracy, up to the most bits with which the candidate would still
+win), until the next optimistic cost is no better than the best real one: what remains cannot win.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def rank(timeline: Timeline, mask: int, objective: str = "exact") -> tuple[float
 def search(
     graph: GraphView,
     costs: Costs,
-    precision: Callable[[int, tuple[str, ...]], BitPlan | Rejected],
+    precision: Callable[[int, tuple[str, ...], int], BitPlan | Rejected],
     *,
     limits: Limits = Limits(),
     objective: str = "exact",
@@ -102,7 +102,8 @@ def search(
     graph : GraphView
     costs : Costs
     precision : callable
-        (mask, cut) -> the lowest admissible precision, or why there is none. Called once per cut.
+        (mask, cut, most bits) -> the lowest admissible precision up to that many bits, or why there is none. Called
+        once per cut.
     limits : Limits
     objective : str
         "exact" (period, then latency, then bytes) or "latency" (latency, then period, then bytes).
@@ -127,8 +128,7 @@ def search(
         if reason:
             rejected.append(Rejected(_describe(cut), reason))
             continue
-        bits = BitPlan(tuple(_quantizer(graph, name, MIN_BITS) for name in cut))
-        candidate = Candidate(mask, cut, bits, stage_times(graph, mask, bits.quantizers, costs))
+        candidate = _at(graph, mask, cut, MIN_BITS, costs)
         if limits.max_latency_s is not None and candidate.timeline.latency_s > limits.max_latency_s:
             if closest is None or candidate.timeline.latency_s < closest.timeline.latency_s:
                 closest = candidate
@@ -141,7 +141,7 @@ def search(
     for candidate in hopeful:
         if best is not None and _rank(candidate, objective) >= _rank(best, objective):
             break
-        answer = precision(candidate.mask, candidate.cut)
+        answer = precision(candidate.mask, candidate.cut, _most_bits(graph, candidate, best, costs, objective))
         measured += 1
         if isinstance(answer, Rejected):
             rejected.append(answer)
@@ -177,6 +177,22 @@ def compute_bound_s(costs: Costs) -> float:
         part = (device_s - cloud_s) / (on_device + shared) if on_device + shared > 0 else 0.0
         return device_s - part * on_device
     return max(device_s, cloud_s)
+
+
+def _at(graph: GraphView, mask: int, cut: tuple[str, ...], bits: int, costs: Costs) -> Candidate:
+    plan = BitPlan(tuple(_quantizer(graph, name, bits) for name in cut))
+    return Candidate(mask, cut, plan, stage_times(graph, mask, plan.quantizers, costs))
+
+
+def _most_bits(graph: GraphView, candidate: Candidate, best: Candidate | None, costs: Costs, objective: str) -> int:
+    """Most bits with which a candidate that wins at `MIN_BITS` still does."""
+    if best is None:
+        return MAX_BITS
+    return max(
+        bits
+        for bits in range(MIN_BITS, MAX_BITS + 1)
+        if _rank(_at(graph, candidate.mask, candidate.cut, bits, costs), objective) < _rank(best, objective)
+    )
 
 
 def _rank(candidate: Candidate, objective: str) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -62,6 +63,8 @@ def parse_floats(text: str, flag: str, count: int) -> tuple[float, ...]:
     """One number a channel, from "0.485,0.456,0.406"; a single one stands for all."""
     try:
         values = tuple(float(part) for part in text.split(","))
+        if not all(map(math.isfinite, values)):
+            raise ValueError
     except ValueError:
         raise UsageError(
             f"{flag} '{text}' is not a list of numbers", hint=f"for example {flag} 0.485,0.456,0.406"
@@ -91,8 +94,8 @@ def preprocess_of(model: Model, flags: ImageFlags) -> Preprocess | None:
         raise UsageError(
             f"--color '{chosen}' does not suit an input of {channels} channel(s)", hint=f"one of {', '.join(COLORS)}"
         )
-    if not pixel_scale > 0:
-        raise UsageError(f"--pixel-scale {pixel_scale:g} is not positive")
+    if not 0 < pixel_scale < math.inf:
+        raise UsageError(f"--pixel-scale {pixel_scale:g} is not a positive number", hint="255 maps pixels to 0..1")
     deviations = parse_floats(std, "--std", channels)
     if not all(s > 0 for s in deviations):
         raise UsageError(f"--std '{std}' has a number that is not positive")

@@ -10,6 +10,7 @@ import typer
 def serve(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundle written by `coachc compile`.")],
     listen: Annotated[str, typer.Option(help="HOST:PORT to listen on; port 0 takes a free one.")] = "127.0.0.1:8700",
+    cut: Annotated[str | None, typer.Option(help="Another cut of the bundle, as `coachc run --cut` takes it.")] = None,
     provider: Annotated[
         list[str] | None, typer.Option(help="ONNX Runtime execution provider; repeat for several. Default: CPU.")
     ] = None,
@@ -19,4 +20,4 @@ def serve(
     from runtime.cloud import serve as serve_bundle
     from runtime.engines.ort_engine import CPU
 
-    serve_bundle(bundle, listen, providers=tuple(provider or (CPU,)), threads=threads)
+    serve_bundle(bundle, listen, cut, providers=tuple(provider or (CPU,)), threads=threads)

@@ -64,7 +64,7 @@ class Work:
     flops : int
         Multiply and add count as two.
     winograd : bool
-        A 3x3 stride-1 ungrouped convolution, which engines run faster per FLOP.
+        A 3x3 ungrouped, undilated convolution, which engines run faster per FLOP.
     weight_elements, input_elements, output_elements : int
         Tensor elements read and written at the operator's border.
     free : bool

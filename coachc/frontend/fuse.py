@@ -61,7 +61,7 @@ def fuse(model: Model) -> GraphView:
         if index in activation:
             source = producer.get(activation[index])
             first = min(i for i in activation if activation[i] == activation[index])
-            joins = source is not None and _takes_elementwise(kinds[group[source]])
+            joins = source is not None and _is_host(nodes[source], kinds[group[source]])
             group[index] = group[source] if source is not None and joins else group[first]
         else:
             alone = [
@@ -92,6 +92,11 @@ def captured_and_own_inputs(node: onnx.NodeProto) -> Iterable[str]:
                 yield from (name for name in captured_and_own_inputs(inner) if name not in made)
                 made.update(inner.output)
             yield from (o.name for o in body.output if o.name not in made)
+
+
+def _is_host(last: onnx.NodeProto, kinds: set[str]) -> bool:
+    """Whether an activation may join the group that ends in `last`; a second output would be a second way out."""
+    return len(last.output) == 1 and _takes_elementwise(kinds)
 
 
 def _takes_elementwise(kinds: set[str]) -> bool:

@@ -81,6 +81,8 @@ def session(
     runtime = _module()
     options = runtime.SessionOptions()
     options.log_severity_level = _QUIET
+    # Threads that spin while they wait cost more than they save wherever something else runs too.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if profile_prefix:
         options.enable_profiling = True
         options.profile_file_prefix = profile_prefix
