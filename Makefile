@@ -62,5 +62,6 @@ $(VENV)/.test: $(VENV)/.pip pyproject.toml
 
 .venv36/.test:
 	$(PYTHON36) -m venv .venv36
+	.venv36/bin/python -m pip install --quiet --disable-pip-version-check pip==21.3.1
 	.venv36/bin/python -m pip install --quiet --disable-pip-version-check numpy==1.19.5 pytest==7.0.1
 	@touch $@
