@@ -71,7 +71,9 @@ def decide(
         raise _infeasible(mode, limits, found, choices, cloud_jpeg)
     chosen, mask, bits, timeline = min(fitting, key=lambda c: rank(c[3], c[1], objective))
     for choice in fitting:
-        if choice[0] == "device-only" and choice[3].period_s <= timeline.period_s * (1 + MIN_GAIN):
+        period_s, latency_s = choice[3].period_s, choice[3].latency_s
+        near = period_s <= timeline.period_s * (1 + MIN_GAIN) and latency_s <= timeline.latency_s
+        if choice[0] == "device-only" and near:
             chosen, mask, bits, timeline = choice
     return Plan(
         mode=chosen,

@@ -66,7 +66,7 @@ def inspect(
             }
         )
     result = {
-        "model": model.name,
+        "model": bundle.manifest.model.name if bundle else model.name,
         "opset": model.opset,
         "operators": len(graph.nodes),
         "blocks": len(blocks.chain),
@@ -99,7 +99,7 @@ def _print(result: dict[str, Any], kind: str) -> None:
             row["block"],
             row["side"] or "",
             "\n".join(
-                f"{o['value']}" + (f"  -> {o['crosses_at_bits']} bits" if o["crosses_at_bits"] else "") for o in outputs
+                f"{o['value']}" + (f"  > {o['crosses_at_bits']} bit" if o["crosses_at_bits"] else "") for o in outputs
             ),
             "\n".join("x".join(str(d) for d in o["shape"]) for o in outputs),
             "\n".join(f"{o['bytes']:,}" for o in outputs),

@@ -45,7 +45,8 @@ class Value:
 
     @property
     def size_bytes(self) -> int:
-        return self.elements * ITEM_BYTES[self.dtype]
+        """0 for types that cannot cross (int4, sequences, ...); such values are not cuttable."""
+        return self.elements * ITEM_BYTES.get(self.dtype, 0)
 
 
 ITEM_BYTES: Mapping[str, int] = {
