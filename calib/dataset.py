@@ -34,7 +34,7 @@ class Dataset:
         "labels", "unlabelled" or "random".
     samples : int
         Number of feeds.
-    labels : ndarray of int64, shape (samples,), or None
+    labels : ndarray of int64, shape (samples * batch,), or None
     source : Source or None
         None for noise.
     """
@@ -130,7 +130,7 @@ def open_dataset(
     specs = tuple(TensorSpec(value.name, value.dtype, value.shape) for value in inputs)
     source = open_source(path, specs, preprocess)
     samples = min(len(source), max_samples)
-    labels = None if source.labels is None else np.asarray(source.labels[:samples])
+    labels = None if source.labels is None else np.asarray(source.labels[: samples * inputs[0].shape[0]])
     return Dataset("unlabelled" if labels is None else "labels", samples, labels, source)
 
 

@@ -19,7 +19,7 @@ import onnx
 from calib.accuracy import Judge, paired_loss_bound
 from calib.dataset import CACHE_BYTES, RANDOM, Dataset, Mixed
 from calib.ranges import RangeSample
-from coachc.core.graph import Value
+from coachc.core.graph import ITEM_BYTES, Value
 from coachc.core.plan import BitPlan, Quantizer, Rejected
 from coachc.frontend import ort
 from runtime.bundle import numeric
@@ -245,7 +245,7 @@ class _Remembered:
 
 def raw(value: Value) -> Quantizer:
     """A value that travels as it is."""
-    return Quantizer(value.name, "raw", 8 * value.size_bytes // max(value.elements, 1))
+    return Quantizer(value.name, "raw", 8 * ITEM_BYTES[value.dtype])
 
 
 def float_outputs(

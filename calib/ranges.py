@@ -29,8 +29,11 @@ class RangeSample:
         self.high = 0.0
 
     def add(self, array: np.ndarray) -> None:
-        """Take part of one activation (any shape, float)."""
+        """Take part of one activation (any shape, float); values that are not finite do not count, they saturate."""
         flat = np.asarray(array, np.float32).ravel()
+        finite = np.isfinite(flat)
+        if not finite.all():
+            flat = flat[finite]
         if flat.size == 0:
             return
         self.low = min(self.low, float(flat.min()))

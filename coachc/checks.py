@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -30,6 +31,9 @@ from passes.insert_qdq import codes_name, insert_reference
 from runtime.bundle.manifest_types import Cut, Manifest
 from runtime.bundle.source import open_source
 from runtime.bundle.store import Bundle, open_bundle
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 Feed = Mapping[str, np.ndarray]
 Halves = tuple[onnx.ModelProto, onnx.ModelProto]
@@ -135,10 +139,11 @@ def check_all_cuts(
         if not all(graph.values[name].cuttable for name in cut):
             skipped += 1
             continue
-        halves = split(model, graph, mask)
-        for half in halves:
+        # Written once for the checker and the engine: with large weights, writing takes longer than either.
+        device, cloud = (half.SerializeToString() for half in split(model, graph, mask))
+        for half in (device, cloud):
             onnx.checker.check_model(half, full_check=True)
-        together = _run_halves(halves, feed, level)
+        together = _run_halves(ort.session(device, level), ort.session(cloud, level), feed)
         worst = max(worst, _compare(whole, together, "cut at " + ", ".join(cut)))
         cut_count += 1
         tensors = max(tensors, len(cut))
@@ -170,7 +175,8 @@ def _check_cut(
     quantizers = [Quantizer(v.name, v.codec, v.bits, v.scale, v.zero_point) for v in cut.values]
     reference = ort.session(insert_reference(model, quantizers, cloud_nodes), level)
     device, cloud = (ort.session(half, level) for half in halves)
-    unquantized = split(model, graph, mask)
+    whole = ort.session(model.proto, level)
+    unquantized = [ort.session(half, level) for half in split(model, graph, mask)]
     packed = [value for value in cut.values if value.codec == "packed"]
     worst, worst_float, codes = 0.0, 0.0, 0
     for feed in feeds:
@@ -190,8 +196,8 @@ def _check_cut(
         together = {**made, **ort.run_session(cloud, sent)}
         where = f"cut '{cut.name}'"
         worst = max(worst, _compare({n: expected[n] for n in model.outputs}, together, where))
-        whole = ort.run(model.proto, feed, level=level)
-        worst_float = max(worst_float, _compare(whole, _run_halves(unquantized, feed, level), where + ", unquantized"))
+        floats = _run_halves(*unquantized, feed)
+        worst_float = max(worst_float, _compare(ort.run_session(whole, feed), floats, where + ", unquantized"))
     bits = ", ".join(f"{value.name} at {value.bits} bits" for value in cut.values)
     yield Finding(f"cut {cut.name}", f"every path from input to output crosses it once: {bits}")
     yield Finding(
@@ -271,10 +277,9 @@ def _load(bundle: Bundle, path: str) -> onnx.ModelProto:
         raise CheckFailure(f"{path} is not an ONNX model", hint="recompile the bundle") from exc
 
 
-def _run_halves(halves: Halves, feed: Feed, level: ort.Level) -> dict[str, np.ndarray]:
-    made = ort.run(halves[0], feed, level=level)
-    crossing = {item.name for item in halves[1].graph.input}
-    return {**made, **ort.run(halves[1], {name: made[name] for name in crossing}, level=level)}
+def _run_halves(device: InferenceSession, cloud: InferenceSession, feed: Feed) -> dict[str, np.ndarray]:
+    made = ort.run_session(device, feed)
+    return {**made, **ort.run_session(cloud, {item.name: made[item.name] for item in cloud.get_inputs()})}
 
 
 def _compare(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], where: str) -> float:

@@ -29,7 +29,7 @@ from passes.cut import boundary_name, split
 from passes.partition import Found, Limits, search
 from passes.timeline import Costs
 from runtime.bundle.manifest_types import Preprocess
-from runtime.bundle.store import Bundle
+from runtime.bundle.store import Bundle, check_destination
 
 #: Says what is going on: (step, done, total); total 0 where it is unknown.
 Progress = Callable[[str, int, int], None]
@@ -125,6 +125,7 @@ def compile_model(options: CompileOptions, progress: Progress = lambda step, don
     coachc.errors.CoachError, runtime.errors.CoachRuntimeError
         Bad input of any kind; nothing is written then.
     """
+    check_destination(options.output, options.force)
     progress("import", 0, 0)
     model = import_model(options.model, batch=options.batch, input_shapes=options.input_shapes)
     graph = fuse(model)

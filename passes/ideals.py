@@ -1,7 +1,7 @@
 """Enumerate the partitions of a graph: its ideals (down-closed sets of nodes).
 
 Every ideal is a boundary of the chain of blocks or lies inside exactly one of them, so their number is the sum, not
-the product, of the blocks' numbers: 153 for ResNet101.
+the product, of the blocks' numbers: 116 for ResNet101, 497 for GoogLeNet.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ What crosses is quantized, nothing else: readers on the device keep the float va
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
@@ -175,6 +176,7 @@ class _Emitter:
         self.graph = graph
         self.value = value
         self._constants: dict[str, gs.Constant] = {}
+        self._count: Counter[str] = Counter()
 
     def __call__(
         self,
@@ -186,10 +188,12 @@ class _Emitter:
         into: gs.Tensor | None = None,
         **attributes: int,
     ) -> gs.Tensor:
+        self._count[op] += 1
+        name = f"{self.value}/quantizer/{op}" + (f"_{self._count[op]}" if self._count[op] > 1 else "")
         made = into
         if made is None:
-            made = gs.Variable(output or f"{self.value}/quantizer/{op}", np.dtype(dtype), inputs[0].shape)
-        node = gs.Node(op, name=f"{self.value}/quantizer/{op}", attrs=attributes, inputs=inputs, outputs=[made])
+            made = gs.Variable(output or name, np.dtype(dtype), inputs[0].shape)
+        node = gs.Node(op, name=name, attrs=attributes, inputs=inputs, outputs=[made])
         self.graph.nodes.append(node)
         return made
 

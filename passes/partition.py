@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from coachc.core.graph import GraphView
+from coachc.core.graph import ITEM_BYTES, GraphView
 from coachc.core.plan import BitPlan, Quantizer, Rejected, Timeline
 from passes.ideals import all_ideals
 from passes.timeline import Costs, stage_times
@@ -221,7 +221,7 @@ def _quantizer(graph: GraphView, name: str, bits: int) -> Quantizer:
     value = graph.values[name]
     if value.quantizable:
         return Quantizer(name, "packed", bits)
-    return Quantizer(name, "raw", 8 * value.size_bytes // max(value.elements, 1))
+    return Quantizer(name, "raw", 8 * ITEM_BYTES[value.dtype])
 
 
 def _describe(cut: tuple[str, ...]) -> str:

@@ -175,18 +175,21 @@ def find_device(name: str, *, side: str) -> DeviceSpec:
 
 
 def parse_bandwidth(text: str) -> float:
-    """Bytes per second from "20Mbit", "1.5Gbit/s", "500kbit", "2.5MB/s"; a unit is required.
+    """Bytes per second from "20Mbit", "1.5Gbit/s", "100Mbps", "2.5MB/s"; a unit is required.
+
+    "Mbps" is megabits; "Mb" alone is refused, because people write it for either.
 
     Raises
     ------
     UsageError
         No unit, an unknown unit, or not a positive number.
     """
-    number, unit = _number_and_unit(text.removesuffix("/s").removesuffix("ps"))
-    if unit in _BIT_UNITS:
-        return number * _BIT_UNITS[unit] / 8
-    if unit in _BYTE_UNITS:
-        return number * _BYTE_UNITS[unit]
+    bare = re.sub("bps$", "bit", text.strip()).removesuffix("/s").removesuffix("ps")
+    number, unit = _number_and_unit(bare)
+    if unit.lower() in _BIT_UNITS:
+        return number * _BIT_UNITS[unit.lower()] / 8
+    if unit.endswith("B") and unit.lower() in _BYTE_UNITS:
+        return number * _BYTE_UNITS[unit.lower()]
     what = "has no unit" if not unit else f"has the unknown unit '{unit}'"
     raise UsageError(
         f"bandwidth '{text}' {what}",
@@ -198,8 +201,8 @@ def parse_bandwidth(text: str) -> float:
 def parse_duration(text: str, flag: str) -> float:
     """Seconds from "30ms", "1.5s", "200us"; a unit is required (UsageError otherwise)."""
     number, unit = _number_and_unit(text, zero=True)
-    if unit in _TIME_UNITS:
-        return number * _TIME_UNITS[unit]
+    if unit.lower() in _TIME_UNITS:
+        return number * _TIME_UNITS[unit.lower()]
     raise UsageError(
         f"{flag} '{text}' has {'no unit' if not unit else f'the unknown unit {unit!r}'}",
         context=["expected a number with us, ms or s"],
@@ -215,7 +218,7 @@ def _number_and_unit(text: str, *, zero: bool = False) -> tuple[float, str]:
             f"'{text}' is not a {'number' if zero else 'positive number'} with a unit",
             hint="for example 20Mbit, 2.5MB/s or 30ms",
         )
-    return number, match[2].lower()
+    return number, match[2]
 
 
 def _parse(name: str, text: str) -> DeviceSpec:

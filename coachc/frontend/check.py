@@ -22,7 +22,8 @@ def check(model: onnx.ModelProto) -> None:
         onnx's checker or ONNX Runtime refuses it. Without onnxruntime the second part is left out.
     """
     try:
-        onnx.checker.check_model(model, full_check=True)
+        data = model.SerializeToString()
+        onnx.checker.check_model(data, full_check=True)
     except Exception as exc:  # ValidationError, InferenceError, and protobuf's for messages above 2 GiB
         raise ModelError(
             "onnx's checker refuses the model",
@@ -30,4 +31,4 @@ def check(model: onnx.ModelProto) -> None:
             hint="mend the named node and export again",
         ) from exc
     if ort.available():
-        ort.session(model)
+        ort.session(data)

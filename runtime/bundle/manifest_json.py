@@ -37,17 +37,30 @@ def from_json_bytes(data: bytes) -> m.Manifest:
         raw = json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as exc:
         raise BundleError(f"manifest.json is not valid JSON: {exc}") from exc
+    _refuse_newer(raw)
+    manifest = _manifest(raw, "")
+    if manifest.format_version != m.FORMAT_VERSION:
+        raise f.wrong("format_version", f"version {m.FORMAT_VERSION}", manifest.format_version)
+    _check_cross_references(manifest)
+    return manifest
+
+
+def refuse_newer(data: bytes) -> None:
+    """Raise BundleError if a manifest says that a newer coachc wrote it; anything else about it is not looked at."""
+    try:
+        raw = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return
+    _refuse_newer(raw)
+
+
+def _refuse_newer(raw: Any) -> None:
     version = raw.get("format_version") if isinstance(raw, dict) else None
     if type(version) is int and version > m.FORMAT_VERSION:
         raise BundleError(
             f"written by a newer coachc (format {version}; this reader knows {m.FORMAT_VERSION})",
             hint="upgrade coachc here, or compile again with the version installed here",
         )
-    manifest = _manifest(raw, "")
-    if manifest.format_version != m.FORMAT_VERSION:
-        raise f.wrong("format_version", f"version {m.FORMAT_VERSION}", version)
-    _check_cross_references(manifest)
-    return manifest
 
 
 def _plain(value: Any) -> Any:

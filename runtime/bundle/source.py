@@ -81,7 +81,7 @@ class ImageSource(Source):
         if preprocess is None:
             raise SourceError(
                 f"{root} holds images, but the bundle does not say how to preprocess them",
-                hint="compile with --preprocess, or give a .npz of preprocessed arrays",
+                hint="compile on a folder of images, or with --mean, --std, ...; or give a .npz of preprocessed arrays",
             )
         if len(inputs) != 1:
             raise SourceError(f"images suit models with one input, this one has {len(inputs)}")

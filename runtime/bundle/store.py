@@ -12,7 +12,7 @@ import stat
 import uuid
 from typing import Iterator, Mapping, NamedTuple, Union
 
-from runtime.bundle.manifest_json import from_json_bytes, to_json_bytes
+from runtime.bundle.manifest_json import from_json_bytes, refuse_newer, to_json_bytes
 from runtime.bundle.manifest_types import Artefact, Manifest
 from runtime.errors import BundleError
 
@@ -75,6 +75,7 @@ def open_bundle(path: Union[str, "os.PathLike[str]"]) -> Bundle:
     if size > MANIFEST_LIMIT_BYTES:
         raise BundleError(f"{MANIFEST} has {size} bytes, more than {MANIFEST_LIMIT_BYTES}", hint=HINT)
     data = _read(root, MANIFEST)
+    refuse_newer(data)  # before the checksum, which a newer format may keep elsewhere
     bundle_id = hashlib.sha256(data).hexdigest()
     expected = _checksum_line(bundle_id)
     if _lstat_file(root, CHECKSUM).st_size != len(expected) or _read(root, CHECKSUM) != expected:
@@ -127,7 +128,7 @@ def write_bundle(
     """
     target = os.path.abspath(os.fspath(destination))
     parent, name = os.path.split(target)
-    _check_destination(target, force)
+    check_destination(target, force)
     partial = os.path.join(parent, f".{name}.{uuid.uuid4().hex}.partial")
     try:
         os.mkdir(partial)
@@ -202,7 +203,15 @@ def _walk(root: str) -> Iterator[str]:
             yield os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
 
 
-def _check_destination(target: str, force: bool) -> None:
+def check_destination(destination: Union[str, "os.PathLike[str]"], force: bool) -> None:
+    """Whether `write_bundle` may write there; asked before long work too.
+
+    Raises
+    ------
+    BundleError
+        If something is in the way, or the folder to write into does not exist.
+    """
+    target = os.path.abspath(os.fspath(destination))
     if not os.path.isdir(os.path.dirname(target)):
         raise BundleError(f"cannot write {target}: its folder does not exist")
     if not os.path.lexists(target):

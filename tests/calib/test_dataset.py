@@ -1,0 +1,157 @@
+"""Samples from files, noise, and blends: how many, in which order, with which labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calib import dataset
+from calib.dataset import MIX_PARTNERS, RANDOM, RANDOM_SAMPLES, open_dataset
+from coachc.core.graph import Value
+from runtime.errors import SourceError
+
+INPUT = Value("input", "float32", (1, 2, 3))
+
+
+def archive(folder, rows=10, labels=True, name="input", row=(2, 3), dtype=np.float32):
+    path = folder / "samples.npz"
+    arrays = {name: np.arange(rows * np.prod(row), dtype=dtype).reshape(rows, *row)}
+    if labels:
+        arrays["labels"] = np.arange(rows) % 7
+    np.savez(path, **arrays)
+    return str(path), arrays
+
+
+def test_labelled_samples(tmp_path):
+    path, arrays = archive(tmp_path)
+    data = open_dataset(path, [INPUT], None, max_samples=100)
+    assert (data.kind, data.samples) == ("labels", 10)
+    assert data.labels.tolist() == arrays["labels"].tolist()
+    first, second = list(data), list(data)
+    assert len(first) == len(second) == 10
+    for index, feed in enumerate(first):
+        assert list(feed) == ["input"]
+        assert feed["input"].shape == (1, 2, 3)
+        assert np.array_equal(feed["input"][0], arrays["input"][index])
+        assert np.array_equal(second[index]["input"], feed["input"])
+
+
+def test_a_pass_that_is_broken_off_loses_nothing(tmp_path):
+    path, _ = archive(tmp_path)
+    data = open_dataset(path, [INPUT], None, max_samples=100)
+    next(iter(data))
+    assert len(list(data)) == 10
+    assert len(list(data)) == 10
+
+
+def test_samples_beyond_the_cache_are_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "CACHE_BYTES", 3 * 24)
+    path, arrays = archive(tmp_path)
+    data = open_dataset(path, [INPUT], None, max_samples=100)
+    for _ in range(3):
+        assert [float(feed["input"][0, 0, 0]) for feed in data] == arrays["input"][:, 0, 0].tolist()
+    assert data._cached is None
+
+
+def test_more_samples_than_wanted(tmp_path):
+    path, arrays = archive(tmp_path)
+    data = open_dataset(path, [INPUT], None, max_samples=4)
+    assert data.samples == len(data.labels) == len(list(data)) == len(list(data)) == 4
+    assert float(list(data)[3]["input"][0, 0, 0]) == arrays["input"][3, 0, 0]
+
+
+def test_a_batch_takes_rows_and_their_labels(tmp_path):
+    path, arrays = archive(tmp_path)
+    batched = Value("input", "float32", (2, 2, 3))
+    data = open_dataset(path, [batched], None, max_samples=100)
+    assert data.samples == 5
+    assert np.array_equal(list(data)[4]["input"], arrays["input"][8:])
+    assert data.labels.tolist() == arrays["labels"].tolist()
+    assert open_dataset(path, [batched], None, max_samples=3).labels.tolist() == arrays["labels"][:6].tolist()
+
+
+def test_unlabelled_samples(tmp_path):
+    data = open_dataset(archive(tmp_path, labels=False)[0], [INPUT], None, max_samples=100)
+    assert (data.kind, data.labels) == ("unlabelled", None)
+
+
+def test_noise_is_seeded_and_of_the_inputs_types():
+    inputs = [INPUT, Value("half", "float16", (1, 4)), Value("index", "int64", (1, 5))]
+    first, again, other = (open_dataset(RANDOM, inputs, None, max_samples=3, seed=seed) for seed in (1, 1, 2))
+    assert (first.kind, first.samples, first.labels, len(list(first))) == ("random", RANDOM_SAMPLES, None, RANDOM_SAMPLES)
+    for mine, same, different in zip(first, again, other, strict=True):
+        assert {name: (array.dtype.name, array.shape) for name, array in mine.items()} == {
+            value.name: (value.dtype, value.shape) for value in inputs
+        }
+        assert all(np.array_equal(mine[name], same[name]) for name in mine)
+        assert not np.array_equal(mine["input"], different["input"])
+        assert not mine["index"].any()
+    values = np.concatenate([feed["input"].ravel() for feed in first])
+    assert abs(values.mean()) < 0.5
+    assert 0.7 < values.std() < 1.3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "picture"}, "has no array 'input'"),
+        ({"row": (3, 2)}, r"has shape \(10,3,2\), the model takes \(1,2,3\)"),
+        ({"rows": 0}, "has no rows"),
+        ({"dtype": np.int64}, "has dtype int64, the model takes float32"),
+    ],
+    ids=["name", "shape", "empty", "dtype"],
+)
+def test_samples_that_do_not_suit(tmp_path, options, message):
+    with pytest.raises(SourceError, match=message):
+        open_dataset(archive(tmp_path, labels=False, **options)[0], [INPUT], None, max_samples=5)
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(SourceError, match="no such source"):
+        open_dataset(str(tmp_path / "absent.npz"), [INPUT], None, max_samples=5)
+
+
+class TestMixed:
+    def test_at_least_half_is_the_samples_own(self, tmp_path):
+        rows = 200
+        path = tmp_path / "samples.npz"
+        rng = np.random.default_rng(0)
+        np.savez(path, input=rng.standard_normal((rows, 2, 3), dtype=np.float32), labels=np.arange(rows))
+        data = open_dataset(str(path), [INPUT], None, max_samples=rows)
+        mixed = data.mixed(seed=4)
+        assert mixed.samples == rows
+        assert len(mixed.partners) <= MIX_PARTNERS + rows % MIX_PARTNERS
+        shares = []
+        for own, blend in zip(data, mixed, strict=True):
+            x, y = own["input"].astype(np.float64), blend["input"].astype(np.float64)
+            # y = s x + (1 - s) p for one partner p: the share s that fits some partner exactly.
+            fits = []
+            for partner in mixed.partners:
+                p = partner["input"].astype(np.float64)
+                direction = x - p
+                if np.any(direction):
+                    s = float(np.sum((y - p) * direction) / np.sum(direction**2))
+                    fits.append((float(np.abs(s * x + (1 - s) * p - y).max()), s))
+            error, share = min(fits)
+            assert error < 1e-5
+            shares.append(share if np.abs(y - x).max() > 1e-6 else 1.0)
+        assert min(shares) >= 0.5 - 1e-5
+        assert max(shares) <= 1 + 1e-5
+        # Uniform from a half to one.
+        assert np.mean(shares) == pytest.approx(0.75, abs=0.05)
+
+    def test_the_seed_decides(self, tmp_path):
+        data = open_dataset(archive(tmp_path)[0], [INPUT], None, max_samples=100)
+        first, again, other = (np.stack([f["input"] for f in data.mixed(seed=seed)]) for seed in (1, 1, 2))
+        assert np.array_equal(first, again)
+        assert not np.array_equal(first, other)
+        mixed = data.mixed(seed=1)
+        assert all(np.array_equal(a["input"], b["input"]) for a, b in zip(mixed, mixed, strict=True))
+
+    def test_types_stay_and_integers_are_not_blended(self):
+        inputs = [Value("half", "float16", (1, 4)), Value("index", "int64", (1, 5))]
+        data = open_dataset(RANDOM, inputs, None, max_samples=3)
+        for feed in data.mixed():
+            assert feed["half"].dtype == np.float16
+            assert feed["index"].dtype == np.int64
+            assert not feed["index"].any()

@@ -1,0 +1,162 @@
+"""Profile files, the lookup of targets, units on the command line, and the link."""
+
+from __future__ import annotations
+
+import pytest
+
+from coachc.cost.device import GOODPUT, LOCAL_SPEC, Link, all_devices, find_device, parse_bandwidth, parse_duration
+from coachc.errors import ProfileError, UsageError
+
+SPECS = all_devices()
+
+
+@pytest.mark.parametrize("name", SPECS)
+class TestEveryProfile:
+    def test_is_whole(self, name):
+        spec = SPECS[name]
+        assert spec.name == name
+        assert spec.title
+        assert set(spec.sides) <= {"device", "cloud"}
+        assert spec.sides
+        assert spec.memory_bytes >= 4 * 2**30
+        assert 13 <= spec.max_opset <= 26
+        assert all(part.isdigit() for part in spec.tensorrt.split("."))
+        assert bool(spec.jetpack) == bool(spec.python) == ("device" in spec.sides)
+        assert spec.default_precision in spec.rooflines
+        assert set(spec.rooflines) <= set(spec.precisions)
+
+    def test_numbers_say_where_they_come_from(self, name):
+        for roofline in SPECS[name].rooflines.values():
+            assert roofline.provenance.kind in ("measured", "fitted", "guess")
+            assert len(roofline.provenance.source) > 30
+            assert roofline.provenance.kind != "guess" or "scaled" in roofline.provenance.source or (
+                "never measured" in roofline.provenance.source
+            )
+
+    def test_numbers_are_in_proportion(self, name):
+        for roofline in SPECS[name].rooflines.values():
+            assert roofline.flops_per_s < roofline.winograd_flops_per_s < 2.5 * roofline.flops_per_s
+            # Between 5 and 150 FLOPs for each byte moved: neither is off by three digits.
+            assert 5 < roofline.flops_per_s / roofline.bytes_per_s < 150
+            assert 1e-6 < roofline.overhead_s < 1e-4
+
+    def test_is_found_by_its_names(self, name):
+        spec = SPECS[name]
+        for alias in (name, name.upper(), *spec.aliases):
+            assert find_device(alias, side=spec.sides[0]) is spec
+
+
+def test_only_tx2_has_been_compared_with_measurements():
+    fitted = {name for name, spec in SPECS.items() if any(r.provenance.kind != "guess" for r in spec.rooflines.values())}
+    assert fitted == {"tx2"}
+
+
+def test_names_and_aliases_are_unique():
+    names = [alias for spec in SPECS.values() for alias in (spec.name, *spec.aliases)]
+    assert len(names) == len(set(names))
+    assert "local" not in names
+    assert list(SPECS) == sorted(SPECS)
+
+
+def test_an_alias():
+    assert find_device("NX", side="device").name == "xavier-nx"
+
+
+@pytest.mark.parametrize("side", ["device", "cloud"])
+def test_local_stands_on_both_sides(side):
+    spec = find_device("Local", side=side)
+    assert spec is LOCAL_SPEC
+    assert spec.is_local
+    assert not SPECS["tx2"].is_local
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("tx-2", "tx2"), ("orin", "orin-nx"), ("xaviernx", "xavier-nx")])
+def test_an_unknown_device_suggests_the_nearest(typed, meant):
+    with pytest.raises(ProfileError, match=f"unknown device '{typed}'; did you mean '{meant}'") as caught:
+        find_device(typed, side="device")
+    assert "tx2" in caught.value.context[0]
+    assert "a6000" not in caught.value.context[0]
+    assert "`coachc devices`" in caught.value.hint
+
+
+def test_nothing_like_it_suggests_nothing():
+    with pytest.raises(ProfileError, match="unknown cloud 'zzz'$"):
+        find_device("zzz", side="cloud")
+
+
+def test_a_server_is_no_device():
+    with pytest.raises(ProfileError, match="a6000 is a cloud target, not a device") as caught:
+        find_device("a6000", side="device")
+    assert caught.value.context[0].startswith("devices: ")
+    assert caught.value.hint.startswith("choose one with --device")
+    with pytest.raises(ProfileError, match="tx2 is a device target, not a cloud"):
+        find_device("tx2", side="cloud")
+
+
+@pytest.mark.parametrize(
+    ("name", "has"), [("tx2", False), ("xavier-nx", True), ("a6000", True), ("local", True)]
+)
+def test_uint8_leaves_an_engine_since_tensorrt_8_5(name, has):
+    side = "device" if name in ("tx2", "xavier-nx", "local") else "cloud"
+    assert find_device(name, side=side).has_uint8 is has
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_per_s"),
+    [
+        ("20Mbit", 2.5e6), ("20mbit", 2.5e6), ("20 Mbit/s", 2.5e6), ("1.5Gbit/s", 187.5e6), ("500kbit", 62500),
+        ("8bit", 1), ("2.5MB/s", 2.5e6), ("2MiB", 2 * 2**20), ("3kB", 3000), ("1GB/s", 1e9), (".5Mbit", 62500),
+        ("100Mbps", 12.5e6), ("100mbps", 12.5e6), ("100MBps", 100e6), (" 1. Gbit ", 125e6), ("1KiB/s ", 1024),
+    ],
+)  # fmt: skip
+def test_bandwidths(text, bytes_per_s):
+    assert parse_bandwidth(text) == pytest.approx(bytes_per_s, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("20", "bandwidth '20' has no unit", "write --bandwidth 20Mbit if"),
+        ("20Mb", "bandwidth '20Mb' has the unknown unit 'Mb'", "write --bandwidth 20Mbit if"),
+        ("20mb/s", "bandwidth '20mb/s' has the unknown unit 'mb'", "write --bandwidth 20Mbit if"),
+        ("20parsec", "bandwidth '20parsec' has the unknown unit 'parsec'", "write --bandwidth 20Mbit if"),
+        ("0Mbit", "'0Mbit' is not a positive number with a unit", "for example 20Mbit"),
+        ("-3Mbit", "'-3Mbit' is not a positive number with a unit", "for example 20Mbit"),
+        ("Mbit", "'Mbit' is not a positive number with a unit", "for example 20Mbit"),
+        ("1e3Mbit", "'1e3Mbit' is not a positive number with a unit", "for example 20Mbit"),
+        ("nan", "'nan' is not a positive number with a unit", "for example 20Mbit"),
+        ("", "'' is not a positive number with a unit", "for example 20Mbit"),
+    ],
+)
+def test_bandwidths_that_are_none(text, message, hint):
+    with pytest.raises(UsageError, match=message) as caught:
+        parse_bandwidth(text)
+    assert caught.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30ms", 0.03), ("1.5s", 1.5), ("200us", 2e-4), ("0ms", 0), ("0.5 S", 0.5)]
+)
+def test_durations(text, seconds):
+    assert parse_duration(text, "--rtt") == pytest.approx(seconds, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("30", "--rtt '30' has no unit", "write --rtt 30ms if you meant milliseconds"),
+        ("30min", "--rtt '30min' has the unknown unit 'min'", "write --rtt 30ms if you meant milliseconds"),
+        ("-1ms", "'-1ms' is not a number with a unit", "for example 20Mbit"),
+        ("soon", "'soon' is not a number with a unit", "for example 20Mbit"),
+    ],
+)
+def test_durations_that_are_none(text, message, hint):
+    with pytest.raises(UsageError, match=message) as caught:
+        parse_duration(text, "--rtt")
+    assert caught.value.hint.startswith(hint)
+
+
+def test_a_transfer_by_hand():
+    # 1000 bytes of codes, 330 of headers, 90 for each of 2 tensors, at 95.5 % of 10 kB/s.
+    assert Link(10_000).transfer_s(1000, 2) == pytest.approx(1510 / 9550)
+    assert Link(10_000, rtt_s=7.0).transfer_s(0, 0) == pytest.approx(330 / (10_000 * GOODPUT))
