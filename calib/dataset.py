@@ -10,7 +10,7 @@ import numpy as np
 
 from coachc.core.graph import Value
 from runtime.bundle.manifest_types import Preprocess, TensorSpec
-from runtime.bundle.source import Source, open_source
+from runtime.bundle.source import ImageSource, Source, open_source
 
 Feed = Mapping[str, np.ndarray]
 
@@ -114,9 +114,10 @@ def open_dataset(
     preprocess : Preprocess or None
         How images become tensors; needed for a folder.
     max_samples : int
-        Use at most the first this many.
+        Use at most this many.
     seed : int
-        Of the noise.
+        Of the noise, and of the order of real samples. They come shuffled: folders are sorted by class, and whoever
+        looks at the first few has to see all classes. Arrays beyond `CACHE_BYTES` keep the order of their file.
 
     Raises
     ------
@@ -129,9 +130,27 @@ def open_dataset(
         return Dataset(RANDOM, len(feeds), None, None, list(feeds))
     specs = tuple(TensorSpec(value.name, value.dtype, value.shape) for value in inputs)
     source = open_source(path, specs, preprocess)
-    samples = min(len(source), max_samples)
-    labels = None if source.labels is None else np.asarray(source.labels[: samples * inputs[0].shape[0]])
-    return Dataset("unlabelled" if labels is None else "labels", samples, labels, source)
+    return _shuffled(source, min(len(source), max_samples), inputs, seed)
+
+
+def _shuffled(source: Source, samples: int, inputs: Sequence[Value], seed: int) -> Dataset:
+    batch = inputs[0].shape[0]
+    order = np.random.default_rng(seed).permutation(len(source))[:samples]
+    fits = len(source) * sum(value.size_bytes for value in inputs) <= CACHE_BYTES
+    cached = None
+    if isinstance(source, ImageSource):
+        rows = (order[:, None] * batch + np.arange(batch)).ravel()
+        source.paths = [source.paths[row] for row in rows]
+        source.labels = None if source.labels is None else source.labels[rows]
+        order = np.arange(samples)
+    elif fits:
+        feeds = list(source)
+        cached = [feeds[index] for index in order]
+    else:
+        order = np.arange(samples)
+    rows = (order[:, None] * batch + np.arange(batch)).ravel()
+    labels = None if source.labels is None else np.asarray(source.labels)[rows]
+    return Dataset("unlabelled" if labels is None else "labels", samples, labels, source, cached)
 
 
 def _noise(value: Value, rng: np.random.Generator) -> np.ndarray:

@@ -58,7 +58,7 @@ def decide(
     choices: list[tuple[str, int, BitPlan, Timeline]] = []
     if found.best is not None:
         best = found.best
-        choices.append(("split" if best.mask else "cloud-raw", best.mask, best.bits, best.timeline))
+        choices.append((_mode_of(best), best.mask, best.bits, best.timeline))
     choices.append(("device-only", graph.full_mask, whole, device_only.timeline))
     if cloud_jpeg.emittable:
         choices.append(("cloud-jpeg", 0, BitPlan((), cloud_jpeg.accuracy), cloud_jpeg.timeline))
@@ -86,6 +86,10 @@ def decide(
         gap=0.0 if found.complete else max(timeline.period_s / found.bound_s - 1.0, 0.0),
         rejected=found.rejected,
     )
+
+
+def _mode_of(candidate: Candidate) -> str:
+    return "split" if candidate.mask else "cloud-raw"
 
 
 def _alternatives(graph: GraphView, costs: Costs, jpeg: JpegCost | None, whole: BitPlan) -> tuple[Alternative, ...]:
@@ -124,9 +128,10 @@ def _infeasible(
     cloud_jpeg: Alternative,
 ) -> InfeasibleError:
     shown = [(name, timeline) for name, _, _, timeline in choices if mode in ("auto", name)]
-    closest: Candidate | None = found.closest
-    if closest is not None and mode in ("auto", "split"):
-        shown.append(("split at " + ", ".join(closest.cut), closest.timeline))
+    closest = found.closest
+    if closest is not None and mode in ("auto", _mode_of(closest)):
+        name = "split at " + ", ".join(closest.cut) if closest.mask else "cloud-raw"
+        shown.append((name, closest.timeline))
     if limits.max_latency_s is not None and shown:
         name, timeline = min(shown, key=lambda item: item[1].latency_s)
         return InfeasibleError(

@@ -43,7 +43,9 @@ class TestBound:
         assert paired_loss_bound(7, 3, 500, z=-1.645) == pytest.approx(-paired_loss_bound(3, 7, 500))
 
     @pytest.mark.parametrize("samples", [100, 500, 2000])
-    @pytest.mark.parametrize(("worse", "better"), [(0.01, 0.01), (0.02, 0.005), (0.05, 0.05), (0.1, 0.02), (0.003, 0.0)])
+    @pytest.mark.parametrize(
+        ("worse", "better"), [(0.01, 0.01), (0.02, 0.005), (0.05, 0.05), (0.1, 0.02), (0.003, 0.0)]
+    )
     def test_holds_in_19_of_20_cases(self, samples, worse, better):
         rng = np.random.default_rng([samples, int(worse * 1e4), int(better * 1e4)])
         counts = rng.multinomial(samples, [worse, better, 1 - worse - better], size=8000)

@@ -8,6 +8,7 @@ import pytest
 from calib import dataset
 from calib.dataset import MIX_PARTNERS, RANDOM, RANDOM_SAMPLES, open_dataset
 from coachc.core.graph import Value
+from runtime.bundle.manifest_types import Preprocess
 from runtime.errors import SourceError
 
 INPUT = Value("input", "float32", (1, 2, 3))
@@ -22,18 +23,48 @@ def archive(folder, rows=10, labels=True, name="input", row=(2, 3), dtype=np.flo
     return str(path), arrays
 
 
+def rows_of(feeds):
+    """Rows of `archive` that feeds were taken from."""
+    return [round(float(feed["input"][row, 0, 0]) / 6) for feed in feeds for row in range(len(feed["input"]))]
+
+
 def test_labelled_samples(tmp_path):
     path, arrays = archive(tmp_path)
     data = open_dataset(path, [INPUT], None, max_samples=100)
     assert (data.kind, data.samples) == ("labels", 10)
-    assert data.labels.tolist() == arrays["labels"].tolist()
     first, second = list(data), list(data)
-    assert len(first) == len(second) == 10
-    for index, feed in enumerate(first):
+    order = rows_of(first)
+    assert sorted(order) == list(range(10))
+    assert data.labels.tolist() == arrays["labels"][order].tolist()
+    for row, feed, again in zip(order, first, second, strict=True):
         assert list(feed) == ["input"]
         assert feed["input"].shape == (1, 2, 3)
-        assert np.array_equal(feed["input"][0], arrays["input"][index])
-        assert np.array_equal(second[index]["input"], feed["input"])
+        assert np.array_equal(feed["input"][0], arrays["input"][row])
+        assert np.array_equal(again["input"], feed["input"])
+
+
+def test_samples_come_in_another_order_than_sorted_by_class(tmp_path):
+    np.savez(tmp_path / "sorted.npz", input=np.zeros((90, 2, 3), np.float32), labels=np.arange(90) // 10)
+    mixed = [
+        open_dataset(str(tmp_path / "sorted.npz"), [INPUT], None, max_samples=30, seed=s).labels for s in (0, 0, 1)
+    ]
+    assert len(set(mixed[0].tolist())) >= 7
+    assert np.array_equal(mixed[0], mixed[1])
+    assert not np.array_equal(mixed[0], mixed[2])
+
+
+@pytest.mark.needs("PIL")
+def test_images_come_shuffled_with_their_labels(tmp_path):
+    from PIL import Image
+
+    for label in range(6):
+        (tmp_path / f"class{label}").mkdir()
+        for number in range(4):
+            Image.new("L", (3, 2), label * 40).save(tmp_path / f"class{label}" / f"{number}.png")
+    preprocess = Preprocess((2, 3), "nearest", "gray", "nchw", 1.0, (0.0,), (1.0,))
+    data = open_dataset(str(tmp_path), [Value("input", "float32", (1, 1, 2, 3))], preprocess, max_samples=12)
+    assert [float(feed["input"][0, 0, 0, 0]) for feed in data] == [40.0 * label for label in data.labels]
+    assert len(set(data.labels.tolist())) >= 4
 
 
 def test_a_pass_that_is_broken_off_loses_nothing(tmp_path):
@@ -57,7 +88,7 @@ def test_more_samples_than_wanted(tmp_path):
     path, arrays = archive(tmp_path)
     data = open_dataset(path, [INPUT], None, max_samples=4)
     assert data.samples == len(data.labels) == len(list(data)) == len(list(data)) == 4
-    assert float(list(data)[3]["input"][0, 0, 0]) == arrays["input"][3, 0, 0]
+    assert data.labels.tolist() == arrays["labels"][rows_of(data)].tolist()
 
 
 def test_a_batch_takes_rows_and_their_labels(tmp_path):
@@ -65,9 +96,13 @@ def test_a_batch_takes_rows_and_their_labels(tmp_path):
     batched = Value("input", "float32", (2, 2, 3))
     data = open_dataset(path, [batched], None, max_samples=100)
     assert data.samples == 5
-    assert np.array_equal(list(data)[4]["input"], arrays["input"][8:])
-    assert data.labels.tolist() == arrays["labels"].tolist()
-    assert open_dataset(path, [batched], None, max_samples=3).labels.tolist() == arrays["labels"][:6].tolist()
+    rows = rows_of(data)
+    assert sorted(rows) == list(range(10))
+    assert all(rows[i + 1] == rows[i] + 1 for i in range(0, 10, 2))
+    assert data.labels.tolist() == arrays["labels"][rows].tolist()
+    fewer = open_dataset(path, [batched], None, max_samples=3)
+    assert fewer.labels.tolist() == arrays["labels"][rows_of(fewer)].tolist()
+    assert len(fewer.labels) == 6
 
 
 def test_unlabelled_samples(tmp_path):
@@ -78,7 +113,12 @@ def test_unlabelled_samples(tmp_path):
 def test_noise_is_seeded_and_of_the_inputs_types():
     inputs = [INPUT, Value("half", "float16", (1, 4)), Value("index", "int64", (1, 5))]
     first, again, other = (open_dataset(RANDOM, inputs, None, max_samples=3, seed=seed) for seed in (1, 1, 2))
-    assert (first.kind, first.samples, first.labels, len(list(first))) == ("random", RANDOM_SAMPLES, None, RANDOM_SAMPLES)
+    assert (first.kind, first.samples, first.labels, len(list(first))) == (
+        "random",
+        RANDOM_SAMPLES,
+        None,
+        RANDOM_SAMPLES,
+    )
     for mine, same, different in zip(first, again, other, strict=True):
         assert {name: (array.dtype.name, array.shape) for name, array in mine.items()} == {
             value.name: (value.dtype, value.shape) for value in inputs

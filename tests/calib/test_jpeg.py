@@ -23,7 +23,9 @@ def classifier(folder, shape):
     """Flatten and a linear layer, so that every pixel counts."""
     count = int(np.prod(shape[1:]))
     nodes = [op("Flatten", "x", "f"), op("Gemm", "f k", "y")]
-    return imported(net(nodes, [info("x", shape)], [info("y", (shape[0], 5))], [random_weight("k", count, 5)]), folder)[0]
+    return imported(net(nodes, [info("x", shape)], [info("y", (shape[0], 5))], [random_weight("k", count, 5)]), folder)[
+        0
+    ]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,9 @@ def test_no_picture_no_jpeg(shapes):
 
 
 @pytest.mark.parametrize(
-    ("shape", "pixels"), [((1, 3, 24, 32), 768), ((1, 24, 32, 3), 768), ((1, 1, 10, 20), 200)], ids=["nchw", "nhwc", "gray"]
+    ("shape", "pixels"),
+    [((1, 3, 24, 32), 768), ((1, 24, 32, 3), 768), ((1, 1, 10, 20), 200)],
+    ids=["nchw", "nhwc", "gray"],
 )
 def test_noise_is_estimated(shape, pixels):
     value = Value("x", "float32", shape)
@@ -110,7 +114,7 @@ def test_arrays_that_were_pictures_give_a_size_but_no_accuracy(tmp_path):
         assert (found.accuracy, found.keeps_budget) == (None, False)
         assert found.note == "quality 90, size measured on 12 pictures made back from the arrays"
         sizes[name] = found.size_bytes
-    assert 300 < sizes["waves"] < sizes["noise"] / 1.5
+    assert 300 < sizes["waves"] < 0.8 * sizes["noise"]
 
 
 @pytest.mark.needs("PIL")

@@ -13,7 +13,7 @@ import pytest
 from calib.local_profile import kernel_owners, measure
 from coachc.frontend import ort
 from models import synthetic
-from tests.helpers.onnx_models import batch_norm, imported, net, op, random_weight
+from tests.helpers.onnx_models import batch_norm, imported, info, net, op, random_weight
 
 pytestmark = pytest.mark.needs("onnxruntime")
 
@@ -35,11 +35,12 @@ def kernels(model, folder):
 def normalized():
     """Batch normalization before and behind convolutions, as in DenseNet."""
     nodes = [
-        op("Conv", "x a", "c", pads=[1] * 4), op("Relu", "c", "r"),
-        op("Concat", "r x", "j", axis=1), op("BatchNormalization", "j n.s n.b n.m n.v", "b"), op("Relu", "b", "s"),
-        op("Conv", "s w", "y", pads=[1] * 4),
+        op("Conv", "x a", "c", pads=[1] * 4), op("Relu", "c", "r"), op("Conv", "r w", "d", pads=[1] * 4),
+        op("Concat", "r d", "j", axis=1), op("BatchNormalization", "j n.s n.b n.m n.v", "b"), op("Relu", "b", "s"),
+        op("Conv", "s v", "y", pads=[1] * 4),
     ]  # fmt: skip
-    weights = [random_weight("a", 16, 4, 3, 3), random_weight("w", 16, 20, 3, 3), *batch_norm("n", 20)]
+    shapes = {"a": (16, 4, 3, 3), "w": (16, 16, 3, 3), "v": (16, 32, 3, 3)}
+    weights = [*(random_weight(name, *shape) for name, shape in shapes.items()), *batch_norm("n", 32)]
     return net(nodes, ["x"], ["y"], weights)
 
 
@@ -73,8 +74,6 @@ def test_the_big_convolution_dominates_and_the_sum_is_the_whole(tmp_path):
         op("Conv", "p b", "d"), op("GlobalAveragePool", "d", "y"),
     ]  # fmt: skip
     weights = [random_weight("a", 128, 64, 3, 3), random_weight("b", 4, 128, 1, 1)]
-    from tests.helpers.onnx_models import info
-
     model, graph = imported(net(nodes, [info("x", (1, 64, 64, 64))], ["y"], weights), tmp_path)
     profile = measure(model, graph, repeats=7)
     # 1.2 GFLOP beside 1 MFLOP and two passes over memory.

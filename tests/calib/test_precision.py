@@ -49,8 +49,8 @@ def right_by_reference(model, graph, mask, plan, data, wanted):
 def varied(tmp_path_factory):
     """A network that answers noise with every class: the linear layer sees all positions, not their mean."""
     nodes = [
-        op("Conv", "x a", "c", pads=[1] * 4), op("Tanh", "c", "r"), op("Conv", "r b", "d", pads=[1] * 4, strides=[2, 2]),
-        op("Flatten", "d", "f"), op("Gemm", "f k", "y"),
+        op("Conv", "x a", "c", pads=[1] * 4), op("Tanh", "c", "r"),
+        op("Conv", "r b", "d", pads=[1] * 4, strides=[2, 2]), op("Flatten", "d", "f"), op("Gemm", "f k", "y"),
     ]  # fmt: skip
     weights = [random_weight("a", 4, 4, 3, 3), random_weight("b", 4, 4, 3, 3), random_weight("k", 64, 5)]
     model, graph = imported(net(nodes, ["x"], ["y"], weights), tmp_path_factory.mktemp("varied"))
@@ -126,7 +126,8 @@ def test_even_8_bits_lose_too_much(tmp_path):
     """One channel of thousands beside one of ones that decides: its sign is lost in a step of 16."""
     nodes = [op("MaxPool", "x", "v", kernel_shape=[1, 1]), op("Flatten", "v", "f"), op("Gemm", "f k", "y")]
     model, graph = imported(
-        net(nodes, [info("x", (1, 2, 1, 1))], [info("y", (1, 2))], [constant("k", np.float32([[0, 0], [1, -1]]))]), tmp_path
+        net(nodes, [info("x", (1, 2, 1, 1))], [info("y", (1, 2))], [constant("k", np.float32([[0, 0], [1, -1]]))]),
+        tmp_path,
     )
     data = dataset([model.values["x"]])
     for feed in data:

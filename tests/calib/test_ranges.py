@@ -75,7 +75,9 @@ def test_relu_zeros_stay_zero():
     assert np.array_equal(rounded(values, found)[values == 0], values[values == 0])
 
 
-@pytest.mark.parametrize("values", [np.zeros(100), np.zeros((0,)), np.zeros((3, 0, 2))], ids=["zeros", "empty", "no rows"])
+@pytest.mark.parametrize(
+    "values", [np.zeros(100), np.zeros((0,)), np.zeros((3, 0, 2))], ids=["zeros", "empty", "no rows"]
+)
 def test_a_constant_zero(values):
     found = sampled(values.astype(np.float32), 4)
     assert (found.scale, found.zero_point) == (1.0, 0)

@@ -31,14 +31,14 @@ def eight_bits(mask, cut, most_bits):
 
 def picture(size_bytes=500, *, keeps=True, accuracy=True):
     measured = Accuracy("labels", 0.9, 0.89, 50, 0.01, 0.02, certified=keeps)
-    return JpegCost(size_bytes, 1e-3, 2e-3, measured if accuracy else None, keeps, "quality 90, size measured on 50 images")
+    return JpegCost(
+        size_bytes, 1e-3, 2e-3, measured if accuracy else None, keeps, "quality 90, size measured on 50 images"
+    )
 
 
 def plan(costs, *, mode="auto", jpeg=None, limits=NO_LIMITS, objective="exact", precision=eight_bits, ideal_limit=None):
     keep = {"split": lambda m: m != 0, "cloud-raw": lambda m: m == 0, "auto": lambda m: True}.get(mode, lambda m: False)
-    found = search(
-        GRAPH, costs, precision, limits=limits, objective=objective, keep=keep, ideal_limit=ideal_limit
-    )
+    found = search(GRAPH, costs, precision, limits=limits, objective=objective, keep=keep, ideal_limit=ideal_limit)
     return decide(GRAPH, costs, found, jpeg, JUDGE, limits, mode=mode, objective=objective)
 
 
@@ -102,7 +102,10 @@ class TestJpeg:
         ("jpeg", "note"),
         [
             (picture(keeps=False), "loses 1.00% accuracy (bound 2.00%)"),
-            (picture(keeps=False, accuracy=False), "not emitted: the samples are arrays, give --calib a folder of images"),
+            (
+                picture(keeps=False, accuracy=False),
+                "not emitted: the samples are arrays, give --calib a folder of images",
+            ),
             (None, "the model takes no single picture"),
         ],
         ids=["loses", "unmeasured", "none"],
@@ -149,7 +152,7 @@ class TestLatency:
         assert caught.value.context[0].startswith(closest)
 
     def test_a_plan_within_the_limit_respects_it(self):
-        for limit in (0.006, 0.01, 0.03, 0.05):
+        for limit in (0.008, 0.01, 0.03, 0.05):
             assert plan(costs(), limits=Limits(limit), jpeg=picture()).timeline.latency_s <= limit
 
 
@@ -176,6 +179,8 @@ def test_an_incomplete_search_states_its_gap():
 def test_the_raw_alternative_sends_what_a_camera_gives():
     raw = plan(costs()).alternatives[1]
     assert (raw.timeline.payload_bytes, raw.accuracy) == (4000, None)
-    integers = dataclasses.replace(GRAPH, values={**GRAPH.values, "x": dataclasses.replace(GRAPH.values["x"], dtype="uint8")})
+    integers = dataclasses.replace(
+        GRAPH, values={**GRAPH.values, "x": dataclasses.replace(GRAPH.values["x"], dtype="uint8")}
+    )
     found = search(integers, costs(), lambda m, c, b: BitPlan(tuple(Quantizer(n, "raw", 8) for n in c)))
     assert decide(integers, costs(), found, None, JUDGE, NO_LIMITS).alternatives[1].timeline.payload_bytes == 4000

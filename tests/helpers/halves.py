@@ -53,7 +53,9 @@ def captured_in_if() -> onnx.ModelProto:
         ),
         op("Conv", "i w", "y", pads=[1, 1, 1, 1]),
     ]  # fmt: skip
-    return net(nodes, ["x"], [info("y", (1, 4, 8, 8))], [random_weight("w", 4, 4, 3, 3), constant("zero", np.float32(0))])
+    return net(
+        nodes, ["x"], [info("y", (1, 4, 8, 8))], [random_weight("w", 4, 4, 3, 3), constant("zero", np.float32(0))]
+    )
 
 
 def integers_between() -> onnx.ModelProto:

@@ -36,7 +36,10 @@ def constant(name: str, values, dtype=None) -> onnx.TensorProto:
 
 def batch_norm(name: str, channels: int) -> list[onnx.TensorProto]:
     """The four parameters NAME.s, .b, .m and .v of a BatchNormalization."""
-    return [*(random_weight(f"{name}.{part}", channels) for part in "sbm"), constant(f"{name}.v", np.ones(channels, "f"))]
+    return [
+        *(random_weight(f"{name}.{part}", channels) for part in "sbm"),
+        constant(f"{name}.v", np.ones(channels, "f")),
+    ]
 
 
 def net(nodes, inputs, outputs, weights=(), *, opset: int = 13) -> onnx.ModelProto:

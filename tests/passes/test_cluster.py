@@ -51,7 +51,11 @@ def test_two_stages_without_a_node_between_them():
 def test_what_cannot_be_taken_apart_is_prime():
     # The N: 2 reads 0, 3 reads 0 and 1.
     found = cluster(graph_of(["x", "v0", "v0", "v1", "v1 v2", "v3 v4"]))
-    assert [(block.kind, block.nodes) for block in found.chain] == [("node", (0,)), ("prime", (1, 2, 3, 4)), ("node", (5,))]
+    assert [(block.kind, block.nodes) for block in found.chain] == [
+        ("node", (0,)),
+        ("prime", (1, 2, 3, 4)),
+        ("node", (5,)),
+    ]
 
 
 @pytest.mark.needs("onnxruntime")

@@ -44,7 +44,10 @@ def test_every_ideal_recomposes_bit_for_bit(name, tmp_path):
         assert set(names(head.graph.output)) == {*crossing, *outputs_on_device(graph, mask)}, where
         assert len(set(names(head.graph.output))) == len(head.graph.output), where
         assert names(tail.graph.output) == list(outputs_on_cloud(graph, mask)), where
-        members = [{n for i, node in enumerate(graph.nodes) if (mask >> i & 1) == side for n in node.members} for side in (1, 0)]
+        members = [
+            {name for i, node in enumerate(graph.nodes) if mask >> i & 1 == side for name in node.members}
+            for side in (1, 0)
+        ]
         extra = {f"{value}{SENT_SUFFIX}" for value in graph.inputs}
         assert set(names(head.graph.node)) - extra == members[0], where
         assert set(names(tail.graph.node)) == members[1], where
@@ -75,9 +78,10 @@ def test_a_constant_made_by_nodes_goes_to_both_sides():
     """As where folding would take too much memory."""
     fill = helper.make_tensor("v", TensorProto.FLOAT, [1], [0.5])
     nodes = [
-        op("ConstantOfShape", "shape", "raw", value=fill), op("Neg", "raw", "w"), op("ConstantOfShape", "shape", "u", value=fill),
-        op("Conv", "x w", "a", pads=[1] * 4), op("MaxPool", "a", "b", kernel_shape=[1, 1]),
-        op("Conv", "b w", "c", pads=[1] * 4), op("Conv", "c u", "y", pads=[1] * 4),
+        op("ConstantOfShape", "shape", "raw", value=fill), op("Neg", "raw", "w"),
+        op("ConstantOfShape", "shape", "u", value=fill), op("Conv", "x w", "a", pads=[1] * 4),
+        op("MaxPool", "a", "b", kernel_shape=[1, 1]), op("Conv", "b w", "c", pads=[1] * 4),
+        op("Conv", "c u", "y", pads=[1] * 4),
     ]  # fmt: skip
     proto = net(nodes, ["x"], [info("y", (1, 4, 8, 8))], [constant("shape", [4, 4, 3, 3], "int64")])
     model = untouched(proto, [Value(name, "float32", (1, 4, 8, 8)) for name in "xabcy"])

@@ -15,7 +15,16 @@ from passes.cut import boundary_name, outputs_on_device, split
 from passes.ideals import all_ideals
 from passes.insert_qdq import FORMS, code_range, codes_name, dequantize_inputs, insert_reference, quantize_outputs
 from runtime.bundle import numeric
-from tests.helpers.halves import GRAPHS, ODD, captured_in_if, integers_between, output_that_crosses, passing, run_halves, same_bits
+from tests.helpers.halves import (
+    GRAPHS,
+    ODD,
+    captured_in_if,
+    integers_between,
+    output_that_crosses,
+    passing,
+    run_halves,
+    same_bits,
+)
 from tests.helpers.onnx_models import imported, info, net, op
 
 pytestmark = pytest.mark.needs("onnxruntime")
@@ -30,7 +39,9 @@ def hard_values(quantizer, count=4096):
     scale = np.float32(quantizer.scale)
     steps = np.arange(-quantizer.zero_point - 4, quantizer.qmax - quantizer.zero_point + 5, dtype=np.float32)
     halves = (steps + np.float32(0.5)) * scale
-    edges = np.concatenate([halves, np.nextafter(halves, np.float32(np.inf)), np.nextafter(halves, np.float32(-np.inf))])
+    edges = np.concatenate(
+        [halves, np.nextafter(halves, np.float32(np.inf)), np.nextafter(halves, np.float32(-np.inf))]
+    )
     fixed = np.concatenate([edges, steps * scale, np.float32([0, -0.0, 1e30, -1e30, np.inf, -np.inf, 1e-40])])
     noise = rng.standard_normal(count - len(fixed), dtype=np.float32) * scale * np.float32(quantizer.qmax)
     return np.concatenate([fixed, noise]).astype(np.float32).reshape(1, count)

@@ -23,6 +23,7 @@ from tests.helpers.graphs import CHAIN, DIAMOND, costs_of, down_closed_subsets, 
 
 #: `rank` compares whole nanoseconds.
 TICK = 1.5e-9
+NO_LIMITS = Limits()
 
 
 def crossing(graph, mask):
@@ -52,7 +53,9 @@ def cost(graph, mask, bits, costs):
 
 def memory(graph, mask):
     works = [node.work for i, node in enumerate(graph.nodes) if mask >> i & 1]
-    return 4 * (sum(w.weight_elements for w in works) + max((w.input_elements + w.output_elements for w in works), default=0))
+    return 4 * (
+        sum(w.weight_elements for w in works) + max((w.input_elements + w.output_elements for w in works), default=0)
+    )
 
 
 class Precision:
@@ -80,7 +83,7 @@ class Precision:
         return Quantizer(name, "packed", bits)
 
 
-def brute_force(graph, costs, bits, objective, limits=Limits()):
+def brute_force(graph, costs, bits, objective, limits=NO_LIMITS):
     """Every admissible split with its cost, best first."""
     found = []
     for mask in down_closed_subsets(graph):
@@ -107,7 +110,9 @@ def agrees(found, expected, objective):
     if not expected or abs(mine[0] - expected[0][0]) > TICK:
         return False
     ties = [e for e in expected if e[0] - expected[0][0] < TICK]
-    return found.best.mask in {e[-1] for e in ties} and (len(ties) > 1 or found.best.timeline.payload_bytes == ties[0][2])
+    return found.best.mask in {e[-1] for e in ties} and (
+        len(ties) > 1 or found.best.timeline.payload_bytes == ties[0][2]
+    )
 
 
 @pytest.mark.parametrize("objective", ["exact", "latency"])
@@ -251,7 +256,9 @@ class TestByHand:
         seen = {}
         search(graph, self.costs, lambda m, c, b: seen.setdefault(m, Rejected(",".join(c), "no")))
         assert set(seen) == {0, 1, 3, 7}
-        timeline = search(graph, self.costs, lambda m, c, b: BitPlan((Quantizer("v1", "raw", 64),)), keep=lambda m: m == 3)
+        timeline = search(
+            graph, self.costs, lambda m, c, b: BitPlan((Quantizer("v1", "raw", 64),)), keep=lambda m: m == 3
+        )
         assert timeline.best.timeline.payload_bytes == 64
 
 
@@ -303,12 +310,15 @@ class TestBound:
         count = int(rng.integers(1, 9))
         device, cloud, workers = rng.uniform(0, 1, count), rng.uniform(0, 1, count), int(rng.integers(1, 4))
         assignments = [
-            max(sum(d for i, d in enumerate(device) if m >> i & 1), sum(c for i, c in enumerate(cloud) if not m >> i & 1) / workers)
-            for m in range(2**count)
-        ]  # fmt: skip
+            max(
+                sum(seconds for i, seconds in enumerate(device) if mask >> i & 1),
+                sum(seconds for i, seconds in enumerate(cloud) if not mask >> i & 1) / workers,
+            )
+            for mask in range(2**count)
+        ]
         bound_s = compute_bound_s(costs_of(device, cloud, workers=workers))
         assert bound_s <= min(assignments) + 1e-12
-        assert min(assignments) <= bound_s + max(max(device), max(cloud))
+        assert min(assignments) <= bound_s + max(*device, *cloud)
 
 
 def test_ties_go_to_fewer_bytes_then_the_earlier_cut():

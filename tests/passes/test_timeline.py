@@ -17,7 +17,9 @@ def test_packed_bytes(elements, bits, size):
     assert wire_bytes(Value("v", "float32", (elements,)), Quantizer("v", "packed", bits)) == size
 
 
-@pytest.mark.parametrize(("dtype", "size"), [("int64", 80), ("int32", 40), ("bool", 10), ("uint8", 10), ("float64", 80)])
+@pytest.mark.parametrize(
+    ("dtype", "size"), [("int64", 80), ("int32", 40), ("bool", 10), ("uint8", 10), ("float64", 80)]
+)
 def test_raw_bytes(dtype, size):
     assert wire_bytes(Value("v", dtype, (2, 5)), Quantizer("v", "raw", 8)) == size
 

@@ -29,8 +29,10 @@ class TestEveryProfile:
         for roofline in SPECS[name].rooflines.values():
             assert roofline.provenance.kind in ("measured", "fitted", "guess")
             assert len(roofline.provenance.source) > 30
-            assert roofline.provenance.kind != "guess" or "scaled" in roofline.provenance.source or (
-                "never measured" in roofline.provenance.source
+            assert (
+                roofline.provenance.kind != "guess"
+                or "scaled" in roofline.provenance.source
+                or ("never measured" in roofline.provenance.source)
             )
 
     def test_numbers_are_in_proportion(self, name):
@@ -47,7 +49,9 @@ class TestEveryProfile:
 
 
 def test_only_tx2_has_been_compared_with_measurements():
-    fitted = {name for name, spec in SPECS.items() if any(r.provenance.kind != "guess" for r in spec.rooflines.values())}
+    fitted = {
+        name for name, spec in SPECS.items() if any(r.provenance.kind != "guess" for r in spec.rooflines.values())
+    }
     assert fitted == {"tx2"}
 
 
@@ -80,7 +84,7 @@ def test_an_unknown_device_suggests_the_nearest(typed, meant):
 
 
 def test_nothing_like_it_suggests_nothing():
-    with pytest.raises(ProfileError, match="unknown cloud 'zzz'$"):
+    with pytest.raises(ProfileError, match=r"unknown cloud 'zzz'$"):
         find_device("zzz", side="cloud")
 
 
@@ -93,9 +97,7 @@ def test_a_server_is_no_device():
         find_device("tx2", side="cloud")
 
 
-@pytest.mark.parametrize(
-    ("name", "has"), [("tx2", False), ("xavier-nx", True), ("a6000", True), ("local", True)]
-)
+@pytest.mark.parametrize(("name", "has"), [("tx2", False), ("xavier-nx", True), ("a6000", True), ("local", True)])
 def test_uint8_leaves_an_engine_since_tensorrt_8_5(name, has):
     side = "device" if name in ("tx2", "xavier-nx", "local") else "cloud"
     assert find_device(name, side=side).has_uint8 is has

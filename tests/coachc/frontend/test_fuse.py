@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import onnx
 import pytest
@@ -46,19 +48,21 @@ class TestKnownShapes:
         assert not node.work.free
         assert set(graph.values) == {"x", "y"}
 
-    def test_addition_joins_the_later_convolution(self, fused):
-        nodes = [
-            conv("x", "a"), op("Relu", "a", "r"), conv("r", "b"), conv("x", "s"),
-            op("Add", "b s", "sum"), op("Relu", "sum", "y"),
-        ]  # fmt: skip
-        graph = fused(nodes, ["x"], ["y"], [W])
-        kinds = {node.kind: node for node in graph.nodes}
-        assert sorted(kinds) == ["Conv", "Conv+Add+Relu", "Conv+Relu"]
-        joined = kinds["Conv+Add+Relu"]
-        alone = kinds["Conv"]
-        assert graph.nodes.index(alone) < graph.nodes.index(joined)
-        assert set(joined.inputs) == {"r" if joined.name == "Conv.b" else "x", *alone.outputs}
-        assert joined.outputs == ("y",)
+    @pytest.mark.parametrize("later", ["branch", "projection"])
+    def test_addition_joins_the_later_convolution(self, later):
+        """The other one is then an input like any other, and the group needs no operator behind it."""
+        branch = [conv("x", "a"), op("Relu", "a", "r"), conv("r", "b")]
+        projection = [conv("x", "s")]
+        first = projection + branch if later == "branch" else branch + projection
+        nodes = [*first, op("Add", "b s", "sum"), op("Relu", "sum", "y")]
+        values = [Value(name, "float32", (1, 4, 8, 8)) for name in ("x", "a", "r", "b", "s", "sum", "y")]
+        graph = fuse(untouched(net(nodes, ["x"], ["y"], [W]), values))
+        assert parts(graph)[-1] == (
+            "Conv+Add+Relu", ("Conv.b" if later == "branch" else "Conv.s", "Add.sum", "Relu.y"),
+        )  # fmt: skip
+        assert set(graph.nodes[-1].inputs) == ({"r", "s"} if later == "branch" else {"x", "b"})
+        assert graph.nodes[-1].outputs == ("y",)
+        assert sorted(node.kind for node in graph.nodes) == ["Conv", "Conv+Add+Relu", "Conv+Relu"]
 
     def test_identity_shortcut_enters_the_group(self, fused):
         nodes = [conv("x", "a"), op("Relu", "a", "r"), conv("r", "b"), op("Add", "b r", "sum"), op("Relu", "sum", "y")]
@@ -83,7 +87,11 @@ class TestKnownShapes:
             op("MatMul", "x k", "c"), op("Div", "c root", "d"), op("Erf", "d", "e"), op("Add", "e one", "a"),
             op("Mul", "c a", "m"), op("Mul", "m half", "y"),
         ]  # fmt: skip
-        scalars = [constant("root", np.float32(2**0.5)), constant("one", np.float32(1)), constant("half", np.float32(0.5))]
+        scalars = [
+            constant("root", np.float32(2**0.5)),
+            constant("one", np.float32(1)),
+            constant("half", np.float32(0.5)),
+        ]
         graph = fused(nodes, ["x"], ["y"], [random_weight("k", 8, 8), *scalars])
         assert [node.kind for node in graph.nodes] == ["MatMul+Div+Erf+Add+Mul"]
         assert graph.nodes[0].work.flops == 2 * 256 * 8
@@ -111,7 +119,13 @@ class TestKnownShapes:
         assert graph.nodes[1].inputs == ("c",)
 
     def test_concat_is_free_and_alone(self, fused):
-        nodes = [conv("x", "a"), conv("x", "b"), op("Concat", "a b", "j", axis=1), op("Relu", "j", "r"), conv("r", "y", "v")]
+        nodes = [
+            conv("x", "a"),
+            conv("x", "b"),
+            op("Concat", "a b", "j", axis=1),
+            op("Relu", "j", "r"),
+            conv("r", "y", "v"),
+        ]
         graph = fused(nodes, ["x"], ["y"], [W, random_weight("v", 4, 8, 3, 3)])
         assert [node.kind for node in graph.nodes] == ["Conv", "Conv", "Concat", "Relu", "Conv"]
         assert [node.work.free for node in graph.nodes] == [False, False, True, False, False]
@@ -136,7 +150,11 @@ class TestKnownShapes:
         assert graph.nodes[0].outputs == ("f",)
         assert graph.nodes[1].work.weight_elements == 20 + 5
         lone = fused([op("Flatten", "x", "f"), op("Relu", "f", "y"), op("Tanh", "f", "z")], ["x"], ["y", "z"])
-        assert [(node.kind, node.work.free) for node in lone.nodes] == [("Flatten", True), ("Relu", False), ("Tanh", False)]
+        assert [(node.kind, node.work.free) for node in lone.nodes] == [
+            ("Flatten", True),
+            ("Relu", False),
+            ("Tanh", False),
+        ]
 
     def test_a_quantizer_and_its_inverse_stay_together(self, fused):
         nodes = [
@@ -191,8 +209,8 @@ class TestKnownShapes:
         """Dropout gives two values: a group must not go on behind it while the other value comes back into it."""
         nodes = [
             op("Dropout", "x", "d mask"), op("Sigmoid", "d", "s"), op("Mul", "d s", "m"),
-            op("Not", "mask", "n"), op("Cast", "n", "f", to=TensorProto.FLOAT), op("MaxPool", "f", "p", kernel_shape=[1, 1]),
-            op("Add", "m p", "y"),
+            op("Not", "mask", "n"), op("Cast", "n", "f", to=TensorProto.FLOAT),
+            op("MaxPool", "f", "p", kernel_shape=[1, 1]), op("Add", "m p", "y"),
         ]  # fmt: skip
         proto = net(nodes, ["x"], ["y"])
         dtypes = dict.fromkeys("xdsmfpy", "float32") | {"mask": "bool", "n": "bool"}
@@ -204,14 +222,16 @@ UNARY = ("Relu", "Sigmoid", "Tanh", "Erf", "Abs", "MaxPool", "Conv", "Conv", "Fl
 
 
 def random_net(seed):
-    """A graph of 5 to 40 nodes of one shape, with fan-outs that close soon, as activations do, and others that do not."""
+    """A graph of nodes of one shape, with fan-outs that close soon, as activations do, and others that do not."""
     rng = np.random.default_rng(seed)
     live, nodes = ["x"], []
     values = [Value("x", "float32", (1, 4, 8, 8))]
 
     def add(kind, *reads):
         name = f"t{len(nodes)}"
-        attributes = {"Conv": SAME, "MaxPool": {"kernel_shape": [1, 1]}, "Cast": {"to": TensorProto.FLOAT}}.get(kind, {})
+        attributes = {"Conv": SAME, "MaxPool": {"kernel_shape": [1, 1]}, "Cast": {"to": TensorProto.FLOAT}}.get(
+            kind, {}
+        )
         inputs = " ".join(reads) + (" w" if kind == "Conv" else " shape" if kind == "Reshape" else "")
         two = kind == "Dropout" and rng.random() < 0.5
         nodes.append(op(kind, inputs, f"{name} {name}.mask" if two else name, **attributes))
@@ -287,7 +307,7 @@ def test_groups_of_random_graphs_are_convex(block):
 
 
 class TestWork:
-    shapes = {
+    shapes: ClassVar = {
         "x": (1, 8, 10, 10), "y": (1, 16, 5, 5), "w": (16, 8, 3, 3), "grouped": (16, 2, 3, 3), "up": (8, 16, 2, 2),
         "y2": (1, 16, 20, 20), "rows": (7, 32), "cols": (32, 7), "k": (32, 5), "r": (7, 5), "a": (2, 3, 4, 6),
         "b": (2, 3, 6, 5), "ab": (2, 3, 4, 5), "one": (16, 8, 1, 1),
