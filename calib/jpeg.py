@@ -62,24 +62,33 @@ def measure_jpeg(
     model: onnx.ModelProto, inputs: Sequence[Value], data: Dataset, judge: Judge, budget: float
 ) -> JpegCost | None:
     """Cost of sending JPEGs of quality 90; None if the model does not take one picture of one or three channels."""
-    shape = inputs[0].shape
-    if len(inputs) != 1 or len(shape) != 4 or shape[0] != 1 or not {shape[1], shape[3]} & {1, 3}:
+    estimated = estimate_jpeg(inputs)
+    if estimated is None:
         return None
-    channels_first = shape[1] in (1, 3)
-    height, width = shape[2:] if channels_first else shape[1:3]
-    times = height * width / ENCODE_PIXELS_PER_S, height * width / DECODE_PIXELS_PER_S
+    times = estimated.encode_s, estimated.decode_s
+    channels_first = inputs[0].shape[1] in (1, 3)
     if isinstance(data.source, ImageSource):
         size_bytes, accuracy = _on_pictures(model, inputs[0].name, data.source, data.samples, judge, budget)
         note = f"quality {QUALITY}, size measured on {data.samples} images"
         return JpegCost(size_bytes, *times, accuracy, judge.keeps(accuracy, budget), note)
     if data.kind == "random" or find_spec("PIL") is None:
-        size_bytes = round(height * width * PHOTO_BITS_PER_PIXEL / 8)
-        note = f"quality {QUALITY}, size estimated at {PHOTO_BITS_PER_PIXEL} bits a pixel"
-        return JpegCost(size_bytes, *times, None, False, note)
+        return estimated
     pictures = [_picture(feed[inputs[0].name], channels_first) for feed in itertools.islice(data, SIZE_SAMPLES)]
     size_bytes = round(sum(len(encode_jpeg(picture, QUALITY)) for picture in pictures) / len(pictures))
     note = f"quality {QUALITY}, size measured on {len(pictures)} pictures made back from the arrays"
     return JpegCost(size_bytes, *times, None, False, note)
+
+
+def estimate_jpeg(inputs: Sequence[Value]) -> JpegCost | None:
+    """Cost of sending a photograph of the model's input size; None if it does not take one picture."""
+    shape = inputs[0].shape
+    if len(inputs) != 1 or len(shape) != 4 or shape[0] != 1 or not {shape[1], shape[3]} & {1, 3}:
+        return None
+    height, width = shape[2:] if shape[1] in (1, 3) else shape[1:3]
+    pixels = height * width
+    note = f"quality {QUALITY}, size estimated at {PHOTO_BITS_PER_PIXEL} bits a pixel"
+    size_bytes = round(pixels * PHOTO_BITS_PER_PIXEL / 8)
+    return JpegCost(size_bytes, pixels / ENCODE_PIXELS_PER_S, pixels / DECODE_PIXELS_PER_S, None, False, note)
 
 
 def _on_pictures(

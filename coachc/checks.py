@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from coachc.core.graph import GraphView
 from coachc.core.plan import Quantizer
@@ -142,7 +142,11 @@ def check_all_cuts(
         # Written once for the checker and the engine: with large weights, writing takes longer than either.
         device, cloud = (half.SerializeToString() for half in split(model, graph, mask))
         for half in (device, cloud):
-            onnx.checker.check_model(half, full_check=True)
+            try:
+                onnx.checker.check_model(half, full_check=True)
+            except Exception as exc:  # ValidationError and InferenceError share no base but Exception
+                where = "cut at " + ", ".join(cut)
+                raise CheckFailure(f"onnx's checker refuses a half, {where}", context=[str(exc)[:500]]) from exc
         together = _run_halves(ort.session(device, level), ort.session(cloud, level), feed)
         worst = max(worst, _compare(whole, together, "cut at " + ", ".join(cut)))
         cut_count += 1
@@ -176,7 +180,7 @@ def _check_cut(
     reference = ort.session(insert_reference(model, quantizers, cloud_nodes), level)
     device, cloud = (ort.session(half, level) for half in halves)
     whole = ort.session(model.proto, level)
-    unquantized = [ort.session(half, level) for half in split(model, graph, mask)]
+    head, tail = (ort.session(half, level) for half in split(model, graph, mask))
     packed = [value for value in cut.values if value.codec == "packed"]
     worst, worst_float, codes = 0.0, 0.0, 0
     for feed in feeds:
@@ -196,7 +200,7 @@ def _check_cut(
         together = {**made, **ort.run_session(cloud, sent)}
         where = f"cut '{cut.name}'"
         worst = max(worst, _compare({n: expected[n] for n in model.outputs}, together, where))
-        floats = _run_halves(*unquantized, feed)
+        floats = _run_halves(head, tail, feed)
         worst_float = max(worst_float, _compare(ort.run_session(whole, feed), floats, where + ", unquantized"))
     bits = ", ".join(f"{value.name} at {value.bits} bits" for value in cut.values)
     yield Finding(f"cut {cut.name}", f"every path from input to output crosses it once: {bits}")

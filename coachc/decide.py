@@ -7,10 +7,10 @@ import dataclasses
 from calib.accuracy import Judge
 from calib.jpeg import JpegCost
 from coachc.core.graph import GraphView
-from coachc.core.plan import MODES, Alternative, BitPlan, Plan, Quantizer, Timeline
+from coachc.core.plan import MODES, Alternative, BitPlan, Plan, Timeline
 from coachc.errors import InfeasibleError
 from passes.partition import Candidate, Found, Limits, rank
-from passes.timeline import Costs, from_stages, stage_times
+from passes.timeline import Costs, from_stages, stage_times, uniform
 
 #: A server has to shorten the period by at least this share: no profile is more accurate, and a device that needs no
 #: link answers sooner.
@@ -93,9 +93,7 @@ def _mode_of(candidate: Candidate) -> str:
 
 
 def _alternatives(graph: GraphView, costs: Costs, jpeg: JpegCost | None, whole: BitPlan) -> tuple[Alternative, ...]:
-    raw = [
-        Quantizer(name, "packed" if graph.values[name].quantizable else "raw", RAW_BITS) for name in graph.cut_values(0)
-    ]
+    raw = uniform(graph, graph.cut_values(0), RAW_BITS)
     device_only = Alternative(
         "device-only", stage_times(graph, graph.full_mask, (), costs), whole.accuracy, note="the whole model, float"
     )
@@ -110,14 +108,19 @@ def _alternatives(graph: GraphView, costs: Costs, jpeg: JpegCost | None, whole: 
             cloud_raw,
             Alternative("cloud-jpeg", never, None, False, "the model takes no single picture"),
         )
-    cloud_s = sum(costs.cloud.seconds) + jpeg.decode_s
-    timeline = from_stages(jpeg.encode_s, costs.link.transfer_s(jpeg.size_bytes, 1), cloud_s, jpeg.size_bytes, costs)
+    timeline = jpeg_timeline(jpeg, costs)
     note = jpeg.note
     if jpeg.accuracy is None:
         note += "; not emitted: the samples are arrays, give --calib a folder of images"
     elif not jpeg.keeps_budget:
         note += f"; loses {jpeg.accuracy.loss:.2%} accuracy (bound {jpeg.accuracy.loss_bound:.2%})"
     return device_only, cloud_raw, Alternative("cloud-jpeg", timeline, jpeg.accuracy, jpeg.keeps_budget, note)
+
+
+def jpeg_timeline(jpeg: JpegCost, costs: Costs) -> Timeline:
+    """Stage times of sending a JPEG and running the whole model on the cloud."""
+    cloud_s = sum(costs.cloud.seconds) + jpeg.decode_s
+    return from_stages(jpeg.encode_s, costs.link.transfer_s(jpeg.size_bytes, 1), cloud_s, jpeg.size_bytes, costs)
 
 
 def _infeasible(

@@ -27,7 +27,7 @@ from coachc.summary import plan_json
 from passes.cluster import cluster
 from passes.cut import boundary_name, split
 from passes.partition import Found, Limits, search
-from passes.timeline import Costs
+from passes.timeline import Costs, uniform
 from runtime.bundle.manifest_types import Preprocess
 from runtime.bundle.store import Bundle, check_destination
 
@@ -153,6 +153,8 @@ def compile_model(options: CompileOptions, progress: Progress = lambda step, don
 
     def precision(mask: int, cut: tuple[str, ...], most_bits: int) -> BitPlan | Rejected:
         nonlocal measured
+        if data.kind == RANDOM:
+            return fixed_precision(graph, cut, most_bits)
         measured += 1
         progress("precision of cut", measured, 0)
         return cut_precision(model, graph, mask, trials, options.budget, most_bits)
@@ -160,6 +162,9 @@ def compile_model(options: CompileOptions, progress: Progress = lambda step, don
     limits = Limits(options.max_latency_s, options.device.memory_bytes or None)
     keep = KEEP[options.mode]
     found = search(graph, costs, precision, limits=limits, objective=options.objective, keep=keep)
+    if data.kind == RANDOM and found.best is not None:
+        bits = evaluator_of(model, graph, found.best.mask, trials, options.budget).at(MAX_BITS)
+        found = dataclasses.replace(found, best=dataclasses.replace(found.best, bits=bits))
     plan = decide(graph, costs, found, jpeg, judge, limits, mode=options.mode, objective=options.objective)
 
     progress("emit", 0, 0)
@@ -190,12 +195,19 @@ def profile(model: Model, graph: GraphView, spec: DeviceSpec, precision: str | N
 def cut_precision(
     model: Model, graph: GraphView, mask: int, trials: Sequence[Trial], budget: float, most_bits: int
 ) -> BitPlan | Rejected:
-    """Lowest precision of one cut; on noise 8 bits, because nothing can be learnt from noise."""
+    """Lowest precision of one cut within the budget."""
+    return evaluator_of(model, graph, mask, trials, budget).lowest(most_bits)
+
+
+def evaluator_of(model: Model, graph: GraphView, mask: int, trials: Sequence[Trial], budget: float) -> CutEvaluator:
+    """What measures one cut."""
     head, tail = split(model, graph, mask)
     boundary = [(graph.values[name], boundary_name(graph, name)) for name in graph.cut_values(mask)]
-    evaluator = CutEvaluator(head, tail, boundary, model.outputs, trials=trials, budget=budget)
-    if trials[0].judge.kind != "random":
-        return evaluator.lowest(most_bits)
-    if most_bits == MAX_BITS:
-        return evaluator.at(MAX_BITS)
-    return Rejected("cut at " + ", ".join(graph.cut_values(mask)), f"would not win at {MAX_BITS} bits")
+    return CutEvaluator(head, tail, boundary, model.outputs, trials=trials, budget=budget)
+
+
+def fixed_precision(graph: GraphView, cut: tuple[str, ...], most_bits: int) -> BitPlan | Rejected:
+    """8 bits for every cut, without a run: nothing can be learnt from noise."""
+    if most_bits < MAX_BITS:
+        return Rejected("cut at " + ", ".join(cut), f"would not win at {MAX_BITS} bits")
+    return BitPlan(uniform(graph, cut, MAX_BITS))

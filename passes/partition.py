@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from coachc.core.graph import ITEM_BYTES, GraphView
-from coachc.core.plan import BitPlan, Quantizer, Rejected, Timeline
+from coachc.core.graph import GraphView
+from coachc.core.plan import BitPlan, Rejected, Timeline
 from passes.ideals import all_ideals
-from passes.timeline import Costs, stage_times
+from passes.timeline import Costs, stage_times, uniform
 
 MIN_BITS = 2
 MAX_BITS = 8
@@ -180,7 +180,7 @@ def compute_bound_s(costs: Costs) -> float:
 
 
 def _at(graph: GraphView, mask: int, cut: tuple[str, ...], bits: int, costs: Costs) -> Candidate:
-    plan = BitPlan(tuple(_quantizer(graph, name, bits) for name in cut))
+    plan = BitPlan(uniform(graph, cut, bits))
     return Candidate(mask, cut, plan, stage_times(graph, mask, plan.quantizers, costs))
 
 
@@ -215,13 +215,6 @@ def device_memory_bytes(graph: GraphView, mask: int, element_bytes: int) -> int:
     weights = sum(w.weight_elements for w in works)
     activations = max((w.input_elements + w.output_elements for w in works), default=0)
     return (weights + activations) * element_bytes
-
-
-def _quantizer(graph: GraphView, name: str, bits: int) -> Quantizer:
-    value = graph.values[name]
-    if value.quantizable:
-        return Quantizer(name, "packed", bits)
-    return Quantizer(name, "raw", 8 * ITEM_BYTES[value.dtype])
 
 
 def _describe(cut: tuple[str, ...]) -> str:

@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coachc.core.graph import GraphView, Value
+from coachc.core.graph import ITEM_BYTES, GraphView, Value
 from coachc.core.plan import Quantizer, Timeline
 from coachc.core.profile import Profile
 from coachc.cost.device import Link
+
+#: Bits of systems that do not quantize: tensors travel as they are.
+UNQUANTIZED = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +94,13 @@ def node_seconds(mask: int, costs: Costs) -> tuple[float, float]:
 def wire_bytes(value: Value, quantizer: Quantizer) -> int:
     """Bytes of one value on the wire: ceil(elements * bits / 8) when packed, its own size when raw."""
     return -(-value.elements * quantizer.bits // 8) if quantizer.codec == "packed" else value.size_bytes
+
+
+def uniform(graph: GraphView, cut: Sequence[str], bits: int) -> tuple[Quantizer, ...]:
+    """Every floating-point value of a cut at `bits` bits, or as it is for `UNQUANTIZED`."""
+    return tuple(
+        Quantizer(name, "packed", bits)
+        if bits != UNQUANTIZED and graph.values[name].quantizable
+        else Quantizer(name, "raw", 8 * ITEM_BYTES[graph.values[name].dtype])
+        for name in cut
+    )

@@ -188,9 +188,7 @@ def test_a_manifest_that_describes_something_else(bundle):
         "outputs of the device half of cut 'split'": lambda raw: raw["cuts"][0]["values"][0].update(codes="ghost"),
         "inputs of the model: the manifest differs": lambda raw: raw["model"]["inputs"][0].update(shape=[1, 4, 9, 9]),
         "outputs of the model: the manifest differs": lambda raw: raw["model"]["outputs"][0].update(dtype="float64"),
-        "device_outputs of cut 'split'": lambda raw: raw["cuts"][0].update(
-            device_outputs=["logits"], cloud_outputs=[]
-        ),
+        "device_outputs of cut 'split'": lambda raw: raw["cuts"][0].update(device_outputs=["logits"], cloud_outputs=[]),
     }
     for pattern, change in changes.items():
         (bundle / "manifest.json").write_bytes(pristine)

@@ -322,7 +322,14 @@ def test_random_calibration_is_stamped_everywhere(model, tmp_path):
 def test_the_table_shows_every_way_with_its_provenance(model, samples, tmp_path):
     arguments = ["compile", model, "--device", "tx2", "--calib", samples, "-o", tmp_path / "o", "--mode", "split"]
     table = succeed(*arguments)
-    for text in ("> split", "device only", "cloud only, raw", "cloud only, JPEG", "proven optimal", "top-1 against lab"):
+    for text in (
+        "> split",
+        "device only",
+        "cloud only, raw",
+        "cloud only, JPEG",
+        "proven optimal",
+        "against labels",
+    ):
         assert text in table
     assert re.search(r"device +estimated \(fitted\)", table)
     assert re.search(r"cloud +estimated \(guess\)", table)

@@ -174,7 +174,9 @@ def test_a_server_that_cannot_be_reached(split):
     refused(*arguments, patterns=(r"error\[connection\]: cut 'split' needs a server", "hint: --server HOST:PORT"))
     address = f"127.0.0.1:{closed_port()}"
     refused(*arguments, "--server", address, patterns=(r"error\[connection\]: .*" + address, "refused"))
-    refused(*arguments, "--server", "localhost", patterns=("--server 'localhost' is not HOST:PORT", "hint: for example"))
+    refused(
+        *arguments, "--server", "localhost", patterns=("--server 'localhost' is not HOST:PORT", "hint: for example")
+    )
 
 
 def test_a_server_that_runs_another_bundle_or_cut(split, tmp_path):
@@ -201,7 +203,7 @@ def test_an_address_that_cannot_be_listened_on(split):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        address = "127.0.0.1:{}".format(taken.getsockname()[1])
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
         refused("serve", split / "o.coach", "--listen", address, patterns=(f"cannot listen on {address}", "hint: "))
     refused("serve", split / "o.coach", "--listen", "8700", patterns=("--listen '8700' is not HOST:PORT",))
 

@@ -1,0 +1,113 @@
+"""Every partition of known networks, cut and recomposed; and that a wrong half does not pass."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from coachc import checks
+from coachc.errors import CheckFailure
+from coachc.frontend.onnx_import import import_model
+from models.synthetic import chain, inception
+from passes.cut import split
+from tests.helpers.bundles import save
+from tests.helpers.commands import succeed
+from tests.helpers.light import with_weights
+from tests.helpers.real_data import needs_data, weights
+
+
+def all_cuts(path) -> tuple[int, int]:
+    """Number of partitions, and of tensors in the largest cut; their halves give what the whole gives."""
+    said = succeed("check", path, "--all-cuts")
+    found = re.search(r"all partitions: (\d+) cut and recomposed, up to (\d+) tensors, .* difference (\S+)", said)
+    assert found, said
+    assert float(found[3]) <= 1e-5
+    return int(found[1]), int(found[2])
+
+
+# The full partition has no cut, so each number is one less than that of the ideals.
+@pytest.mark.parametrize(
+    ("name", "cuts", "tensors"),
+    [("densenet121", 246, 2), ("inception_v1", 499, 4), ("resnet50", 57, 2), ("squeezenet", 47, 2)],
+)
+def test_every_cut_of_a_known_topology(name, cuts, tensors, tmp_path):
+    path = with_weights(name, tmp_path)
+    assert all_cuts(path) == (cuts, tensors)
+    path.unlink()
+
+
+@needs_data
+def test_every_cut_of_a_trained_network():
+    assert all_cuts(weights("cifar10_resnet20")) == (23, 2)
+
+
+def wrong_split(change):
+    """`passes.cut.split` with something done to the cloud half."""
+
+    def split_wrongly(model, graph, mask):
+        device, cloud = split(model, graph, mask)
+        change(cloud)
+        return device, cloud
+
+    return split_wrongly
+
+
+def change_weight(cloud: onnx.ModelProto) -> None:
+    for tensor in cloud.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        tensor.CopyFrom(numpy_helper.from_array(array * np.float32(1.001), tensor.name))
+
+
+def skip_relu(cloud: onnx.ModelProto) -> None:
+    for node in cloud.graph.node:
+        if node.op_type == "Relu":
+            node.op_type = "Identity"
+
+
+@pytest.mark.parametrize("change", [change_weight, skip_relu])
+def test_a_wrong_half_is_found(change, tmp_path, monkeypatch):
+    model = import_model(save(inception(), tmp_path / "net.onnx"))
+    monkeypatch.setattr(checks, "split", wrong_split(change))
+    with pytest.raises(CheckFailure, match="output 'logits' differs at cut at input") as caught:
+        checks.check_all_cuts(model)
+    assert caught.value.context[1] == "admissible 1e-05"
+
+
+def test_a_half_the_checker_refuses_is_found(tmp_path, monkeypatch):
+    def undefined_input(cloud):
+        cloud.graph.node[0].input[0] = "nowhere"
+
+    model = import_model(save(chain(), tmp_path / "net.onnx"))
+    monkeypatch.setattr(checks, "split", wrong_split(undefined_input))
+    with pytest.raises(onnx.checker.ValidationError, match="nowhere"):
+        checks.check_all_cuts(model)
+
+
+def test_beyond_the_limit_the_prefixes_are_checked_and_it_is_said(tmp_path):
+    model = import_model(save(inception(), tmp_path / "net.onnx"))
+    seen = []
+    (finding,) = checks.check_all_cuts(model, limit=10, advance=lambda done, total: seen.append((done, total)))
+    assert re.match(r"more than \d+ partitions: the prefixes of the node order: \d+ cut", finding.detail)
+    assert seen[0][0] == 0
+    assert len(seen) == seen[0][1]
+
+
+def test_values_that_are_not_finite_prove_nothing(tmp_path):
+    proto = chain()
+    tensor = proto.graph.initializer[-1]
+    array = np.full_like(numpy_helper.to_array(tensor), np.inf)
+    tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    model = import_model(save(proto, tmp_path / "net.onnx"))
+    with pytest.raises(CheckFailure, match="gives values that are not finite on seeded inputs"):
+        checks.check_all_cuts(model)
+
+
+def test_models_with_quantized_operators_are_compared_where_these_are_integers():
+    assert checks.comparison_level(chain()) == "disabled"
+    quantized = chain()
+    quantized.graph.node.append(helper.make_node("QuantizeLinear", ["logits", "s"], ["q"]))
+    assert checks.comparison_level(quantized) == "basic"
