@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from calib.accuracy import Judge, paired_loss_bound
+from calib.accuracy import CHANGED_LOSS, Judge, paired_loss_bound
 from calib.dataset import CACHE_BYTES, RANDOM, Dataset, Mixed
 from calib.ranges import RangeSample
 from coachc.core.graph import ITEM_BYTES, Value
-from coachc.core.plan import BitPlan, Quantizer, Rejected
+from coachc.core.plan import Accuracy, BitPlan, Quantizer, Rejected
 from coachc.frontend import ort
 from runtime.bundle import numeric
 
@@ -137,7 +137,7 @@ class CutEvaluator:
         if bits not in self._measured:
             quantizers = self._quantizers(bits)
             results = [
-                trial.judge.compare(np.array(list(self._right(trial, made, quantizers)), bool), self._budget)
+                self._compare(trial, list(self._answers(trial, made, quantizers)))
                 for trial, made in zip(self._trials, self._activations, strict=True)
             ]
             hardest = max(results, key=lambda accuracy: accuracy.loss_bound)
@@ -165,16 +165,19 @@ class CutEvaluator:
     def _hopeless(self, bits: int) -> bool:
         """Whether the first samples of the hardest trial already show, beyond doubt, a loss above the budget."""
         trial, activations = self._trials[-1], self._activations[-1]
-        worse = better = 0
-        for index, right in enumerate(self._right(trial, activations, self._quantizers(bits))):
-            worse += trial.judge.float_right[index] and not right
-            better += right and not trial.judge.float_right[index]
-            if index + 1 >= LOOK_SAMPLES and (index + 1) % LOOK_SAMPLES == 0:
-                if paired_loss_bound(worse, better, index + 1, z=-LOOK_Z) > self._budget:
+        changed = 0
+        for index, (_, same) in enumerate(self._answers(trial, activations, self._quantizers(bits)), 1):
+            changed += not same
+            if index % LOOK_SAMPLES == 0:
+                if CHANGED_LOSS * paired_loss_bound(changed, 0, index, z=-LOOK_Z) > self._budget:
                     return True
-                if index + 1 >= MAX_LOOK_SAMPLES:
+                if index >= MAX_LOOK_SAMPLES:
                     return False
         return False
+
+    def _compare(self, trial: Trial, answers: Sequence[tuple[bool, bool]]) -> Accuracy:
+        right = np.array([right for right, _ in answers], bool)
+        return trial.judge.compare(right, self._budget, changed=sum(not same for _, same in answers))
 
     def _quantizers(self, bits: int) -> tuple[Quantizer, ...]:
         return tuple(
@@ -190,8 +193,10 @@ class CutEvaluator:
                     ranges[value.name].add(made[name])
         return ranges
 
-    def _right(self, trial: Trial, activations: Iterable[Tensors], quantizers: Sequence[Quantizer]) -> Iterator[bool]:
-        """Whether each sample is right with the boundary values rounded."""
+    def _answers(
+        self, trial: Trial, activations: Iterable[Tensors], quantizers: Sequence[Quantizer]
+    ) -> Iterator[tuple[bool, bool]]:
+        """With the boundary values rounded: whether each sample is right, whether its answer is the whole model's."""
         tail_inputs = {item.name for item in self._tail.get_inputs()}
         names = [item.name for item in self._tail.get_outputs()]
         for index, made in enumerate(activations):
@@ -203,7 +208,8 @@ class CutEvaluator:
                     array = numeric.dequantize(codes, quantizer.scale, quantizer.zero_point).astype(value.dtype)
                 feed[name] = array
             answers = dict(zip(names, self._tail.run(None, {n: feed[n] for n in tail_inputs}), strict=True))
-            yield trial.judge.right(index, [answers[n] if n in answers else made[n] for n in self._outputs])
+            outputs = [answers[n] if n in answers else made[n] for n in self._outputs]
+            yield trial.judge.right(index, outputs), trial.judge.same(index, outputs)
 
     def _run_head(self, trial: Trial) -> Iterator[Tensors]:
         names = [item.name for item in self._head.get_outputs()]

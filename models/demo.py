@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MODEL = Path(__file__).parent / "digits.onnx"
-BANDWIDTH = "10Mbit"
+BANDWIDTH = "20Mbit"
 #: Largest loss of the split model on held-out images, a fraction.
 BUDGET = 0.005
 READY_S = 60
@@ -46,7 +46,7 @@ def demo(folder: Path) -> None:
     _title("1. Real images: scikit-learn's handwritten digits; the test images were never trained on")
     _run(sys.executable, "-m", "models.digits", "data", "--calib", calib, "--test", test)
 
-    _title("2. Compile the trained network for a Jetson TX2 and an A6000 server on a 10 Mbit/s link")
+    _title("2. Compile the trained network for a Jetson TX2 and an A6000 server on a 20 Mbit/s link")
     compile_flags = ("--device", "tx2", "--cloud", "a6000", "--bandwidth", BANDWIDTH, "--calib", calib)
     _coachc("compile", MODEL, *compile_flags, "-o", bundle, "--force")
 

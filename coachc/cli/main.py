@@ -14,6 +14,7 @@ import typer
 
 from coachc import __version__
 from coachc.cli.check import check
+from coachc.cli.compare import compare
 from coachc.cli.compile import compile_
 from coachc.cli.devices import devices
 from coachc.cli.export import export
@@ -35,6 +36,7 @@ app.command("export")(export)
 app.command("inspect")(inspect)
 app.command("compile")(compile_)
 app.command("check")(check)
+app.command("compare")(compare)
 app.command("serve")(serve)
 app.command("run")(run_)
 app.command("devices")(devices)

@@ -50,7 +50,8 @@ class Accuracy:
         Of the float model and of the split one. Fractions in [0, 1].
     samples : int
     loss : float
-        Accuracy lost: `whole - split`, or that on blended samples (`mixed_whole`) where those are harder.
+        Accuracy lost: `whole - split`, or half of the answers that changed where that is more; on blended samples
+        (`mixed_whole`) where those are harder.
     loss_bound : float
         One-sided 95 % upper confidence bound of the loss on paired samples.
     certified : bool

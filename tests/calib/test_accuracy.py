@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from calib.accuracy import FIDELITY_TOLERANCE, Judge, paired_loss_bound, samples_to_certify, top1
+from calib.accuracy import CHANGED_LOSS, FIDELITY_TOLERANCE, Judge, paired_loss_bound, samples_to_certify, top1
 
 
 def logits(*answers, classes=4):
@@ -119,6 +119,22 @@ class TestJudge:
         assert found.loss_bound == paired_loss_bound(3, 1, 10)
         assert not found.certified
         assert judge.compare(split, 0.9).certified
+
+    def test_answers_that_change_count_though_the_lucky_ones_cancel_the_others(self):
+        judge = Judge([logits(0)] * 1000, np.array([0] * 500 + [1] * 500), noise=False)
+        split = judge.float_right.copy()
+        split[490:510] = ~split[490:510]
+        assert judge.compare(split, 0.02).loss == 0.0
+        found = judge.compare(split, 0.02, changed=20)
+        assert found.loss == pytest.approx(CHANGED_LOSS * 0.02)
+        assert found.loss_bound == pytest.approx(CHANGED_LOSS * paired_loss_bound(20, 0, 1000))
+        assert judge.compare(split, 0.02).certified
+        assert not judge.compare(split, 0.01, changed=20).certified
+
+    def test_same_is_about_the_whole_model_not_the_label(self):
+        judge = Judge([logits(0), logits(2)], np.array([1, 2]), noise=False)
+        assert [judge.same(0, logits(i)) for i in range(3)] == [True, False, False]
+        assert [judge.right(0, logits(i)) for i in range(3)] == [False, True, False]
 
     def test_too_few_samples_are_judged_by_the_measured_loss(self):
         judge = Judge([logits(0)] * 100, None, noise=False)

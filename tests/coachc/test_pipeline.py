@@ -154,7 +154,7 @@ def test_accuracy_of_cifar10_resnet56(mode, tmp_path):
 @pytest.mark.parametrize("mode", ["auto", "split"])
 @pytest.mark.needs("uvicorn", "httptools", "PIL")
 def test_accuracy_of_imagenet_mobilenet_v2(mode, tmp_path):
-    calib = image_folder("imagenet_sample_1per_class_1000", tmp_path / "calib", every=2)
+    calib = image_folder("imagenet_sample_1per_class_1000", tmp_path / "calib")
     source = image_folder("imagenet_nips2017dev_500", tmp_path / "test")
     bundle = tmp_path / "o.coach"
     flags = ["--calib", calib, "--mode", mode, "--pixel-scale", 127.5, "--mean", "1", "--std", "1"]

@@ -1,0 +1,27 @@
+"""Neurosurgeon (Kang et al., ASPLOS 2017): one cut of a chain that minimises the latency of one task.
+
+Its predictors are replaced by the profiles in use. A graph is not a chain, so two readings: `chain` cuts only where one
+tensor crosses; `topological` (DADS' evaluation of it) takes any prefix of a topological order and sends all that
+crosses. Tensors travel unquantized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coachc.core.graph import GraphView
+from passes.baselines.base import Strategy, best_single, serial_s, single_tensor_masks
+from passes.timeline import UNQUANTIZED, Costs
+
+
+def chain(graph: GraphView, costs: Costs, masks: Sequence[int]) -> Strategy:
+    """Cuts at single tensors only."""
+    best = best_single(graph, costs, single_tensor_masks(graph, masks), UNQUANTIZED, serial_s)
+    return Strategy("Neurosurgeon, chain", (best,), "least latency over single-tensor cuts, unquantized")
+
+
+def topological(graph: GraphView, costs: Costs) -> Strategy:
+    """Prefixes of the topological order."""
+    prefixes = [(1 << count) - 1 for count in range(len(graph.nodes) + 1)]
+    best = best_single(graph, costs, prefixes, UNQUANTIZED, serial_s)
+    return Strategy("Neurosurgeon, topological", (best,), "least latency over prefixes of the node order, unquantized")

@@ -1,0 +1,1 @@
+"""Which partitions the search looks at, and what is proven about the others."""

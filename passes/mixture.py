@@ -1,0 +1,89 @@
+"""Mixed plans: some tasks through one cut, others through another, so that all three stages balance.
+
+The mean stage times of a mixture are the convex combination of its cuts', so the least period is a linear program, and
+three stages need at most three cuts. Only nested cuts are mixed: they share their segments, so that a device and a
+server hold each operator once. Source: the observation is JPS' (Duan and Wu); the program and the cloud as third stage
+are ours.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from passes.baselines.base import Part, Strategy
+from passes.timeline import Costs
+
+#: Shares below this are rounding of the linear program.
+MIN_SHARE = 1e-6
+#: Linear programs solved at most before the best nested mixture so far is returned.
+MAX_PROGRAMS = 400
+
+
+def best_mixture(parts: Sequence[Part], costs: Costs, *, max_programs: int = MAX_PROGRAMS) -> Strategy:
+    """The mixture of nested cuts with the least period.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        Candidates with their costs; shares are ignored.
+    costs : Costs
+    max_programs : int
+        Branch and bound: the program over all cuts is solved first; where two cuts of its solution are not nested, one
+        or the other is left out. Exact unless this many programs do not suffice.
+
+    Returns
+    -------
+    Strategy
+        At most three parts.
+    """
+    times = np.array([[p.timeline.device_s, p.timeline.link_s, p.timeline.cloud_s / costs.workers] for p in parts]).T
+    best = min(range(len(parts)), key=lambda i: parts[i].timeline.period_s)
+    best_s, best_mix = parts[best].timeline.period_s, [(best, 1.0)]
+    tie = itertools.count()
+    period_s, mix = _solve(times, frozenset())
+    queue = [(period_s, next(tie), frozenset[int](), mix)]
+    solved = 1
+    while queue and solved < max_programs:
+        period_s, _, without, mix = heapq.heappop(queue)
+        if period_s >= best_s * (1 - 1e-9):
+            break
+        clash = _not_nested([parts[i].mask for i, _ in mix])
+        if clash is None:
+            best_s, best_mix = period_s, mix
+            break
+        for loser in clash:
+            fewer = without | {mix[loser][0]}
+            solution = _solve(times, fewer)
+            solved += 1
+            if solution[0] < best_s:
+                heapq.heappush(queue, (solution[0], next(tie), fewer, solution[1]))
+    exact = "" if not queue or solved < max_programs else ", best found"
+    chosen = tuple(Part(share, parts[i].mask, parts[i].quantizers, parts[i].timeline) for i, share in best_mix)
+    return Strategy("coachc, mixture", chosen, f"least mean period over nested cuts{exact}")
+
+
+def _solve(times: np.ndarray, without: frozenset[int]) -> tuple[float, list[tuple[int, float]]]:
+    """Least max of the mean stage times over the columns of `times` (3, n); shares of the columns used."""
+    from scipy.optimize import linprog
+
+    columns = [i for i in range(times.shape[1]) if i not in without]
+    scale = float(times.max()) or 1.0
+    rows = np.hstack([times[:, columns] / scale, -np.ones((3, 1))])
+    share_sum = np.array([[1.0] * len(columns) + [0.0]])
+    objective = np.array([0.0] * len(columns) + [1.0])
+    found = linprog(objective, A_ub=rows, b_ub=np.zeros(3), A_eq=share_sum, b_eq=[1.0], method="highs-ds")
+    shares = [(columns[i], float(x)) for i, x in enumerate(found.x[:-1]) if x > MIN_SHARE]
+    total = sum(share for _, share in shares)
+    return float(found.fun) * scale, [(i, share / total) for i, share in shares]
+
+
+def _not_nested(masks: Sequence[int]) -> tuple[int, int] | None:
+    """Positions of two cuts neither of which contains the other."""
+    for (i, a), (j, b) in itertools.combinations(enumerate(masks), 2):
+        if a & b not in (a, b):
+            return i, j
+    return None
