@@ -83,7 +83,8 @@ def decide(
         timeline=timeline,
         alternatives=alternatives,
         candidates=found.candidates,
-        gap=0.0 if found.complete else max(timeline.period_s / found.bound_s - 1.0, 0.0),
+        gap=max(timeline.period_s / min(found.bound_s, timeline.period_s) - 1.0, 0.0),
+        method=found.method,
         rejected=found.rejected,
     )
 

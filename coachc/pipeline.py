@@ -24,6 +24,7 @@ from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model
 from coachc.frontend.onnx_import import import_model
 from coachc.summary import plan_json
+from passes.candidates import auto
 from passes.cluster import cluster
 from passes.cut import boundary_name, split
 from passes.partition import Found, Limits, search
@@ -69,6 +70,8 @@ class CompileOptions:
     mode : str
         "auto", or the only mode to consider.
     objective : str
+    search : str
+        How candidates are found, one of `passes.candidates.auto.METHODS`, or "auto".
     workers : int
     force : bool
     """
@@ -89,6 +92,7 @@ class CompileOptions:
     max_samples: int = 2000
     mode: str = "auto"
     objective: str = "exact"
+    search: str = "auto"
     workers: int = 1
     force: bool = False
 
@@ -161,7 +165,10 @@ def compile_model(options: CompileOptions, progress: Progress = lambda step, don
 
     limits = Limits(options.max_latency_s, options.device.memory_bytes or None)
     keep = KEEP[options.mode]
-    found = search(graph, costs, precision, limits=limits, objective=options.objective, keep=keep)
+    candidates = auto.candidates(graph, costs, options.search, blocks=blocks, objective=options.objective)
+    found = search(
+        graph, costs, precision, limits=limits, objective=options.objective, keep=keep, candidates=candidates
+    )
     if data.kind == RANDOM and found.best is not None:
         bits = evaluator_of(model, graph, found.best.mask, trials, options.budget).at(MAX_BITS)
         found = dataclasses.replace(found, best=dataclasses.replace(found.best, bits=bits))

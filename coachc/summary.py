@@ -32,6 +32,7 @@ def plan_json(graph: GraphView, plan: Plan, data_kind: str) -> dict[str, Any]:
             ],
             "gap": plan.gap,
             "candidates": plan.candidates,
+            "search": plan.method,
             "device_operators": len(device_nodes),
             "operators": len(graph.nodes),
         },

@@ -1,6 +1,6 @@
 """Find the best partition and its precision together: exact over all ideals, accuracy measured only where it matters.
 
-Four small things: candidates (`passes.ideals`), cost (`passes.timeline`), the search here, and the tie-break
+Four small things: candidates (`passes.candidates`), cost (`passes.timeline`), the search here, and the tie-break
 `rank`. Every candidate is first costed with the fewest bits there are, which no precision can beat. In that order the
 precision of each is looked up (the caller measures accuracy, up to the most bits with which the candidate would still
 win), until the next optimistic cost is no better than the best real one: what remains cannot win.
@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 from coachc.core.graph import GraphView
 from coachc.core.plan import BitPlan, Rejected, Timeline
-from passes.ideals import all_ideals
+from passes.candidates import auto
+from passes.candidates.base import MAX_BITS, MIN_BITS, Candidates
 from passes.timeline import Costs, stage_times, uniform
 
-MIN_BITS = 2
-MAX_BITS = 8
 OBJECTIVES = ("exact", "latency")
 
 
@@ -56,13 +55,13 @@ class Found:
     closest : Candidate or None
         The candidate nearest to the latency limit if that is what nothing met.
     candidates : int
-        Ideals costed.
+        Ideals or labels looked at.
     measured : int
         Cuts whose accuracy was measured.
-    complete : bool
-        Whether all ideals were costed.
+    method : str
+        How the candidates were found: "exact", "recursive", "frontier" or "mincut".
     bound_s : float
-        No partition has a smaller period (equal to the best one's if `complete`).
+        No admissible split has a smaller period; equal to the best one's where that is proven optimal.
     rejected : tuple of Rejected
     """
 
@@ -70,7 +69,7 @@ class Found:
     closest: Candidate | None
     candidates: int
     measured: int
-    complete: bool
+    method: str
     bound_s: float
     rejected: tuple[Rejected, ...]
 
@@ -93,7 +92,7 @@ def search(
     limits: Limits = Limits(),
     objective: str = "exact",
     keep: Callable[[int], bool] = lambda mask: True,
-    ideal_limit: int | None = None,
+    candidates: Candidates | None = None,
 ) -> Found:
     """Best split of `graph`, device-only apart.
 
@@ -109,18 +108,19 @@ def search(
         "exact" (period, then latency, then bytes) or "latency" (latency, then period, then bytes).
     keep : callable
         mask -> whether to consider it at all; 0 is the cut at the model's inputs.
-    ideal_limit : int, optional
-        Overrides `passes.ideals.MAX_IDEALS`.
+    candidates : Candidates, optional
+        Partitions to look at; `passes.candidates.auto` finds them if not given.
 
     Returns
     -------
     Found
     """
-    masks, complete = all_ideals(graph) if ideal_limit is None else all_ideals(graph, limit=ideal_limit)
+    if candidates is None:
+        candidates = auto.candidates(graph, costs, objective=objective)
     rejected: list[Rejected] = []
     hopeful: list[Candidate] = []
     closest: Candidate | None = None
-    for mask in masks:
+    for mask in candidates.masks:
         if mask == graph.full_mask or not keep(mask):
             continue
         cut = graph.cut_values(mask)
@@ -153,30 +153,24 @@ def search(
                 closest = real
         elif best is None or _rank(real, objective) < _rank(best, objective):
             best = real
-    bound_s = best.timeline.period_s if best is not None and complete else compute_bound_s(costs)
-    return Found(best, closest, len(masks), measured, complete, bound_s, tuple(rejected))
+    bound_s = _bound_s(candidates, hopeful, best, len(graph.nodes))
+    return Found(best, closest, candidates.seen, measured, candidates.method, bound_s, tuple(rejected))
 
 
-def compute_bound_s(costs: Costs) -> float:
-    """Lower bound of any partition's period: the link free, and operators divisible between the two sides.
+def _bound_s(candidates: Candidates, hopeful: list[Candidate], best: Candidate | None, operators: int) -> float:
+    """Period that no admissible split beats.
 
-    A linear relaxation: operators go to the cloud in the order of how much faster it runs them, the last one in part,
-    until both sides are equally busy.
+    All ideals: the best one's. Dominated ideals left out ("frontier"): dominance holds while all cuts get the same
+    bits, and knows nothing of limits, so only the least optimistic period is certain, if nothing was filtered out.
     """
-    pairs = sorted(
-        zip(costs.device.seconds, costs.cloud.seconds, strict=True),
-        key=lambda p: p[0] / p[1] if p[1] > 0 else float("inf"),
-        reverse=True,
-    )
-    device_s, cloud_s = sum(d for d, _ in pairs), 0.0
-    for on_device, on_cloud in pairs:
-        shared = on_cloud / costs.workers
-        if device_s - on_device >= cloud_s + shared:
-            device_s, cloud_s = device_s - on_device, cloud_s + shared
-            continue
-        part = (device_s - cloud_s) / (on_device + shared) if on_device + shared > 0 else 0.0
-        return device_s - part * on_device
-    return max(device_s, cloud_s)
+    if best is None or not candidates.complete:
+        return candidates.bound_s
+    if candidates.method == "exact":
+        return best.timeline.period_s
+    filtered = len(hopeful) < sum(mask.bit_count() < operators for mask in candidates.masks)
+    if filtered or candidates.epsilon:
+        return candidates.bound_s
+    return min(best.timeline.period_s, *(c.timeline.period_s for c in hopeful))
 
 
 def _at(graph: GraphView, mask: int, cut: tuple[str, ...], bits: int, costs: Costs) -> Candidate:

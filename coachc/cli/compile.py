@@ -39,6 +39,10 @@ def compile_(
     objective: Annotated[
         str, typer.Option(help="exact: least period, then latency, then bytes. latency: least latency first.")
     ] = "exact",
+    search: Annotated[
+        str,
+        typer.Option(help="How partitions are found: auto, exact (all), recursive (the paper's), frontier or mincut."),
+    ] = "auto",
     mode: Annotated[
         str, typer.Option(help="auto lets the best win; or only split, device-only, cloud-raw or cloud-jpeg.")
     ] = "auto",
@@ -77,6 +81,7 @@ def compile_(
     from coachc.cost.device import Link, find_device, parse_bandwidth, parse_duration
     from coachc.errors import UsageError
     from coachc.pipeline import CompileOptions, compile_model
+    from passes.candidates.auto import METHODS
     from passes.partition import OBJECTIVES
 
     if calib is None:
@@ -86,6 +91,8 @@ def compile_(
         )
     if mode not in ("auto", *MODES):
         raise UsageError(f"--mode '{mode}' is unknown", hint=f"one of auto, {', '.join(MODES)}")
+    if search not in ("auto", *METHODS):
+        raise UsageError(f"--search '{search}' is unknown", hint=f"one of auto, {', '.join(METHODS)}")
     if objective not in OBJECTIVES:
         raise UsageError(f"--objective '{objective}' is unknown", hint=f"one of {', '.join(OBJECTIVES)}")
     flags = ImageFlags(mean, std, pixel_scale, color, resize)
@@ -108,6 +115,7 @@ def compile_(
         max_samples=samples,
         mode=mode,
         objective=objective,
+        search=search,
         workers=workers,
         force=force,
     )

@@ -114,7 +114,7 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
     plan, found = compiled.plan, compiled.found
     proof = "proven optimal" if plan.gap == 0 else f"at most {plan.gap:.1%} above the optimum"
     lines = [
-        f"search    {found.candidates} partitions, accuracy measured at {found.measured} cuts, {proof}",
+        f"search    {found.method}, {found.candidates} partitions, accuracy measured at {found.measured} cuts, {proof}",
         f"accuracy  {describe_accuracy(plan.bits.accuracy)}",
     ]
     for side, profile in (("device", compiled.costs.device), ("cloud", compiled.costs.cloud)):

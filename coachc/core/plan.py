@@ -152,6 +152,8 @@ class Plan:
         Device-only, cloud-only raw and cloud-only JPEG, always all three.
     candidates : int
         Ideals the search looked at.
+    method : str
+        How they were found.
     gap : float
         0 when proven optimal; else period over its lower bound, minus 1.
     rejected : tuple of Rejected
@@ -164,5 +166,6 @@ class Plan:
     timeline: Timeline
     alternatives: tuple[Alternative, ...]
     candidates: int
+    method: str
     gap: float
     rejected: tuple[Rejected, ...] = field(default=())

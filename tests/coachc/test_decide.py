@@ -12,6 +12,7 @@ from calib.jpeg import JpegCost
 from coachc.core.plan import MODES, Accuracy, BitPlan, Quantizer, Rejected
 from coachc.decide import decide
 from coachc.errors import InfeasibleError
+from passes.candidates.base import Candidates, compute_bound_s
 from passes.partition import Limits, search
 from passes.timeline import stage_times
 from tests.helpers.graphs import CHAIN, costs_of, graph_of
@@ -36,9 +37,11 @@ def picture(size_bytes=500, *, keeps=True, accuracy=True):
     )
 
 
-def plan(costs, *, mode="auto", jpeg=None, limits=NO_LIMITS, objective="exact", precision=eight_bits, ideal_limit=None):
+def plan(costs, *, mode="auto", jpeg=None, limits=NO_LIMITS, objective="exact", precision=eight_bits, few=False):
     keep = {"split": lambda m: m != 0, "cloud-raw": lambda m: m == 0, "auto": lambda m: True}.get(mode, lambda m: False)
-    found = search(GRAPH, costs, precision, limits=limits, objective=objective, keep=keep, ideal_limit=ideal_limit)
+    prefixes = tuple((1 << n) - 1 for n in range(len(GRAPH.nodes) + 1))
+    candidates = Candidates("mincut", prefixes, False, compute_bound_s(costs), 5) if few else None
+    found = search(GRAPH, costs, precision, limits=limits, objective=objective, keep=keep, candidates=candidates)
     return decide(GRAPH, costs, found, jpeg, JUDGE, limits, mode=mode, objective=objective)
 
 
@@ -167,7 +170,7 @@ def test_no_split_within_the_budget():
 
 
 def test_an_incomplete_search_states_its_gap():
-    chosen = plan(costs(), ideal_limit=2)
+    chosen = plan(costs(), few=True)
     complete = plan(costs())
     assert chosen.candidates == 5
     assert complete.gap == 0
