@@ -49,7 +49,7 @@ clean:
 $(VENV)/.pip: constraints.txt
 	@if [ -z "$(PYTHON)" ]; then echo "coachc needs Python 3.11 or newer; set PYTHON=/path/to/python3" >&2; exit 1; fi
 	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: apt-get install python3-venv" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet -c constraints.txt pip
+	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.pip pyproject.toml

@@ -1,0 +1,116 @@
+"""Every other system by its own objective, against brute force and against coachc's exact optimum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from coachc.compare import rows, strategies
+from passes.baselines import dads, jps, neurosurgeon
+from passes.baselines.base import part, serial_s
+from passes.candidates import exact, recursive
+from passes.mixture import best_mixture
+from passes.timeline import UNQUANTIZED
+from tests.helpers.graphs import down_closed_subsets, random_costs, random_graph
+
+TICK = 1e-9
+BITS = 4
+
+
+def drawn(seed):
+    rng = np.random.default_rng([seed, 77])
+    graph = random_graph(rng, most=8)
+    return graph, random_costs(graph, rng), rng
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_nobody_is_ahead_of_the_exact_optimum_and_the_mixture_is_not_behind_it(seed):
+    graph, costs, _ = drawn(seed)
+    masks = exact.candidates(graph, costs).masks
+    chosen = strategies(
+        graph,
+        costs,
+        masks,
+        bits=BITS,
+        recursive_masks=recursive.candidates(graph, costs, bits=BITS).masks,
+        jpeg=None,
+    )
+    table = {row.strategy.name: row for row in rows(graph, costs, chosen, interval_s=1.0)}
+    best_s = min(part(graph, costs, mask, BITS).timeline.period_s for mask in masks)
+    assert table["coachc, exact"].period_s == pytest.approx(best_s)
+    assert table["coachc, mixture"].period_s <= best_s + TICK
+    for name in ("device only", "COACH, recursion", "COACH, Eq. 6 as printed"):
+        assert table[name].period_s >= best_s - TICK, name
+    unquantized_s = min(part(graph, costs, mask, UNQUANTIZED).timeline.period_s for mask in masks)
+    for name in (
+        "Neurosurgeon, chain",
+        "Neurosurgeon, topological",
+        "DADS, light load (DSL)",
+        "DADS, heavy load (DSH)",
+    ):
+        assert table[name].period_s >= unquantized_s - TICK, name
+    for row in table.values():
+        assert max(row.busy) == pytest.approx(1.0)
+        assert sum(one.share for one in row.strategy.parts) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_min_cut_of_dads_is_the_least_sum_of_stages(seed):
+    graph, costs, _ = drawn(seed)
+    ideals = down_closed_subsets(graph)
+    # The min cut knows nothing of a request's header, which every ideal but the full one pays once.
+    header_s = costs.link.transfer_s(0, 0)
+
+    def sum_s(mask):
+        return serial_s(part(graph, costs, mask, UNQUANTIZED).timeline) - (header_s if mask != graph.full_mask else 0)
+
+    mask = dads.min_cut(graph, costs)
+    assert graph.is_ideal(mask)
+    assert sum_s(mask) == pytest.approx(min(map(sum_s, ideals)), rel=1e-5)
+
+
+def test_the_published_graph_sends_data_back_to_the_device():
+    wrong = [seed for seed in range(60) if not (d := drawn(seed))[0].is_ideal(dads.min_cut(*d[:2], closure=False))]
+    assert wrong
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_jps_mixes_at_most_two_cuts_and_is_not_behind_a_single_one(seed):
+    graph, costs, _ = drawn(seed)
+    masks = down_closed_subsets(graph)
+
+    def balance_s(strategy):
+        return max(strategy.stage_s()[:2])
+
+    mixed, single = jps.mix(graph, costs, masks), jps.single(graph, costs, masks)
+    assert len(mixed.parts) <= 2
+    assert balance_s(mixed) <= balance_s(single) + TICK
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_mixture_is_nested_and_no_blend_of_nested_cuts_on_a_grid_is_better(seed):
+    graph, costs, _ = drawn(seed)
+    parts = [part(graph, costs, mask, BITS) for mask in down_closed_subsets(graph)]
+    mixed = best_mixture(parts, costs)
+    masks = [one.mask for one in mixed.parts]
+    assert len(masks) <= 3
+    assert all(a & b in (a, b) for a in masks for b in masks)
+    times = {
+        p.mask: np.array([p.timeline.device_s, p.timeline.link_s, p.timeline.cloud_s / costs.workers]) for p in parts
+    }
+    grid = np.linspace(0, 1, 11)
+    least_s = min(
+        float(max(share * times[a] + (1 - share) * times[b]))
+        for a in times
+        for b in times
+        if a & b in (a, b)
+        for share in grid
+    )
+    assert mixed.period_s(costs.workers) <= least_s + TICK
+
+
+def test_neurosurgeon_on_a_chain_sends_one_tensor():
+    for seed in range(20):
+        graph, costs, _ = drawn(seed)
+        (only,) = neurosurgeon.chain(graph, costs, down_closed_subsets(graph)).parts
+        assert only.mask == graph.full_mask or len(only.quantizers) == 1
