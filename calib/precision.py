@@ -113,7 +113,7 @@ class CutEvaluator:
         certified, 8 bits are taken if the measured loss is within the budget, and the plan says "not certified".
         """
         if not self._passes(most_bits):
-            if most_bits == MAX_BITS and self._loss(MAX_BITS) <= self._budget:
+            if most_bits == MAX_BITS and self._lost(MAX_BITS) <= self._budget:
                 return self.at(MAX_BITS)
             return Rejected(
                 "cut at " + ", ".join(value.name for value, _ in self._boundary),
@@ -157,10 +157,11 @@ class CutEvaluator:
         accuracy = self.at(bits).accuracy
         return accuracy is not None and self._trials[0].judge.keeps(accuracy, self._budget)
 
-    def _loss(self, bits: int) -> float:
+    def _lost(self, bits: int) -> float:
+        """Accuracy lost on the samples themselves, whatever answers changed."""
         accuracy = self.at(bits).accuracy
         assert accuracy is not None
-        return accuracy.loss
+        return accuracy.whole - accuracy.split
 
     def _hopeless(self, bits: int) -> bool:
         """Whether the first samples of the hardest trial already show, beyond doubt, a loss above the budget."""

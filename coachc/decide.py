@@ -83,7 +83,7 @@ def decide(
         timeline=timeline,
         alternatives=alternatives,
         candidates=found.candidates,
-        gap=max(timeline.period_s / min(found.bound_s, timeline.period_s) - 1.0, 0.0),
+        gap=_gap(found, timeline),
         method=found.method,
         rejected=found.rejected,
     )
@@ -91,6 +91,12 @@ def decide(
 
 def _mode_of(candidate: Candidate) -> str:
     return "split" if candidate.mask else "cloud-raw"
+
+
+def _gap(found: Found, chosen: Timeline) -> float:
+    """How far the best period met can be above the optimum; 0 where that is proven, and for the 1 % rule's ties."""
+    split_s = found.best.timeline.period_s if found.best is not None else float("inf")
+    return max(min(split_s, chosen.period_s) / found.bound_s - 1.0, 0.0)
 
 
 def _alternatives(graph: GraphView, costs: Costs, jpeg: JpegCost | None, whole: BitPlan) -> tuple[Alternative, ...]:

@@ -61,7 +61,8 @@ class Found:
     method : str
         How the candidates were found: "exact", "recursive", "frontier" or "mincut".
     bound_s : float
-        No admissible split has a smaller period; equal to the best one's where that is proven optimal.
+        No admissible split has a smaller period; equal to the best one's where that is proven optimal, infinite
+        where it is proven that there is none.
     rejected : tuple of Rejected
     """
 
@@ -163,10 +164,10 @@ def _bound_s(candidates: Candidates, hopeful: list[Candidate], best: Candidate |
     All ideals: the best one's. Dominated ideals left out ("frontier"): dominance holds while all cuts get the same
     bits, and knows nothing of limits, so only the least optimistic period is certain, if nothing was filtered out.
     """
+    if candidates.method == "exact" and candidates.complete:
+        return best.timeline.period_s if best is not None else float("inf")
     if best is None or not candidates.complete:
         return candidates.bound_s
-    if candidates.method == "exact":
-        return best.timeline.period_s
     filtered = len(hopeful) < sum(mask.bit_count() < operators for mask in candidates.masks)
     if filtered or candidates.epsilon:
         return candidates.bound_s
