@@ -19,13 +19,11 @@ import onnx
 from calib.accuracy import CHANGED_LOSS, Judge, paired_loss_bound
 from calib.dataset import CACHE_BYTES, RANDOM, Dataset, Mixed
 from calib.ranges import RangeSample
-from coachc.core.graph import ITEM_BYTES, Value
-from coachc.core.plan import Accuracy, BitPlan, Quantizer, Rejected
+from coachc.core.graph import Value
+from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, Accuracy, BitPlan, Quantizer, Rejected, quantizer_for
 from coachc.frontend import ort
 from runtime.bundle import numeric
 
-MIN_BITS = 2
-MAX_BITS = 8
 #: Above this top-1 on its labelled samples a model was trained on them, and its loss on them says little about others:
 #: a CIFAR ResNet56 with 100 % of them right loses 0.2 points at 2 bits on them and 2.8 on unseen pictures.
 KNOWN_ACCURACY = 0.99
@@ -182,7 +180,9 @@ class CutEvaluator:
 
     def _quantizers(self, bits: int) -> tuple[Quantizer, ...]:
         return tuple(
-            self._ranges[value.name].quantizer(value.name, bits) if value.quantizable else raw(value)
+            self._ranges[value.name].quantizer(value.name, bits)
+            if value.quantizable
+            else quantizer_for(value, UNQUANTIZED)
             for value, _ in self._boundary
         )
 
@@ -248,11 +248,6 @@ class _Remembered:
                 return
             self._kept.append(made)
             yield made
-
-
-def raw(value: Value) -> Quantizer:
-    """A value that travels as it is."""
-    return Quantizer(value.name, "raw", 8 * ITEM_BYTES[value.dtype])
 
 
 def float_outputs(

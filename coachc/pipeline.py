@@ -3,59 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from calib import local_profile
-from calib.dataset import RANDOM, open_dataset
-from calib.jpeg import measure_jpeg
-from calib.precision import MAX_BITS, CutEvaluator, Trial, trials_of
-from coachc.core.blocks import BlockGraph
-from coachc.core.graph import GraphView
-from coachc.core.plan import BitPlan, Plan, Rejected
-from coachc.core.profile import Profile
-from coachc.cost.device import DeviceSpec, Link
-from coachc.cost.roofline import estimate
-from coachc.decide import decide
+from calib.dataset import RANDOM
+from coachc.core.plan import MAX_BITS, Plan
 from coachc.emit import bundle_writer
 from coachc.emit.halves import split_halves
-from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model
-from coachc.frontend.onnx_import import import_model
-from coachc.summary import plan_json
-from passes.candidates import auto
-from passes.cluster import cluster
-from passes.cut import boundary_name, split
-from passes.partition import Found, Limits, search
-from passes.timeline import Costs, uniform
+from coachc.planning.calibration import open_calibration
+from coachc.planning.explain import explain
+from coachc.planning.plan import make_plan
+from coachc.planning.problem import Problem, Progress, Setting, load_problem, silent
+from coachc.planning.summary import plan_json, setting_json
+from passes.mixture import search_mixture
+from passes.partition import Found, Limits
+from passes.strategy import Strategy
 from runtime.bundle.manifest_types import Preprocess
 from runtime.bundle.store import Bundle, check_destination
 
-#: Says what is going on: (step, done, total); total 0 where it is unknown.
-Progress = Callable[[str, int, int], None]
 
-
-#: Partitions that each mode leaves to the search; mask 0 is the cut at the model's inputs.
-KEEP: Mapping[str, Callable[[int], bool]] = {
-    "auto": lambda mask: True,
-    "split": lambda mask: mask != 0,
-    "cloud-raw": lambda mask: mask == 0,
-    "device-only": lambda mask: False,
-    "cloud-jpeg": lambda mask: False,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class CompileOptions:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileOptions(Setting):
     """What a user asks of `coachc compile`, in seconds, bytes and fractions.
 
     Attributes
     ----------
-    model, output : str
-        Paths.
-    device, cloud : DeviceSpec
-    link : Link
+    output : str
+        Path.
     calib : str
         Path or "random".
     preprocess : callable or None
@@ -63,56 +39,48 @@ class CompileOptions:
     budget : float
         Admissible accuracy loss, a fraction.
     max_latency_s : float or None
-    device_precision, cloud_precision : str or None
-    batch : int
-    input_shapes : mapping
     max_samples : int
     mode : str
         "auto", or the only mode to consider.
     objective : str
+        One of `passes.objective.OBJECTIVES`.
     search : str
         How candidates are found, one of `passes.candidates.auto.METHODS`, or "auto".
-    workers : int
+    mix : bool
+        Whether to plan a mixture of cuts beside the plan.
     force : bool
     """
 
-    model: str
     output: str
-    device: DeviceSpec
-    cloud: DeviceSpec
-    link: Link
     calib: str
     preprocess: Callable[[Model], Preprocess | None] = lambda model: None
     budget: float = 0.005
     max_latency_s: float | None = None
-    device_precision: str | None = None
-    cloud_precision: str | None = None
-    batch: int = 1
-    input_shapes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     max_samples: int = 2000
     mode: str = "auto"
     objective: str = "exact"
     search: str = "auto"
-    workers: int = 1
+    mix: bool = False
     force: bool = False
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """What `compile_model` leaves: the bundle and everything that led to it."""
+    """What `compile_model` leaves: the bundle and everything that led to it.
+
+    `mixture` is None unless it was asked for, or where no mixture keeps limits and accuracy.
+    """
 
     bundle: Bundle
-    model: Model
-    graph: GraphView
-    blocks: BlockGraph
-    costs: Costs
+    problem: Problem
     found: Found
     plan: Plan
+    mixture: Strategy | None
     summary: Mapping[str, Any]
     preprocess: Preprocess | None
 
 
-def compile_model(options: CompileOptions, progress: Progress = lambda step, done, total: None) -> Compiled:
+def compile_model(options: CompileOptions, progress: Progress = silent) -> Compiled:
     """Compile a model into a bundle.
 
     Parameters
@@ -130,55 +98,36 @@ def compile_model(options: CompileOptions, progress: Progress = lambda step, don
         Bad input of any kind; nothing is written then.
     """
     check_destination(options.output, options.force)
-    progress("import", 0, 0)
-    model = import_model(options.model, batch=options.batch, input_shapes=options.input_shapes)
-    graph = fuse(model)
-    blocks = cluster(graph)
-
-    progress("profile", 0, 0)
-    costs = Costs(
-        device=profile(model, graph, options.device, options.device_precision),
-        cloud=profile(model, graph, options.cloud, options.cloud_precision),
-        link=options.link,
-        workers=options.workers,
-    )
+    problem = load_problem(options, progress)
+    model, graph, costs = problem.model, problem.graph, problem.costs
 
     preprocess = options.preprocess(model)
-    data = open_dataset(
-        options.calib, [model.values[n] for n in model.inputs], preprocess, max_samples=options.max_samples
+    calibration = open_calibration(
+        problem,
+        options.calib,
+        preprocess,
+        max_samples=options.max_samples,
+        budget=options.budget,
+        progress=progress,
     )
-    progress("whole model", 0, data.samples)
-    trials = trials_of(model.proto, data, advance=lambda done: progress("whole model", done, data.samples))
-    judge = trials[0].judge
-    inputs = [model.values[name] for name in model.inputs]
-    jpeg = measure_jpeg(model.proto, inputs, data, judge, options.budget)
-
-    measured = 0
-
-    def precision(mask: int, cut: tuple[str, ...], most_bits: int) -> BitPlan | Rejected:
-        nonlocal measured
-        if data.kind == RANDOM:
-            return fixed_precision(graph, cut, most_bits)
-        measured += 1
-        progress("precision of cut", measured, 0)
-        return cut_precision(model, graph, mask, trials, options.budget, most_bits)
-
     limits = Limits(options.max_latency_s, options.device.memory_bytes or None)
-    keep = KEEP[options.mode]
-    candidates = auto.candidates(graph, costs, options.search, blocks=blocks, objective=options.objective)
-    found = search(
-        graph, costs, precision, limits=limits, objective=options.objective, keep=keep, candidates=candidates
+    planned = make_plan(
+        problem, calibration, limits, mode=options.mode, objective=options.objective, method=options.search
     )
-    if data.kind == RANDOM and found.best is not None:
-        bits = evaluator_of(model, graph, found.best.mask, trials, options.budget).at(MAX_BITS)
-        found = dataclasses.replace(found, best=dataclasses.replace(found.best, bits=bits))
-    plan = decide(graph, costs, found, jpeg, judge, limits, mode=options.mode, objective=options.objective)
+    plan, masks, precision = planned.plan, planned.candidates.masks, calibration.precision
+    if calibration.kind == RANDOM and plan.cut and calibration.measured is not None:
+        plan = dataclasses.replace(plan, bits=calibration.measured.evaluator(plan.mask).at(MAX_BITS))
+    mixture = search_mixture(graph, costs, masks, precision, limits=limits) if options.mix else None
+    explanation = explain(problem, plan, masks, precision=precision, limits=limits, mode=options.mode)
 
     progress("emit", 0, 0)
     halves = None
     if plan.mode in ("split", "cloud-raw"):
         halves = split_halves(model, graph, plan.mask, plan.bits.quantizers, options.device, options.cloud)
-    summary = plan_json(graph, plan, data.kind)
+    summary = {
+        **setting_json(options, problem),
+        **plan_json(graph, costs, plan, calibration.kind, explanation, mixture),
+    }
     bundle = bundle_writer.write(
         options.output,
         model,
@@ -186,35 +135,9 @@ def compile_model(options: CompileOptions, progress: Progress = lambda step, don
         halves,
         sides={"device": (options.device, costs.device), "cloud": (options.cloud, costs.cloud)},
         link=options.link,
-        calibrated=data.kind != RANDOM,
+        calibrated=calibration.kind != RANDOM,
         preprocess=preprocess,
         summary=summary,
         force=options.force,
     )
-    return Compiled(bundle, model, graph, blocks, costs, found, plan, summary, preprocess)
-
-
-def profile(model: Model, graph: GraphView, spec: DeviceSpec, precision: str | None) -> Profile:
-    """Seconds per operator: measured for `local`, else from the target's roofline."""
-    return local_profile.measure(model, graph) if spec.is_local else estimate(graph, spec, precision)
-
-
-def cut_precision(
-    model: Model, graph: GraphView, mask: int, trials: Sequence[Trial], budget: float, most_bits: int
-) -> BitPlan | Rejected:
-    """Lowest precision of one cut within the budget."""
-    return evaluator_of(model, graph, mask, trials, budget).lowest(most_bits)
-
-
-def evaluator_of(model: Model, graph: GraphView, mask: int, trials: Sequence[Trial], budget: float) -> CutEvaluator:
-    """What measures one cut."""
-    head, tail = split(model, graph, mask)
-    boundary = [(graph.values[name], boundary_name(graph, name)) for name in graph.cut_values(mask)]
-    return CutEvaluator(head, tail, boundary, model.outputs, trials=trials, budget=budget)
-
-
-def fixed_precision(graph: GraphView, cut: tuple[str, ...], most_bits: int) -> BitPlan | Rejected:
-    """8 bits for every cut, without a run: nothing can be learnt from noise."""
-    if most_bits < MAX_BITS:
-        return Rejected("cut at " + ", ".join(cut), f"would not win at {MAX_BITS} bits")
-    return BitPlan(uniform(graph, cut, MAX_BITS))
+    return Compiled(bundle, problem, planned.found, plan, mixture, summary, preprocess)

@@ -1,7 +1,8 @@
-"""Time and gap of every way to find candidates, on synthetic graphs: `python -m models.search_benchmark`.
+"""Time and gap of every way to find candidates: `python -m models.search_benchmark [MODEL.onnx ...]`.
 
-Parallel branches show where listing all ideals ends, an irreducible graph of 2,000 operators shows what is left when
-no block can be taken apart. The gap is to the best partition known, or to the proven bound where none is exact.
+Models given are searched as `coachc compile` does it, without the measuring of accuracy. Otherwise graphs are drawn:
+parallel branches show where listing all ideals ends, an irreducible graph of 2,000 operators shows what is left when no
+block can be taken apart. The gap is to the best partition known, or to the proven bound where none is exact.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from coachc.core.graph import GraphView, Node, Value, Work
+from coachc.core.plan import MIN_BITS
 from coachc.core.profile import Profile, Provenance
-from coachc.cost.device import Link
+from coachc.cost.device import Link, find_device, parse_bandwidth
+from coachc.planning.precisions import FixedPrecision
+from coachc.planning.problem import Setting, load_problem
 from passes.candidates import auto
-from passes.candidates.base import MIN_BITS, Candidates
+from passes.candidates.base import Candidates
 from passes.candidates.tally import Tally
 from passes.cluster import cluster
+from passes.partition import search
 from passes.timeline import Costs
 
 BRANCHES = ((2, 5), (4, 5), (4, 10), (4, 20), (6, 5), (6, 10), (8, 10))
@@ -147,12 +152,36 @@ def print_rows(rows: Sequence[Row], write: Callable[[str], object] = print) -> N
         )
 
 
+def search_model(path: str, device: str, bandwidth_bytes_per_s: float) -> str:
+    """One line: how long clustering, candidates and search take together, and the gap."""
+    spec, cloud = find_device(device, side="device"), find_device("a6000", side="cloud")
+    problem = load_problem(Setting(model=path, device=spec, cloud=cloud, link=Link(bandwidth_bytes_per_s, 5e-3)))
+    graph, costs = problem.graph, problem.costs
+    start = time.perf_counter()
+    candidates = auto.candidates(graph, costs, blocks=cluster(graph))
+    found = search(graph, costs, FixedPrecision(graph, BITS), candidates=candidates)
+    seconds = time.perf_counter() - start
+    period_s = found.best.timeline.period_s if found.best is not None else float("inf")
+    return (
+        f"{problem.model.name:>16} {len(graph.nodes):6d} {found.method:>10} {seconds:8.3f} s {found.candidates:9d} seen"
+        f"   {device}, {bandwidth_bytes_per_s * 8 / 1e6:g} Mbit/s: {period_s * 1e3:.2f} ms, "
+        f"gap {max(period_s / found.bound_s - 1, 0):.2%}"
+    )
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("models", nargs="*", metavar="MODEL.onnx", help="searched as a whole; nothing synthetic then")
+    parser.add_argument("--device", default="tx2")
+    parser.add_argument("--bandwidth", default="20Mbit")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--nodes", type=int, default=IRREDUCIBLE, help="of the irreducible graph; 0 leaves it out")
     options = parser.parse_args()
+    for path in options.models:
+        print(search_model(path, options.device, parse_bandwidth(options.bandwidth)))
+    if options.models:
+        return
     for branches, layers in BRANCHES:
         rng = np.random.default_rng([options.seed, branches, layers])
         graph = graph_of(parallel(branches, layers), rng)

@@ -7,9 +7,8 @@ the product, of the blocks' numbers: 116 for ResNet101, 497 for GoogLeNet.
 from __future__ import annotations
 
 from coachc.core.graph import GraphView
-
-#: Beyond this many ideals a graph is searched along its topological order only, and the gap is stated.
-MAX_IDEALS = 50_000
+from passes.candidates.base import ideals_within, ordered
+from passes.candidates.exact import MAX_IDEALS
 
 
 def all_ideals(graph: GraphView, *, limit: int = MAX_IDEALS) -> tuple[tuple[int, ...], bool]:
@@ -28,18 +27,8 @@ def all_ideals(graph: GraphView, *, limit: int = MAX_IDEALS) -> tuple[tuple[int,
     complete : bool
         False if there are more than `limit`; `masks` then holds the prefixes of the topological order.
     """
-    predecessors = graph.predecessors
-    seen = {0}
-    stack = [0]
-    while stack:
-        mask = stack.pop()
-        for node, before in enumerate(predecessors):
-            if mask >> node & 1 or before & ~mask:
-                continue
-            larger = mask | 1 << node
-            if larger not in seen:
-                if len(seen) >= limit:
-                    return tuple((1 << n) - 1 for n in range(len(predecessors) + 1)), False
-                seen.add(larger)
-                stack.append(larger)
-    return tuple(sorted(seen, key=lambda m: (m.bit_count(), m))), True
+    count = len(graph.nodes)
+    found = ideals_within(graph, tuple(range(count)), limit=limit)
+    if found is None:
+        return tuple((1 << n) - 1 for n in range(count + 1)), False
+    return ordered(found), True

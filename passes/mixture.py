@@ -14,8 +14,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from passes.baselines.base import Part, Strategy
-from passes.timeline import Costs
+from coachc.core.graph import GraphView
+from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, Rejected
+from passes.partition import Limits, Precision, unfit
+from passes.strategy import Part, Strategy, part
+from passes.timeline import Costs, stage_times
 
 #: Shares below this are rounding of the linear program.
 MIN_SHARE = 1e-6
@@ -40,7 +43,9 @@ def best_mixture(parts: Sequence[Part], costs: Costs, *, max_programs: int = MAX
     Strategy
         At most three parts.
     """
-    times = np.array([[p.timeline.device_s, p.timeline.link_s, p.timeline.cloud_s / costs.workers] for p in parts]).T
+    times = np.array(
+        [[p.timeline.device_s, p.timeline.link_s, p.timeline.cloud_s / costs.server_share] for p in parts]
+    ).T
     best = min(range(len(parts)), key=lambda i: parts[i].timeline.period_s)
     best_s, best_mix = parts[best].timeline.period_s, [(best, 1.0)]
     tie = itertools.count()
@@ -64,6 +69,62 @@ def best_mixture(parts: Sequence[Part], costs: Costs, *, max_programs: int = MAX
     exact = "" if not queue or solved < max_programs else ", best found"
     chosen = tuple(Part(share, parts[i].mask, parts[i].quantizers, parts[i].timeline) for i, share in best_mix)
     return Strategy("coachc, mixture", chosen, f"least mean period over nested cuts{exact}")
+
+
+def search_mixture(
+    graph: GraphView, costs: Costs, masks: Sequence[int], precision: Precision, *, limits: Limits
+) -> Strategy | None:
+    """The mixture of nested cuts with the least period, each cut at its lowest admissible precision.
+
+    A cut counts with the fewest bits until a mixture needs it; then its accuracy is measured, and the mixture is
+    sought anew. What is left in the end is measured, and no other can be better. Each cut may also send its tensors as
+    they are.
+
+    Parameters
+    ----------
+    graph : GraphView
+    costs : Costs
+    masks : sequence of int
+        Candidates; all nodes on the device may be among them.
+    precision : callable
+        Asked about each cut once, with `MAX_BITS`.
+    limits : Limits
+        The latency limit holds for every part.
+
+    Returns
+    -------
+    Strategy or None
+        None if no candidate keeps limits and accuracy.
+    """
+    parts: dict[tuple[int, int], Part] = {}
+    for mask in masks:
+        if unfit(graph, mask, graph.cut_values(mask), costs, limits):
+            continue
+        for bits in (MIN_BITS, UNQUANTIZED):
+            found = part(graph, costs, mask, bits)
+            if _in_time(found, limits):
+                parts[mask, bits] = found
+    sure = {(mask, UNQUANTIZED) for mask in masks} | {(graph.full_mask, MIN_BITS)}
+    while parts:
+        keys = {id(one.timeline): key for key, one in parts.items()}
+        best = best_mixture(list(parts.values()), costs)
+        unsure = [key for one in best.parts if (key := keys[id(one.timeline)]) not in sure]
+        if not unsure:
+            return best
+        for key in unsure:
+            sure.add(key)
+            mask = key[0]
+            answer = precision(mask, graph.cut_values(mask), MAX_BITS)
+            if not isinstance(answer, Rejected):
+                timeline = stage_times(graph, mask, answer.quantizers, costs)
+                parts[key] = Part(1.0, mask, answer.quantizers, timeline)
+            if isinstance(answer, Rejected) or not _in_time(parts[key], limits):
+                del parts[key]
+    return None
+
+
+def _in_time(one: Part, limits: Limits) -> bool:
+    return limits.max_latency_s is None or one.timeline.latency_s <= limits.max_latency_s
 
 
 def _solve(times: np.ndarray, without: frozenset[int]) -> tuple[float, list[tuple[int, float]]]:

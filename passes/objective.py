@@ -6,14 +6,13 @@ faster stage is slowed down, so it may prefer a plan with a longer period and a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from coachc.core.plan import Timeline
 
 OBJECTIVES = ("exact", "latency", "paper-eq6")
-#: Objectives that no stage's shorter time can harm: only for these may dominated partitions be dropped, and only for
-#: these are the fewest bits a bound of every precision.
+#: Objectives whose first term no stage's shorter time can harm: only for these may dominated partitions be dropped, and
+#: only for these are the fewest bits a bound of every precision.
 MONOTONE = frozenset({"exact", "latency"})
 
 
@@ -27,13 +26,19 @@ class Overlap:
         T_t^p: the link beside the device.
     cloud_s : float
         T_c^p: the cloud beside the device or the link.
+    saved_s : float
+        By how much less a task takes for it: latency with stages one after the other, minus the scheduled latency.
     """
 
     link_s: float = 0.0
     cloud_s: float = 0.0
+    saved_s: float = 0.0
 
 
-def key(timeline: Timeline, mask: int, objective: str = "exact", overlap: Overlap = Overlap()) -> tuple[float, ...]:
+NO_OVERLAP = Overlap()
+
+
+def key(timeline: Timeline, mask: int, objective: str = "exact", overlap: Overlap = NO_OVERLAP) -> tuple[float, ...]:
     """Sort key of a plan, the best first; ties go to fewer bytes, then to the earlier cut.
 
     Parameters
@@ -43,7 +48,8 @@ def key(timeline: Timeline, mask: int, objective: str = "exact", overlap: Overla
     objective : str
         One of `OBJECTIVES`.
     overlap : Overlap
-        Read by "paper-eq6" only; 0 where it is unknown.
+        None at all where it is unknown. "latency" does not read it: both halves are emitted as one engine each, which
+        run one after the other, so it takes what they really attain.
 
     Returns
     -------
@@ -63,7 +69,7 @@ def key(timeline: Timeline, mask: int, objective: str = "exact", overlap: Overla
     period_ns, latency_ns = round(timeline.period_s * 1e9), round(timeline.latency_s * 1e9)
     last = (timeline.payload_bytes, mask.bit_count(), mask)
     if objective == "exact":
-        return (period_ns, latency_ns, *last)
+        return (period_ns, round((timeline.latency_s - overlap.saved_s) * 1e9), *last)
     if objective == "latency":
         return (latency_ns, period_ns, *last)
     if objective == "paper-eq6":
@@ -72,18 +78,21 @@ def key(timeline: Timeline, mask: int, objective: str = "exact", overlap: Overla
     raise ValueError(f"unknown objective '{objective}', expected one of {', '.join(OBJECTIVES)}")
 
 
-def hopeful_key(
-    timelines: Iterable[Timeline], mask: int, objective: str = "exact", overlap: Overlap = Overlap()
-) -> tuple[float, ...]:
-    """The best key of one partition over several precisions: what no measured precision can beat.
+def least_key(timeline: Timeline, mask: int, objective: str, rtt_s: float) -> tuple[float, ...]:
+    """A bound of `key` over every overlap and every precision, from the timeline at the fewest bits alone.
 
-    Under a monotone objective that is the key at the fewest bits. Under "paper-eq6" it may be any of them: where the
-    link is not the slowest stage, Eq. 6 falls as the link takes longer.
+    No stage can take less than its own time, whatever overlaps: the scheduled latency is at least that of the longest.
+    More bits lengthen the link only, and B_t of COACH's Eq. 5 is at least 0.
     """
-    return min(key(timeline, mask, objective, overlap) for timeline in timelines)
+    stages_s = (timeline.device_s, timeline.link_s, timeline.cloud_s)
+    if objective == "paper-eq6":
+        compute_s = abs(timeline.device_s - timeline.cloud_s)
+        return (0, round((compute_s + max(stages_s)) * 1e9))
+    longest_s = max(stages_s[0], max(stages_s[1:]) + rtt_s if timeline.link_s else 0.0)
+    return key(timeline, mask, objective, Overlap(saved_s=max(timeline.latency_s - longest_s, 0.0)))
 
 
-def bubbles(timeline: Timeline, overlap: Overlap = Overlap()) -> tuple[float, float]:
+def bubbles(timeline: Timeline, overlap: Overlap = NO_OVERLAP) -> tuple[float, float]:
     """B_c and B_t of COACH's Eq. 5 in seconds, as printed: T_c is not divided by the number of workers."""
     device_s, link_s, cloud_s = timeline.device_s, timeline.link_s, timeline.cloud_s
     compute_s = abs(device_s - cloud_s)
@@ -91,11 +100,11 @@ def bubbles(timeline: Timeline, overlap: Overlap = Overlap()) -> tuple[float, fl
     return compute_s, transmission_s
 
 
-def eq6_s(timeline: Timeline, overlap: Overlap = Overlap()) -> float:
+def eq6_s(timeline: Timeline, overlap: Overlap = NO_OVERLAP) -> float:
     """B_c + B_t + max{T_e, T_t, T_c}, COACH's Eq. 6, in seconds."""
     return sum(bubbles(timeline, overlap)) + max(timeline.device_s, timeline.link_s, timeline.cloud_s)
 
 
-def respects_eq4(timeline: Timeline, overlap: Overlap = Overlap()) -> bool:
+def respects_eq4(timeline: Timeline, overlap: Overlap = NO_OVERLAP) -> bool:
     """T_t^p + T_c^p <= max{T_e, T_t, T_c}, COACH's Eq. 4."""
     return overlap.link_s + overlap.cloud_s <= max(timeline.device_s, timeline.link_s, timeline.cloud_s)

@@ -1,23 +1,32 @@
 """Find the best partition and its precision together: exact over all ideals, accuracy measured only where it matters.
 
-Four small things: candidates (`passes.candidates`), cost (`passes.timeline`), the search here, and the tie-break
-`rank`. Every candidate is first costed with the fewest bits there are, which no precision can beat. In that order the
-precision of each is looked up (the caller measures accuracy, up to the most bits with which the candidate would still
-win), until the next optimistic cost is no better than the best real one: what remains cannot win.
+Four small things: candidates (`passes.candidates`), cost (`passes.timeline`, `passes.schedule`), order
+(`passes.objective`) and the search here, which is best-first. Every candidate enters with a bound of its key that costs
+nothing. When its turn comes it gets the best key it can have at any precision; when that is the least of all, the
+caller measures its accuracy, up to the most bits with which it would still win. The search ends when the least bound is
+no better than the best real plan: what remains cannot win.
+
+A cut may also send its tensors as they are, which needs no quantizing and loses nothing: where the link has time to
+spare, that is faster. Only a search over all ideals tries it, since the other methods' bounds are those of packed
+codes; COACH's Eq. 6 does not know it.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from coachc.core.graph import GraphView
-from coachc.core.plan import BitPlan, Rejected, Timeline
+from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, BitPlan, Rejected, Timeline
 from passes.candidates import auto
-from passes.candidates.base import MAX_BITS, MIN_BITS, Candidates
+from passes.candidates.base import Candidates
+from passes.objective import MONOTONE, Overlap, key, least_key
+from passes.schedule import overlap
 from passes.timeline import Costs, stage_times, uniform
 
-OBJECTIVES = ("exact", "latency")
+#: (mask, cut, most bits) -> the lowest admissible precision up to that many bits, or why there is none.
+Precision = Callable[[int, tuple[str, ...], int], BitPlan | Rejected]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +43,33 @@ class Limits:
     device_memory_bytes: int | None = None
 
 
+NO_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One partition with its cost."""
+    """One partition with its cost.
+
+    Attributes
+    ----------
+    mask : int
+    cut : tuple of str
+    bits : BitPlan
+    timeline : Timeline
+        Stages one after the other.
+    overlap : Overlap
+        What `passes.schedule` has overlap inside one task.
+    """
 
     mask: int
     cut: tuple[str, ...]
     bits: BitPlan
     timeline: Timeline
+    overlap: Overlap
+
+    def key(self, objective: str) -> tuple[float, ...]:
+        """Sort key, the best first."""
+        return key(self.timeline, self.mask, objective, self.overlap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +89,8 @@ class Found:
     method : str
         How the candidates were found: "exact", "recursive", "frontier" or "mincut".
     bound_s : float
-        No admissible split has a smaller period; equal to the best one's where that is proven optimal, infinite
-        where it is proven that there is none.
+        No admissible split of packed codes has a smaller period; equal to the best one's where that is proven optimal,
+        infinite where it is proven that there is none.
     rejected : tuple of Rejected
     """
 
@@ -75,22 +103,12 @@ class Found:
     rejected: tuple[Rejected, ...]
 
 
-def rank(timeline: Timeline, mask: int, objective: str = "exact") -> tuple[float, ...]:
-    """Order of plans: period, latency, bytes (or latency first), then the earlier cut.
-
-    Seconds are rounded to nanoseconds, so that sums taken in another order do not decide.
-    """
-    period_ns, latency_ns = round(timeline.period_s * 1e9), round(timeline.latency_s * 1e9)
-    first = (latency_ns, period_ns) if objective == "latency" else (period_ns, latency_ns)
-    return (*first, timeline.payload_bytes, mask.bit_count(), mask)
-
-
 def search(
     graph: GraphView,
     costs: Costs,
-    precision: Callable[[int, tuple[str, ...], int], BitPlan | Rejected],
+    precision: Precision,
     *,
-    limits: Limits = Limits(),
+    limits: Limits = NO_LIMITS,
     objective: str = "exact",
     keep: Callable[[int], bool] = lambda mask: True,
     candidates: Candidates | None = None,
@@ -102,11 +120,10 @@ def search(
     graph : GraphView
     costs : Costs
     precision : callable
-        (mask, cut, most bits) -> the lowest admissible precision up to that many bits, or why there is none. Called
-        once per cut.
+        Called once per cut.
     limits : Limits
     objective : str
-        "exact" (period, then latency, then bytes) or "latency" (latency, then period, then bytes).
+        One of `passes.objective.OBJECTIVES`.
     keep : callable
         mask -> whether to consider it at all; 0 is the cut at the model's inputs.
     candidates : Candidates, optional
@@ -119,46 +136,82 @@ def search(
     if candidates is None:
         candidates = auto.candidates(graph, costs, objective=objective)
     rejected: list[Rejected] = []
-    hopeful: list[Candidate] = []
+    hopeful: list[_Hope] = []
+    lossless = objective in MONOTONE and candidates.method == "exact" and candidates.complete
     closest: Candidate | None = None
+
+    def missed(late: Candidate) -> None:
+        nonlocal closest
+        if closest is None or late.timeline.latency_s < closest.timeline.latency_s:
+            closest = late
+
     for mask in candidates.masks:
         if mask == graph.full_mask or not keep(mask):
             continue
         cut = graph.cut_values(mask)
-        reason = _unfit(graph, mask, cut, costs, limits)
+        reason = unfit(graph, mask, cut, costs, limits)
         if reason:
-            rejected.append(Rejected(_describe(cut), reason))
+            rejected.append(Rejected(describe(cut), reason))
             continue
-        candidate = _at(graph, mask, cut, MIN_BITS, costs)
-        if limits.max_latency_s is not None and candidate.timeline.latency_s > limits.max_latency_s:
-            if closest is None or candidate.timeline.latency_s < closest.timeline.latency_s:
-                closest = candidate
-            continue
-        hopeful.append(candidate)
-    hopeful.sort(key=lambda c: rank(c.timeline, c.mask, objective))
+        for bits in (MIN_BITS, UNQUANTIZED) if lossless else (MIN_BITS,):
+            quantizers = uniform(graph, cut, bits)
+            timeline = stage_times(graph, mask, quantizers, costs)
+            if limits.max_latency_s is not None and timeline.latency_s > limits.max_latency_s:
+                missed(Candidate(mask, cut, BitPlan(quantizers), timeline, Overlap()))
+                continue
+            hopeful.append(_Hope(mask, cut, timeline, BitPlan(quantizers) if bits == UNQUANTIZED else None))
 
     best: Candidate | None = None
     measured = 0
-    for candidate in hopeful:
-        if best is not None and _rank(candidate, objective) >= _rank(best, objective):
+    waiting: list[tuple[tuple[float, ...], int, bool]] = [
+        (least_key(hope.timeline, hope.mask, objective, costs.link.rtt_s), place, False)
+        for place, hope in enumerate(hopeful)
+    ]
+    heapq.heapify(waiting)
+    while waiting:
+        bound, place, sharp = heapq.heappop(waiting)
+        if best is not None and bound >= best.key(objective):
             break
-        answer = precision(candidate.mask, candidate.cut, _most_bits(graph, candidate, best, costs, objective))
-        measured += 1
+        mask, cut, lossless_bits = hopeful[place].mask, hopeful[place].cut, hopeful[place].lossless
+        if not sharp:
+            heapq.heappush(waiting, (_hope_key(graph, hopeful[place], costs, objective), place, True))
+            continue
+        if lossless_bits is not None:
+            answer: BitPlan | Rejected = lossless_bits
+        else:
+            answer = precision(mask, cut, _most_bits(graph, mask, cut, best, costs, objective))
+            measured += 1
         if isinstance(answer, Rejected):
             rejected.append(answer)
             continue
-        timeline = stage_times(graph, candidate.mask, answer.quantizers, costs)
-        real = Candidate(candidate.mask, candidate.cut, answer, timeline)
-        if limits.max_latency_s is not None and timeline.latency_s > limits.max_latency_s:
-            if closest is None or timeline.latency_s < closest.timeline.latency_s:
-                closest = real
-        elif best is None or _rank(real, objective) < _rank(best, objective):
+        real = costed(graph, mask, cut, answer, costs)
+        if limits.max_latency_s is not None and real.timeline.latency_s > limits.max_latency_s:
+            missed(real)
+        elif best is None or real.key(objective) < best.key(objective):
             best = real
-    bound_s = _bound_s(candidates, hopeful, best, len(graph.nodes))
+    bound_s = _bound_s(candidates, [hope.timeline for hope in hopeful], best, len(graph.nodes))
     return Found(best, closest, candidates.seen, measured, candidates.method, bound_s, tuple(rejected))
 
 
-def _bound_s(candidates: Candidates, hopeful: list[Candidate], best: Candidate | None, operators: int) -> float:
+@dataclass(frozen=True, slots=True)
+class _Hope:
+    """A candidate before its precision is known; `lossless` where it sends tensors as they are."""
+
+    mask: int
+    cut: tuple[str, ...]
+    timeline: Timeline
+    lossless: BitPlan | None
+
+
+def _hope_key(graph: GraphView, hope: _Hope, costs: Costs, objective: str) -> tuple[float, ...]:
+    """The best key a candidate can have at any precision."""
+    if hope.lossless is not None:
+        return costed(graph, hope.mask, hope.cut, hope.lossless, costs).key(objective)
+    precisions = (MIN_BITS,) if objective in MONOTONE else range(MIN_BITS, MAX_BITS + 1)
+    return min(_uniform(graph, hope.mask, hope.cut, bits, costs).key(objective) for bits in precisions)
+
+
+def _bound_s(candidates: Candidates, hopeful: list[Timeline], best: Candidate | None, operators: int) -> float:
     """Period that no admissible split beats.
 
     All ideals: the best one's. Dominated ideals left out ("frontier"): dominance holds while all cuts get the same
@@ -171,30 +224,34 @@ def _bound_s(candidates: Candidates, hopeful: list[Candidate], best: Candidate |
     filtered = len(hopeful) < sum(mask.bit_count() < operators for mask in candidates.masks)
     if filtered or candidates.epsilon:
         return candidates.bound_s
-    return min(best.timeline.period_s, *(c.timeline.period_s for c in hopeful))
+    return min(best.timeline.period_s, *(timeline.period_s for timeline in hopeful))
 
 
-def _at(graph: GraphView, mask: int, cut: tuple[str, ...], bits: int, costs: Costs) -> Candidate:
-    plan = BitPlan(uniform(graph, cut, bits))
-    return Candidate(mask, cut, plan, stage_times(graph, mask, plan.quantizers, costs))
+def costed(graph: GraphView, mask: int, cut: tuple[str, ...], bits: BitPlan, costs: Costs) -> Candidate:
+    """A partition at a precision, with its times."""
+    timeline = stage_times(graph, mask, bits.quantizers, costs)
+    return Candidate(mask, cut, bits, timeline, overlap(graph, mask, bits.quantizers, costs))
 
 
-def _most_bits(graph: GraphView, candidate: Candidate, best: Candidate | None, costs: Costs, objective: str) -> int:
-    """Most bits with which a candidate that wins at `MIN_BITS` still does."""
+def _uniform(graph: GraphView, mask: int, cut: tuple[str, ...], bits: int, costs: Costs) -> Candidate:
+    return costed(graph, mask, cut, BitPlan(uniform(graph, cut, bits)), costs)
+
+
+def _most_bits(
+    graph: GraphView, mask: int, cut: tuple[str, ...], best: Candidate | None, costs: Costs, objective: str
+) -> int:
+    """Most bits with which a candidate that may win at some precision still does."""
     if best is None:
         return MAX_BITS
-    return max(
-        bits
-        for bits in range(MIN_BITS, MAX_BITS + 1)
-        if _rank(_at(graph, candidate.mask, candidate.cut, bits, costs), objective) < _rank(best, objective)
+    to_beat = best.key(objective)
+    wins = (
+        b for b in range(MAX_BITS, MIN_BITS - 1, -1) if _uniform(graph, mask, cut, b, costs).key(objective) < to_beat
     )
+    return next(wins)
 
 
-def _rank(candidate: Candidate, objective: str) -> tuple[float, ...]:
-    return rank(candidate.timeline, candidate.mask, objective)
-
-
-def _unfit(graph: GraphView, mask: int, cut: tuple[str, ...], costs: Costs, limits: Limits) -> str:
+def unfit(graph: GraphView, mask: int, cut: tuple[str, ...], costs: Costs, limits: Limits) -> str:
+    """Why a partition cannot be emitted or run at any precision; empty if it can."""
     for name in cut:
         if not graph.values[name].cuttable:
             return f"'{name}' has no static shape"
@@ -212,5 +269,6 @@ def device_memory_bytes(graph: GraphView, mask: int, element_bytes: int) -> int:
     return (weights + activations) * element_bytes
 
 
-def _describe(cut: tuple[str, ...]) -> str:
+def describe(cut: tuple[str, ...]) -> str:
+    """A cut in an error or a list of reasons."""
     return "cut at " + ", ".join(cut)

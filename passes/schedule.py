@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from coachc.core.graph import GraphView
 from coachc.core.plan import Quantizer
 from coachc.core.schedule import STAGES, Operation, Schedule, Span
+from passes.objective import Overlap
 from passes.timeline import Costs, stage_times, wire_bytes
 
 ORDERS = ("topological", "johnson", "best")
@@ -81,6 +82,18 @@ def schedule(
         cloud_overlap_s=_shared_s(cloud, _union(device, link)),
         idle_s=max(latency_s - _length_s(_union(_union(device, link), cloud)), 0.0),
     )
+
+
+def overlap(graph: GraphView, mask: int, quantizers: Sequence[Quantizer], costs: Costs) -> Overlap:
+    """What overlaps inside one task with the device's operators in the order of the graph, and what that saves.
+
+    The order is fixed, so that a longer send never makes the schedule shorter.
+    """
+    placed = schedule(graph, mask, quantizers, costs)
+    one_by_one_s = placed.device_s + placed.link_s + placed.cloud_s
+    if mask != graph.full_mask:
+        one_by_one_s += costs.link.rtt_s
+    return Overlap(placed.link_overlap_s, placed.cloud_overlap_s, one_by_one_s - placed.latency_s)
 
 
 def operations(

@@ -6,6 +6,7 @@ differ (mixtures of cuts, early exits). Buffers between stages are unbounded and
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,8 +53,10 @@ def scheduled_task(
     return operations(graph, mask, quantizers, costs, order=order)
 
 
-def pipeline(tasks: Sequence[Sequence[Operation]], arrivals_s: Sequence[float], workers: int = 1) -> Simulation:
-    """Run tasks through one device, one link and a server.
+def pipeline(
+    tasks: Sequence[Sequence[Operation]], arrivals_s: Sequence[float], workers: int = 1, devices: int = 1
+) -> Simulation:
+    """Run tasks through a device, its link and a server; or the same tasks through several devices that share it.
 
     Parameters
     ----------
@@ -63,12 +66,30 @@ def pipeline(tasks: Sequence[Sequence[Operation]], arrivals_s: Sequence[float], 
         When each task comes; all 0 to saturate the pipeline.
     workers : int
         Engines on the server that work on different tasks at once.
+    devices : int
+        Each gets every task at the same moment. The first one's stages are "device" and "link", the second's
+        "device 2" and "link 2".
 
     Returns
     -------
     Simulation
+        Of `devices` times as many tasks.
     """
-    return simulate(tasks, arrivals_s, {"device": 1, "link": 1, "cloud": workers})
+    capacity = {f"{stage}{suffix}": 1 for suffix in _suffixes(devices) for stage in ("device", "link")}
+    everyone = [[_on(suffix, operation) for operation in task] for task in tasks for suffix in _suffixes(devices)]
+    together_s = [arrival_s for arrival_s in arrivals_s for _ in range(devices)]
+    return simulate(everyone, together_s, capacity | {"cloud": workers})
+
+
+def _suffixes(devices: int) -> list[str]:
+    return ["", *(f" {number}" for number in range(2, devices + 1))]
+
+
+def _on(suffix: str, operation: Operation) -> Operation:
+    """The operation on the stages of one device; the cloud is everybody's."""
+    if operation.stage == "cloud" or not suffix:
+        return operation
+    return dataclasses.replace(operation, stage=operation.stage + suffix)
 
 
 def simulate(

@@ -3,7 +3,7 @@
 T_e, T_t and T_c are COACH's Eq. 2 with what it leaves out: quantizing and dequantizing, request headers, the share of
 the link that headers below HTTP take, the round trip, and several workers on the cloud. The period of the pipeline is
 exactly max(T_e, T_t, T_c / workers): each stage serves every task, and a pipeline without overlap inside a task
-attains it.
+attains it. Where several devices share the server, each has its own link and workers / devices of the server.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coachc.core.graph import ITEM_BYTES, GraphView, Value
-from coachc.core.plan import Quantizer, Timeline
+from coachc.core.graph import GraphView, Value
+from coachc.core.plan import Quantizer, Timeline, quantizer_for
 from coachc.core.profile import Profile
 from coachc.cost.device import Link
-
-#: Bits of systems that do not quantize: tensors travel as they are.
-UNQUANTIZED = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +27,25 @@ class Costs:
     link : Link
     workers : int
         Engines on the server that work on different tasks at once.
+    devices : int
+        Devices with the same plan and rhythm that share the server, each with a link of its own.
     """
 
     device: Profile
     cloud: Profile
     link: Link
     workers: int = 1
+    devices: int = 1
+
+    @property
+    def server_share(self) -> float:
+        """Workers that one device has to itself on average: T_c over this is the cloud's part of the period."""
+        return self.workers / self.devices
+
+    @property
+    def queue_length(self) -> int:
+        """Tasks that one finds before it on its worker when all devices' tasks come at once: the longest wait."""
+        return -(-self.devices // self.workers) - 1
 
 
 def stage_times(graph: GraphView, mask: int, quantizers: Sequence[Quantizer], costs: Costs) -> Timeline:
@@ -69,13 +79,17 @@ def stage_times(graph: GraphView, mask: int, quantizers: Sequence[Quantizer], co
 
 
 def from_stages(device_s: float, link_s: float, cloud_s: float, payload_bytes: int, costs: Costs) -> Timeline:
-    """Period and latency of three stages that run one after the other for each task."""
+    """Period and latency of three stages that run one after the other for each task.
+
+    Where devices share the server, the latency holds the longest wait for a worker: it is what a task is sure of, and
+    what it takes when all devices' tasks come at the same moment.
+    """
     return Timeline(
         device_s=device_s,
         link_s=link_s,
         cloud_s=cloud_s,
-        period_s=max(device_s, link_s, cloud_s / costs.workers),
-        latency_s=device_s + link_s + cloud_s + costs.link.rtt_s,
+        period_s=max(device_s, link_s, cloud_s / costs.server_share),
+        latency_s=device_s + link_s + cloud_s * (1 + costs.queue_length) + costs.link.rtt_s,
         payload_bytes=payload_bytes,
     )
 
@@ -98,9 +112,4 @@ def wire_bytes(value: Value, quantizer: Quantizer) -> int:
 
 def uniform(graph: GraphView, cut: Sequence[str], bits: int) -> tuple[Quantizer, ...]:
     """Every floating-point value of a cut at `bits` bits, or as it is for `UNQUANTIZED`."""
-    return tuple(
-        Quantizer(name, "packed", bits)
-        if bits != UNQUANTIZED and graph.values[name].quantizable
-        else Quantizer(name, "raw", 8 * ITEM_BYTES[graph.values[name].dtype])
-        for name in cut
-    )
+    return tuple(quantizer_for(graph.values[name], bits) for name in cut)

@@ -11,7 +11,7 @@ from tests.helpers.commands import REPOSITORY
 
 BLOCKED = "onnx onnxruntime torch tensorrt coachc passes calib models PIL uvicorn httptools"
 HEAVY = "onnx numpy torch onnxruntime onnx_graphsurgeon PIL uvicorn"
-COMMANDS = ("export", "inspect", "compile", "check", "compare", "serve", "run", "devices")
+COMMANDS = ("export", "inspect", "compile", "check", "explain", "compare", "serve", "run", "devices")
 
 RUNTIME_MODULES = sorted(
     ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")

@@ -31,7 +31,9 @@ def check(
     import json as json_module
     import os
 
-    from coachc import checks
+    from coachc.checks.all_cuts import check_all_cuts
+    from coachc.checks.bundle import check_bundle
+    from coachc.checks.recompose import Finding
     from coachc.cli.options import parse_shapes
     from coachc.cli.progress import reporting
     from coachc.errors import UsageError
@@ -42,17 +44,13 @@ def check(
             raise UsageError(
                 "--all-cuts takes a model, not a bundle", hint=f"coachc check {path}/model.onnx --all-cuts"
             )
-        findings = checks.check_bundle(path, source, samples=samples, seed=seed)
+        findings = check_bundle(path, source, samples=samples, seed=seed)
     else:
         model = import_model(path, batch=batch, input_shapes=parse_shapes(shape))
-        findings = [
-            checks.Finding("model", f"opset {model.opset}: read, checked and loaded, {len(model.values)} values")
-        ]
+        findings = [Finding("model", f"opset {model.opset}: read, checked and loaded, {len(model.values)} values")]
         if all_cuts:
             with reporting() as progress:
-                findings += checks.check_all_cuts(
-                    model, seed=seed, advance=lambda done, total: progress("cut", done, total)
-                )
+                findings += check_all_cuts(model, seed=seed, advance=lambda done, total: progress("cut", done, total))
     if json:
         print(json_module.dumps({"ok": True, "findings": [{"what": f.what, "detail": f.detail} for f in findings]}))
         return

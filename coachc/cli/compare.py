@@ -6,89 +6,162 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coachc.cli.options import Batch, Json, Shape
+from coachc.cli import options as opt
 
 if TYPE_CHECKING:
-    from coachc.compare import Row
-    from coachc.core.graph import GraphView
+    from collections.abc import Sequence
+
+    from coachc.planning.compare import Comparison, Row
 
 
 def compare(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="ONNX file.")],
-    device: Annotated[str, typer.Option(help="Weak side: tx2, xavier-nx, ... or local; see `coachc devices`.")] = "tx2",
-    cloud: Annotated[str, typer.Option(help="Strong side: a6000, l4, ... or local.")] = "a6000",
-    bandwidth: Annotated[str, typer.Option(help="Uplink rate with its unit: 20Mbit, 500kbit, 2.5MB/s.")] = "20Mbit",
-    rtt: Annotated[str, typer.Option(help="Round trip time with its unit: 5ms.")] = "5ms",
-    bits: Annotated[
-        int, typer.Option(help="Precision of coachc's and COACH's rows; accuracy is not measured here.", min=2, max=8)
-    ] = 4,
-    fps: Annotated[float, typer.Option(help="Arrivals a second, for the latencies.", min=0.001)] = 20.0,
-    workers: Annotated[int, typer.Option(help="Engines on the server that work at once.", min=1)] = 1,
-    batch: Batch = 1,
-    shape: Shape = None,
-    json: Json = False,
+    device: opt.Device = "tx2",
+    cloud: opt.Cloud = "a6000",
+    bandwidth: Annotated[
+        str, typer.Option(help="Uplink rate with its unit, or several: 20Mbit, or 1Mbit,5Mbit,20Mbit,100Mbit.")
+    ] = "20Mbit",
+    rtt: opt.Rtt = "5ms",
+    bits: opt.Bits = None,
+    calib: opt.Calib = None,
+    budget: opt.Budget = "0.5%",
+    samples: opt.Samples = 2000,
+    fps: Annotated[float, typer.Option(help="Arrivals a second at each device, for the latencies.", min=0.001)] = 20.0,
+    workers: opt.Workers = 1,
+    devices: opt.Devices = 1,
+    family: opt.Family = "tensorrt",
+    published: Annotated[
+        bool, typer.Option("--published", help="Also solve DADS' graph as published, and show what is wrong with it.")
+    ] = False,
+    batch: opt.Batch = 1,
+    shape: opt.Shape = None,
+    mean: opt.Mean = "0",
+    std: opt.Std = "1",
+    pixel_scale: opt.PixelScale = 255.0,
+    color: opt.Color = "",
+    resize: opt.Resize = "bilinear",
+    json: opt.Json = False,
 ) -> None:
-    """Compare every system's cut for MODEL: period, latency under arrivals, bytes, and how busy each stage is.
+    """Compare every system's cut for MODEL: period, latency under arrivals, bytes, busy share of each stage, gap.
 
     All rows use the same profiles, the same link and the same simulator. Systems that do not quantize send tensors as
-    they are.
+    they are; the others get --bits, or with --calib the lowest precision that keeps the accuracy budget.
     """
+    import dataclasses
     import json as json_module
 
-    from calib.jpeg import estimate_jpeg
-    from coachc.cli.options import parse_shapes
-    from coachc.compare import rows, strategies
     from coachc.cost.device import Link, find_device, parse_bandwidth, parse_duration
-    from coachc.frontend.fuse import fuse
-    from coachc.frontend.onnx_import import import_model
-    from coachc.pipeline import profile
-    from passes.candidates import auto, recursive
-    from passes.timeline import Costs
+    from coachc.planning.compare import compare as compare_all
+    from coachc.planning.compare import published_dads_error
+    from coachc.planning.problem import Setting, load_problem
+    from coachc.planning.summary import setting_json
+    from passes.partition import Limits
 
-    specs = find_device(device, side="device"), find_device(cloud, side="cloud")
-    link = Link(parse_bandwidth(bandwidth), parse_duration(rtt, "--rtt"))
-    imported = import_model(model, batch=batch, input_shapes=parse_shapes(shape))
-    graph = fuse(imported)
-    times = [profile(imported, graph, spec, None) for spec in specs]
-    costs = Costs(times[0], times[1], link, workers)
-    found = auto.candidates(graph, costs)
-    chosen = strategies(
-        graph,
-        costs,
-        [mask for mask in found.masks if all(graph.values[name].cuttable for name in graph.cut_values(mask))],
-        bits=bits,
-        recursive_masks=recursive.candidates(graph, costs, bits=bits).masks,
-        jpeg=estimate_jpeg([imported.values[name] for name in imported.inputs]),
+    sides = find_device(device, side="device"), find_device(cloud, side="cloud")
+    precisions = opt.family_of(sides, family)
+    rtt_s = parse_duration(rtt, "--rtt")
+    links = [Link(parse_bandwidth(text), rtt_s) for text in bandwidth.split(",")]
+    setting = Setting(
+        model=model,
+        device=sides[0],
+        cloud=sides[1],
+        link=links[0],
+        device_precision=precisions[0],
+        cloud_precision=precisions[1],
+        batch=batch,
+        input_shapes=opt.parse_shapes(shape),
+        workers=workers,
+        devices=devices,
     )
-    table = rows(graph, costs, chosen, interval_s=1.0 / fps)
-    title = (
-        f"{imported.name}: {specs[0].name} ({costs.device.precision}) -> {bandwidth}, {rtt} -> {specs[1].name} "
-        f"({costs.cloud.precision}), {fps:g} arrivals/s, {found.seen} partitions ({found.method})"
-    )
+    problem = load_problem(setting)
+    flags = opt.ImageFlags(mean, std, pixel_scale, color, resize)
+    calibration = opt.calibration_of(problem, calib, bits, flags, budget, samples)
+    points: list[tuple[Link, Comparison]] = []
+    errors: list[tuple[str, ...]] = []
+    for link in links:
+        costs = dataclasses.replace(problem.costs, link=link)
+        compared = compare_all(
+            problem.graph,
+            costs,
+            calibration.precision,
+            blocks=problem.blocks,
+            jpeg=calibration.jpeg,
+            limits=Limits(None, sides[0].memory_bytes or None),
+            interval_s=1.0 / fps,
+        )
+        points.append((link, compared))
+        errors.append(published_dads_error(problem.graph, costs) if published else ())
+    result: dict[str, Any] = {
+        **setting_json(setting, problem),
+        "arrivals_per_s": fps,
+        "calibration": calibration.kind,
+        "bits": None if calib else bits or opt.UNMEASURED_BITS,
+        "points": [
+            {
+                "bandwidth_bytes_per_s": link.bandwidth_bytes_per_s,
+                "method": compared.candidates.method,
+                "partitions": compared.candidates.seen,
+                "proven": compared.proven,
+                "verdict": {**_verdict_json(compared), "text": _verdict_text(compared)},
+                "rows": [_row_json(row) for row in compared.rows],
+                **({"published_dads_backward_operators": list(wrong)} if published else {}),
+            }
+            for (link, compared), wrong in zip(points, errors, strict=True)
+        ],
+    }
+    del result["link"]
     if json:
-        result = {
-            "model": imported.name,
-            "device": specs[0].name,
-            "cloud": specs[1].name,
-            "link": {"bandwidth_bytes_per_s": link.bandwidth_bytes_per_s, "rtt_s": link.rtt_s},
-            "arrivals_per_s": fps,
-            "bits": bits,
-            "method": found.method,
-            "partitions": found.seen,
-            "complete": found.complete,
-            "profiles": {
-                side: {"kind": p.provenance.kind, "source": p.provenance.source}
-                for side, p in (("device", costs.device), ("cloud", costs.cloud))
-            },
-            "rows": [_row_json(row, graph) for row in table],
-        }
         print(json_module.dumps(result, indent=1))
         return
-    _print(table, title, graph)
-    print(f"estimated; device {costs.device.provenance.kind}, cloud {costs.cloud.provenance.kind}: see coachc devices")
+    precision = f"{result['bits']} bits taken for granted" if calib is None else f"precision measured on {calib}"
+    title = (
+        f"{problem.model.name}: {sides[0].name} ({problem.costs.device.precision}) -> {rtt} -> {sides[1].name} "
+        f"({problem.costs.cloud.precision}), {workers} worker(s), {devices} device(s), {fps:g} arrivals/s, {precision}"
+    )
+    _print(title, points, len(problem.graph.nodes))
+    for (link, _), wrong in zip(points, errors, strict=True):
+        if published:
+            print(f"{_mbit(link)}: DADS' graph as published {_published_text(wrong)}")
+    kinds = problem.costs.device.provenance.kind, problem.costs.cloud.provenance.kind
+    print(f"times estimated: device {kinds[0]}, cloud {kinds[1]}; see coachc devices")
 
 
-def _row_json(row: Row, graph: GraphView) -> dict[str, Any]:
+def _mbit(link: Any) -> str:
+    return f"{link.bandwidth_bytes_per_s * 8 / 1e6:g} Mbit/s"
+
+
+def _published_text(wrong: tuple[str, ...]) -> str:
+    if not wrong:
+        return "gives a partition that can be run here"
+    return f"cannot be run: {len(wrong)} operators on the device read what the cloud makes ({', '.join(wrong[:3])}" + (
+        ", ...)" if len(wrong) > 3 else ")"
+    )
+
+
+def _verdict_json(compared: Comparison) -> dict[str, Any]:
+    verdict = compared.verdict
+    return {
+        "split_pays": verdict.pays,
+        "split_period_s": verdict.split_s if verdict.split_s < float("inf") else None,
+        "whole_period_s": verdict.whole_s,
+        "instead": verdict.instead,
+        "jpeg_period_s": verdict.jpeg_s,
+    }
+
+
+def _verdict_text(compared: Comparison) -> str:
+    verdict = compared.verdict
+    gain = 1 - verdict.split_s / verdict.whole_s
+    if verdict.pays:
+        text = f"splitting pays: {gain:.1%} less than {verdict.instead}"
+    else:
+        text = f"splitting does not pay: {verdict.instead} is faster, or less than 1 % slower"
+    if verdict.jpeg_s is not None and verdict.jpeg_s < min(verdict.split_s, verdict.whole_s):
+        text += f"; a JPEG to the cloud would be faster ({verdict.jpeg_s * 1e3:.2f} ms) if its accuracy is enough"
+    return text
+
+
+def _row_json(row: Row) -> dict[str, Any]:
     return {
         "name": row.strategy.name,
         "period_s": row.period_s,
@@ -96,7 +169,7 @@ def _row_json(row: Row, graph: GraphView) -> dict[str, Any]:
         "latency_p95_s": row.latency_p95_s,
         "payload_bytes": row.payload_bytes,
         "busy": dict(zip(("device", "link", "cloud"), row.busy, strict=True)),
-        "period_over_best": row.over_best,
+        "gap": row.gap,
         "parts": [
             {
                 "share": one.share,
@@ -109,29 +182,66 @@ def _row_json(row: Row, graph: GraphView) -> dict[str, Any]:
     }
 
 
-def _print(table: list[Row], title: str, graph: GraphView) -> None:
+def _print(title: str, points: Sequence[tuple[Any, Comparison]], operators: int) -> None:
     from rich.console import Console
+
+    console = Console(width=None if Console().is_terminal else 150, highlight=False)
+    console.print(title, soft_wrap=True)
+    if len(points) == 1:
+        console.print(_table(points[0][1].rows, operators))
+    else:
+        console.print("period in ms")
+        console.print(_sweep(points))
+    for link, compared in points:
+        proof = "proven optimal" if compared.proven else "not proven optimal"
+        console.print(
+            f"{_mbit(link)}: {_verdict_text(compared)}. coachc, exact: {compared.candidates.seen} partitions "
+            f"({compared.candidates.method}), {proof}",
+            soft_wrap=True,
+        )
+
+
+def _table(rows: Sequence[Row], operators: int) -> Any:
     from rich.table import Table
 
     shown = Table(box=None, pad_edge=False)
-    numbers = ("period ms", "mean ms", "p95 ms", "bytes", "device", "link", "cloud", "vs best")
+    numbers = ("bits", "period ms", "mean ms", "p95 ms", "bytes", "device", "link", "cloud", "gap")
     for name in ("system", "operators on device", *numbers):
         shown.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
-    for row in table:
+    for row in rows:
         shown.add_row(
             row.strategy.name,
             " + ".join(
-                f"{one.mask.bit_count()}/{len(graph.nodes)}" + (f" ({one.share:.0%})" if one.share < 1 else "")
+                f"{one.mask.bit_count()}/{operators}" + (f" ({one.share:.0%})" if one.share < 1 else "")
                 for one in row.strategy.parts
             ),
+            "/".join(str(max((q.bits for q in one.quantizers), default="-")) for one in row.strategy.parts),
             f"{row.period_s * 1e3:.2f}",
             f"{row.latency_mean_s * 1e3:.1f}",
             f"{row.latency_p95_s * 1e3:.1f}",
             f"{row.payload_bytes:,.0f}",
             *(f"{share:.0%}" for share in row.busy),
-            f"{row.over_best:+.1%}",
+            f"{row.gap:+.1%}",
             style="bold" if row.strategy.name.startswith("coachc") else "",
         )
-    console = Console(width=None if Console().is_terminal else 140, highlight=False)
-    console.print(title)
-    console.print(shown)
+    return shown
+
+
+def _sweep(points: Sequence[tuple[Any, Comparison]]) -> Any:
+    """Periods of every system over bandwidths; a star where splitting does not pay."""
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("system", no_wrap=True)
+    for link, compared in points:
+        shown.add_column(_mbit(link) + ("" if compared.verdict.pays else " *"), justify="right", no_wrap=True)
+    names = [row.strategy.name for row in points[0][1].rows]
+    for name in names:
+        cells = [next((r for r in c.rows if r.strategy.name == name), None) for _, c in points]
+        shown.add_row(
+            name,
+            *(f"{row.period_s * 1e3:.2f}" if row is not None else "-" for row in cells),
+            style="bold" if name.startswith("coachc") else "",
+        )
+    shown.caption = "* splitting does not pay"
+    return shown

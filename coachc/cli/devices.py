@@ -41,7 +41,7 @@ def devices(json: Json = False) -> None:
     for title in ("target", "side", "TensorRT", "opset", "precisions", "profile", "what it is"):
         table.add_column(title)
     for spec in specs:
-        profiles = ", ".join(f"{p} {r.provenance.kind}" for p, r in spec.rooflines.items()) or "measured when asked for"
+        profiles = "\n".join(f"{p} {r.provenance.kind}" for p, r in spec.rooflines.items()) or "measured when asked for"
         table.add_row(
             " ".join((spec.name, *(f"({alias})" for alias in spec.aliases))),
             "/".join(spec.sides),
@@ -53,4 +53,5 @@ def devices(json: Json = False) -> None:
         )
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
     console.print(table)
+    console.print("fp16, fp32, int8: TensorRT. eager-: PyTorch eager, which starts every operator on its own.")
     console.print("fitted: to published measurements. guess: scaled from another target, never measured.")

@@ -1,96 +1,78 @@
-"""`coachc inspect`: layers, blocks, cut and bytes as a table."""
+"""`coachc inspect`: operators, blocks, cut and bytes as a table, a tree or a picture."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from coachc.cli.options import Batch, Json, Shape
+from coachc.errors import UsageError
 
 if TYPE_CHECKING:
-    from coachc.core.blocks import Block
+    from rich.table import Table
 
 
 def inspect(
     path: Annotated[str, typer.Argument(metavar="BUNDLE|MODEL", help="A bundle folder, or an ONNX file.")],
     device: Annotated[str, typer.Option(help="Target whose time per operator is shown.")] = "tx2",
+    blocks: Annotated[
+        bool, typer.Option("--blocks", help="Show the chain of blocks as a tree instead of the table.")
+    ] = False,
+    draw: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.svg", help="Also draw the blocks; of a bundle, both sides and the cut."),
+    ] = None,
     batch: Batch = 1,
     shape: Shape = None,
     json: Json = False,
 ) -> None:
     """Show the fused operators of a model with their virtual blocks, bytes and time; of a bundle, the cut too."""
     import json as json_module
-    import os
 
+    from rich.console import Console
+
+    from coachc.cli.block_tree import rendered_tree
+    from coachc.cli.inspected import inspected, inspected_json
     from coachc.cli.options import parse_shapes
-    from coachc.cost.device import find_device
-    from coachc.frontend.fuse import fuse
-    from coachc.frontend.onnx_import import import_model
-    from coachc.pipeline import profile
-    from passes.cluster import cluster
-    from passes.ideals import all_ideals
-    from runtime.bundle.store import open_bundle
+    from coachc.draw.blocks_svg import blocks_svg
 
-    bundle = open_bundle(path) if os.path.isdir(path) else None
-    model = import_model(f"{path}/model.onnx" if bundle else path, batch=batch, input_shapes=parse_shapes(shape))
-    graph = fuse(model)
-    blocks = cluster(graph)
-    spec = find_device(device, side="device")
-    times = profile(model, graph, spec, None)
-    masks, complete = all_ideals(graph)
-
-    crossing = {value.name: value for value in bundle.manifest.cut().values} if bundle else {}
-    cloud_half = bundle.manifest.cut().cloud if bundle else None
-    on_cloud = _node_names(bundle.read(cloud_half)) if bundle and cloud_half else set()
-    place = {node: f"{number}{kind}" for number, block in enumerate(blocks.chain, 1) for node, kind in _paths(block)}
-    rows: list[dict[str, Any]] = []
-    for index, node in enumerate(graph.nodes):
-        rows.append(
-            {
-                "operator": node.name,
-                "kind": node.kind,
-                "block": place[index],
-                "side": ("cloud" if set(node.members) <= on_cloud else "device") if bundle else None,
-                "outputs": [
-                    {
-                        "value": name,
-                        "shape": list(graph.values[name].shape),
-                        "bytes": graph.values[name].size_bytes,
-                        "crosses_at_bits": crossing[name].bits if name in crossing else None,
-                    }
-                    for name in node.outputs
-                ],
-                "flops": node.work.flops,
-                "device_s": times.seconds[index],
-            }
-        )
-    result = {
-        "model": bundle.manifest.model.name if bundle else model.name,
-        "opset": model.opset,
-        "operators": len(graph.nodes),
-        "blocks": len(blocks.chain),
-        "virtual_blocks": blocks.virtual_blocks,
-        "partitions": len(masks) if complete else None,
-        "device": spec.name,
-        "device_s": sum(times.seconds),
-        "cut": bundle.manifest.chosen if bundle else None,
-        "nodes": rows,
-    }
+    if draw is not None and not draw.lower().endswith(".svg"):
+        raise UsageError(f"--draw '{draw}' is not the name of an .svg file", hint="for example --draw blocks.svg")
+    found = inspected(path, device=device, batch=batch, input_shapes=parse_shapes(shape))
+    result = {**inspected_json(found), "drawing": draw}
+    if draw is not None:
+        _write(draw, blocks_svg(found.graph, found.blocks, found.mask))
     if json:
         print(json_module.dumps(result, indent=1))
         return
-    _print(result, times.provenance.kind)
+    # Names of operators may look like rich's markup.
+    console = Console(width=None if Console().is_terminal else 160, highlight=False, markup=False, emoji=False)
+    if blocks:
+        chain, seconds = found.blocks.chain, found.profile.seconds
+        console.print(rendered_tree(found.name, found.graph, chain, seconds, console.width))
+    else:
+        console.print(_table(result["nodes"]))
+    partitions = f"{result['partitions']} partitions" if result["partitions"] else "more partitions than are enumerated"
+    console.print(
+        f"{result['model']}: opset {result['opset']}, {result['operators']} operators in {result['blocks']} blocks "
+        f"({result['virtual_blocks']} virtual), {partitions}, {result['device_s'] * 1e3:.2f} ms on {result['device']} "
+        f"({found.profile.provenance.kind})"
+    )
+    if draw is not None:
+        console.print(f"drawn in {draw}", soft_wrap=True)
 
 
-def _print(result: dict[str, Any], kind: str) -> None:
-    from rich.console import Console
+def _table(rows: list[dict[str, Any]]) -> Table:
+    """One operator a row; those whose values cross are bold."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     for title in ("operator", "kind", "block", "side", "value", "shape", "bytes", "MFLOP", "ms"):
         table.add_column(title, justify="right" if title in ("bytes", "MFLOP", "ms") else "left", overflow="fold")
-    for row in result["nodes"]:
+    for row in rows:
         outputs = row["outputs"]
         crossing = [o["crosses_at_bits"] for o in outputs if o["crosses_at_bits"]]
         table.add_row(
@@ -107,29 +89,18 @@ def _print(result: dict[str, Any], kind: str) -> None:
             f"{row['device_s'] * 1e3:.3f}",
             style="bold" if crossing else "",
         )
-    console = Console(width=None if Console().is_terminal else 160, highlight=False)
-    console.print(table)
-    partitions = f"{result['partitions']} partitions" if result["partitions"] else "more partitions than are enumerated"
-    console.print(
-        f"{result['model']}: opset {result['opset']}, {result['operators']} operators in {result['blocks']} blocks "
-        f"({result['virtual_blocks']} virtual), {partitions}, {result['device_s'] * 1e3:.2f} ms on {result['device']} "
-        f"({kind})"
-    )
+    return table
 
 
-def _paths(block: Block, prefix: str = "") -> list[tuple[int, str]]:
-    """Every node of a block with its place inside: branch letters, one level each."""
-    if block.kind != "virtual":
-        return [(node, prefix + ("*" if block.kind == "prime" else "")) for node in block.nodes]
-    return [
-        found
-        for number, branch in enumerate(block.branches)
-        for inner in branch
-        for found in _paths(inner, f"{prefix}{chr(ord('a') + number % 26)}")
-    ]
-
-
-def _node_names(data: bytes) -> set[str]:
-    import onnx
-
-    return {node.name for node in onnx.load_from_string(data).graph.node}
+def _write(path: str, text: str) -> None:
+    """Write a file under another name, then rename it: whoever has it open never sees half a picture."""
+    partial = f"{path}.{os.getpid()}.partial"
+    try:
+        with open(partial, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.replace(partial, path)
+    except OSError as exc:
+        raise UsageError(f"cannot write {path}: {exc.strerror}", hint="name a file in a folder that exists") from exc
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)

@@ -17,6 +17,7 @@ from coachc.cli.check import check
 from coachc.cli.compare import compare
 from coachc.cli.compile import compile_
 from coachc.cli.devices import devices
+from coachc.cli.explain import explain
 from coachc.cli.export import export
 from coachc.cli.inspect import inspect
 from coachc.cli.run import run as run_
@@ -36,6 +37,7 @@ app.command("export")(export)
 app.command("inspect")(inspect)
 app.command("compile")(compile_)
 app.command("check")(check)
+app.command("explain")(explain)
 app.command("compare")(compare)
 app.command("serve")(serve)
 app.command("run")(run_)

@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from coachc.core.plan import MAX_BITS, MIN_BITS
 from coachc.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from coachc.cost.device import DeviceSpec
     from coachc.frontend.model import Model
+    from coachc.planning.calibration import Calibration
+    from coachc.planning.problem import Problem
     from runtime.bundle.manifest_types import Preprocess
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of a table.")]
@@ -23,6 +29,56 @@ Shape = Annotated[
         help="Whole shape of one input, for models that leave other axes open. Repeat for more inputs.",
     ),
 ]
+
+
+Device = Annotated[str, typer.Option(help="Weak side: tx2, xavier-nx, orin-nano, ... or local; see `coachc devices`.")]
+Cloud = Annotated[str, typer.Option(help="Strong side: a6000, l4, t4, a100, h100 or local.")]
+Bandwidth = Annotated[
+    str, typer.Option(help="Uplink rate on the wire with its unit: 20Mbit, 500kbit, 2.5MB/s (per second).")
+]
+Rtt = Annotated[str, typer.Option(help="Round trip time of the link with its unit: 5ms, 0.04s.")]
+Workers = Annotated[int, typer.Option(help="Engines on the server that work at once.", min=1)]
+Devices = Annotated[int, typer.Option(help="Devices that share the server, each with a link of its own.", min=1)]
+Family = Annotated[
+    str, typer.Option(help="Profiles of both sides: tensorrt (what is deployed) or eager (PyTorch, the paper's).")
+]
+Bits = Annotated[
+    int | None,
+    typer.Option(help="Precision of every cut where no --calib measures it. Default: 4.", min=MIN_BITS, max=MAX_BITS),
+]
+Calib = Annotated[
+    str | None,
+    typer.Option(
+        help="Calibration data: a folder of images, a .npz of preprocessed arrays named after the model's inputs "
+        "(and labels), or `random` for noise, which stamps the bundle UNCALIBRATED."
+    ),
+]
+Budget = Annotated[
+    str, typer.Option(help="Accuracy that may be lost, in percent of samples (0.5%) or as a fraction (0.005).")
+]
+MaxLatency = Annotated[
+    str | None, typer.Option(help="Longest admissible time from input to answer, with its unit: 30ms.")
+]
+Objective = Annotated[
+    str,
+    typer.Option(
+        help="exact: least period, then scheduled latency, then bytes. latency: least latency first. paper-eq6: "
+        "COACH's Eq. 6 as printed."
+    ),
+]
+Search = Annotated[
+    str,
+    typer.Option(help="How partitions are found: auto, exact (all), recursive (the paper's), frontier or mincut."),
+]
+Samples = Annotated[int, typer.Option(help="Use at most this many calibration samples.", min=1)]
+Mean = Annotated[str, typer.Option(help="Images: subtracted per channel after scaling, e.g. 0.485,0.456,0.406.")]
+Std = Annotated[str, typer.Option(help="Images: divided by per channel, e.g. 0.229,0.224,0.225.")]
+PixelScale = Annotated[float, typer.Option(help="Images: pixels 0..255 are divided by this first.")]
+Color = Annotated[str, typer.Option(help="Images: rgb, bgr or gray. Default: by the model's channels.")]
+Resize = Annotated[str, typer.Option(help="Images: nearest, bilinear, bicubic, lanczos or area.")]
+
+#: Precision that stands for the unknown one where nothing is measured.
+UNMEASURED_BITS = 4
 
 
 class ImageFlags(NamedTuple):
@@ -108,3 +164,56 @@ def preprocess_of(model: Model, flags: ImageFlags) -> Preprocess | None:
         mean=parse_floats(mean, "--mean", channels),
         std=deviations,
     )
+
+
+def calibration_of(
+    problem: Problem, calib: str | None, bits: int | None, flags: ImageFlags, budget: str, samples: int
+) -> Calibration:
+    """What `--calib` measures, or the precision that `--bits` takes for granted.
+
+    Raises
+    ------
+    UsageError
+        Both are given.
+    """
+    from coachc.cli.progress import reporting
+    from coachc.planning.calibration import open_calibration, without_samples
+
+    if calib is None:
+        return without_samples(problem, bits or UNMEASURED_BITS)
+    if bits is not None:
+        raise UsageError("--bits and --calib exclude each other: samples measure the precision", hint="leave one out")
+    with reporting() as progress:
+        return open_calibration(
+            problem,
+            calib,
+            images_of(problem.model, calib, flags),
+            max_samples=samples,
+            budget=parse_fraction(budget, "--budget"),
+            progress=progress,
+        )
+
+
+def images_of(model: Model, calib: str, flags: ImageFlags) -> Preprocess | None:
+    """How images become the input; None for arrays, unless a flag says otherwise.
+
+    A .npz says nothing about images; unless the flags do, a bundle must not pretend to know.
+    """
+    import os
+
+    return preprocess_of(model, flags) if os.path.isdir(calib) or flags != ImageFlags() else None
+
+
+def one_of(text: str, flag: str, known: Iterable[str]) -> str:
+    """A flag's value that is one of a few words."""
+    if text not in known:
+        raise UsageError(f"{flag} '{text}' is unknown", hint=f"one of {', '.join(known)}")
+    return text
+
+
+def family_of(sides: tuple[DeviceSpec, DeviceSpec], family: str) -> tuple[str | None, str | None]:
+    """Precisions of both sides' profiles in a family; a target that is measured here has only one."""
+    from coachc.cost.device import FAMILIES
+
+    one_of(family, "--family", FAMILIES)
+    return tuple(None if spec.is_local else spec.precision_of(family) for spec in sides)  # type: ignore[return-value]

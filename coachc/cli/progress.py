@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from coachc.pipeline import Progress
+from coachc.planning.problem import Progress
 
 
 @contextmanager

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from coachc.core.graph import GraphView
-from coachc.core.plan import Accuracy, BitPlan, Plan, Timeline
+from coachc.core.plan import Accuracy, Plan, Timeline
 from coachc.core.profile import Provenance
 from coachc.pipeline import Compiled, CompileOptions
 
@@ -28,10 +28,10 @@ def print_compiled(compiled: Compiled, options: CompileOptions, *, as_json: bool
         print(json.dumps(compile_json(compiled, options), indent=1))
         return
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
-    plan, costs = compiled.plan, compiled.costs
+    plan, costs = compiled.plan, compiled.problem.costs
     mbit = options.link.bandwidth_bytes_per_s * 8 / 1e6
     console.print(
-        f"{compiled.model.name}: {options.device.name} ({costs.device.precision}) -> {mbit:g} Mbit/s, "
+        f"{compiled.problem.model.name}: {options.device.name} ({costs.device.precision}) -> {mbit:g} Mbit/s, "
         f"{options.link.rtt_s * 1e3:g} ms -> {options.cloud.name} ({costs.cloud.precision})"
     )
     console.print(_plan_table(plan))
@@ -44,10 +44,6 @@ def compile_json(compiled: Compiled, options: CompileOptions) -> dict[str, Any]:
     return {
         "bundle": options.output,
         "bundle_id": compiled.bundle.bundle_id,
-        "model": {"name": compiled.model.name, "sha256": compiled.model.sha256, "opset": compiled.model.opset},
-        "device": _side(options.device.name, compiled.costs.device.precision, compiled.costs.device.provenance),
-        "cloud": _side(options.cloud.name, compiled.costs.cloud.precision, compiled.costs.cloud.provenance),
-        "link": {"bandwidth_bytes_per_s": options.link.bandwidth_bytes_per_s, "rtt_s": options.link.rtt_s},
         **compiled.summary,
         "warnings": warnings(compiled, options),
     }
@@ -58,16 +54,16 @@ def warnings(compiled: Compiled, options: CompileOptions) -> list[str]:
     found = []
     if options.calib == "random":
         found.append("UNCALIBRATED: compiled on noise, accuracy is unknown; give --calib real inputs")
-    accuracy = compiled.plan.bits.accuracy
+    opset, accuracy = compiled.problem.model.opset, compiled.plan.bits.accuracy
     if accuracy is not None and not accuracy.certified and accuracy.kind != "random":
         found.append(
             f"accuracy not certified: measured loss {accuracy.loss:.2%}, but with {accuracy.samples} samples it may be "
             f"up to {accuracy.loss_bound:.2%} (budget {options.budget:.2%}); give more calibration samples"
         )
     for side, spec in (("device", options.device), ("cloud", options.cloud)):
-        if compiled.model.opset > spec.max_opset:
+        if opset > spec.max_opset:
             found.append(
-                f"{side} half: opset {compiled.model.opset}, TensorRT {spec.tensorrt} on {spec.name} parses up to "
+                f"{side} half: opset {opset}, TensorRT {spec.tensorrt} on {spec.name} parses up to "
                 f"{spec.max_opset}: re-export the model with --opset {spec.max_opset}"
             )
     return found
@@ -117,7 +113,7 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
         f"search    {found.method}, {found.candidates} partitions, accuracy measured at {found.measured} cuts, {proof}",
         f"accuracy  {describe_accuracy(plan.bits.accuracy)}",
     ]
-    for side, profile in (("device", compiled.costs.device), ("cloud", compiled.costs.cloud)):
+    for side, profile in (("device", compiled.problem.costs.device), ("cloud", compiled.problem.costs.cloud)):
         lines.append(f"{side:<10}{_provenance(profile.provenance)}")
     jpeg = plan.alternatives[2]
     lines.append(f"jpeg      {jpeg.note}")
@@ -127,9 +123,26 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
             f"images    {shown.size[0]}x{shown.size[1]} {shown.resize}, {shown.color}, "
             f"(pixel / {shown.pixel_scale:g} - {list(shown.mean)}) / {list(shown.std)}"
         )
+    if compiled.mixture is not None:
+        lines.append(f"mixture   {_mixture_text(compiled.summary['mixture'])}")
     lines += [f"warning   {text}" for text in warnings(compiled, options)]
+    lines.append(f"why       coachc explain {options.output}")
     lines.append(f"bundle    {options.output}  {compiled.bundle.bundle_id[:12]}")
     return lines
+
+
+def _mixture_text(mixture: Mapping[str, Any]) -> str:
+    """Parts with their shares, the period estimated and simulated, and what it gains."""
+    parts = ", ".join(
+        f"{part['share']:.0%} " + (" + ".join(f"{v['value']} at {v['bits']}" for v in part["cut"]) or "device only")
+        for part in mixture["parts"]
+    )
+    gain = mixture["gain"]
+    return (
+        f"{parts}: period {mixture['period_s'] * 1e3:.2f} ms ({mixture['simulated_period_s'] * 1e3:.2f} ms simulated), "
+        + (f"{gain:.1%} less than the plan's" if gain > 0 else "no gain over the plan")
+        + "; planned, not emitted"
+    )
 
 
 def describe_accuracy(accuracy: Accuracy | None) -> str:
@@ -156,12 +169,3 @@ def describe_accuracy(accuracy: Accuracy | None) -> str:
 def _provenance(provenance: Provenance) -> str:
     label = "measured" if provenance.is_measured else "estimated"
     return f"{label} ({provenance.kind}): {provenance.source}"
-
-
-def _side(target: str, precision: str, provenance: Provenance) -> dict[str, Any]:
-    return {"target": target, "precision": precision, "kind": provenance.kind, "source": provenance.source}
-
-
-def cut_text(graph: GraphView, bits: BitPlan) -> str:
-    """Boundary values with shape and bits, for one line."""
-    return ", ".join(f"{q.name} {list(graph.values[q.name].shape)} at {q.bits} bits" for q in bits.quantizers)

@@ -95,6 +95,8 @@ class Node:
     inputs, outputs : tuple of str
         Values that enter and leave; weights are not among them.
     work : Work
+    folded : int
+        Batch normalizations that the exporter folded into its weights: operators of the original model, not members.
     """
 
     name: str
@@ -103,6 +105,12 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     work: Work
+    folded: int = 0
+
+    @property
+    def unfused_operators(self) -> int:
+        """Operators that a framework without fusion starts for it."""
+        return len(self.members) + self.folded
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from coachc.core.graph import ITEM_BYTES, Value
+
+#: Precisions of a packed value.
+MIN_BITS = 2
+MAX_BITS = 8
+#: Stands for "as it is": systems that do not quantize send tensors in their own type.
+UNQUANTIZED = 0
+
 MODES = ("split", "device-only", "cloud-raw", "cloud-jpeg")
 
 
@@ -34,6 +42,25 @@ class Quantizer:
     @property
     def qmax(self) -> int:
         return 2**self.bits - 1
+
+
+def quantizer_for(value: Value, bits: int) -> Quantizer:
+    """How a value crosses when all of a cut get `bits` bits, before any range is measured.
+
+    Parameters
+    ----------
+    value : Value
+    bits : int
+        `MIN_BITS` to `MAX_BITS`, or `UNQUANTIZED`.
+
+    Returns
+    -------
+    Quantizer
+        Raw for `UNQUANTIZED` and for values that are never quantized (integers, shapes).
+    """
+    if bits != UNQUANTIZED and value.quantizable:
+        return Quantizer(value.name, "packed", bits)
+    return Quantizer(value.name, "raw", 8 * ITEM_BYTES.get(value.dtype, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +114,9 @@ class Timeline:
     device_s, link_s, cloud_s : float
         Busy time of each stage, quantizing and dequantizing included.
     period_s : float
-        max(device_s, link_s, cloud_s / workers): the steady-state time between results.
+        max(device_s, link_s, cloud_s / workers per device): the steady-state time between results.
     latency_s : float
-        From input to answer, round trip included.
+        From input to answer with the stages one after the other, round trip and longest wait for the server included.
     payload_bytes : int
         Codes and raw values of one task, without headers.
     """
@@ -148,6 +175,9 @@ class Plan:
         Boundary values in topological order; empty when device-only.
     bits : BitPlan
     timeline : Timeline
+    scheduled_latency_s : float
+        Latency if every value were sent, and every operator of the cloud started, as early as it can be; at most
+        `timeline.latency_s`, which is what two engines that run one after the other take.
     alternatives : tuple of Alternative
         Device-only, cloud-only raw and cloud-only JPEG, always all three.
     candidates : int
@@ -164,6 +194,7 @@ class Plan:
     cut: tuple[str, ...]
     bits: BitPlan
     timeline: Timeline
+    scheduled_latency_s: float
     alternatives: tuple[Alternative, ...]
     candidates: int
     method: str

@@ -16,6 +16,11 @@ from coachc.errors import ProfileError, UsageError
 #: The target that is timed with ONNX Runtime on the machine coachc runs on; it has no file.
 LOCAL = "local"
 
+#: What runs the model: TensorRT, which fuses operators, or PyTorch eager, which starts each on its own.
+FAMILIES = ("tensorrt", "eager")
+#: Precisions of the second family are called "eager-fp16" and "eager-fp32"; those of the first have no prefix.
+EAGER_PREFIX = "eager-"
+
 #: Share of the wire rate left to HTTP bodies: measured 95.5 % on a link shaped by tbf (TCP/IP headers).
 GOODPUT = 0.955
 
@@ -30,7 +35,7 @@ _TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    """Time of a fused operator: max(FLOPs / rate, bytes / bandwidth) + overhead.
+    """Rates of one target at one precision; `coachc.cost.roofline` makes seconds of them.
 
     Attributes
     ----------
@@ -68,7 +73,7 @@ class DeviceSpec:
     precisions : tuple of str
         Arithmetic the hardware has.
     rooflines : mapping of str to Roofline
-        By precision.
+        By precision, "eager-" before it in the family "eager".
     """
 
     name: str
@@ -86,7 +91,35 @@ class DeviceSpec:
 
     @property
     def default_precision(self) -> str:
-        return "fp16" if "fp16" in self.rooflines else next(iter(self.rooflines), "fp32")
+        """Of the family "tensorrt": engines are what the compiler builds."""
+        engines = [precision for precision in self.rooflines if not precision.startswith(EAGER_PREFIX)]
+        return "fp16" if "fp16" in engines else next(iter(engines), "fp32")
+
+    def precision_of(self, family: str) -> str:
+        """The precision to take in one of `FAMILIES`, FP16 before FP32.
+
+        Raises
+        ------
+        ProfileError
+            The target has no numbers in that family.
+        """
+        assert family in FAMILIES, family
+        eager = family == "eager"
+        half, single = (EAGER_PREFIX + precision for precision in ("fp16", "fp32"))
+        precision = self.default_precision if not eager else half if half in self.rooflines else single
+        if precision in self.rooflines or (self.is_local and not eager):
+            return precision
+        having = [
+            spec.name
+            for spec in all_devices().values()
+            if any(found.startswith(EAGER_PREFIX) == eager for found in spec.rooflines)
+        ]
+        instead = "it is timed with ONNX Runtime" if self.is_local else f"it has: {', '.join(sorted(self.rooflines))}"
+        raise ProfileError(
+            f"{self.name} has no {'PyTorch eager' if eager else 'TensorRT'} profile",
+            context=[instead, f"targets with one: {', '.join(having)}"],
+            hint="choose one of these targets, or the other family of profiles",
+        )
 
     @property
     def is_local(self) -> bool:

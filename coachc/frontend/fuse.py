@@ -9,6 +9,7 @@ back. Nodes that do not depend on a graph input are weights, not operators.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 
 import onnx
@@ -31,6 +32,11 @@ ELEMENTWISE = frozenset(
 VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
 #: An activation spelled out takes at most this many nodes (GELU by Erf takes five).
 MAX_ACTIVATION_NODES = 10
+#: What torch's TorchScript exporter calls the weight of a convolution into which it has folded a batch normalization;
+#: it keeps the names of all other parameters. The bare number was written before torch had the prefix.
+FOLDED_WEIGHT = re.compile(r"(onnx::Conv_)?\d+")
+#: What torch's newer exporter adds to a weight's name for the bias it makes when folding.
+FOLDED_BIAS_SUFFIX = "_bias"
 
 
 def fuse(model: Model) -> GraphView:
@@ -170,6 +176,7 @@ def _view(
                 inputs=enters,
                 outputs=leaves,
                 work=_work(part, enters, leaves, shapes, model.values),
+                folded=sum(_has_folded_batch_norm(node) for node in part),
             )
         )
     visible = set(model.inputs).union(*(n.outputs for n in fused), *(n.inputs for n in fused))
@@ -179,6 +186,18 @@ def _view(
         inputs=model.inputs,
         outputs=model.outputs,
     )
+
+
+def _has_folded_batch_norm(node: onnx.NodeProto) -> bool:
+    """Whether torch folded a batch normalization into this convolution.
+
+    Arithmetic cannot tell a folded one from a bias of the convolution's own; only names that the exporter made can.
+    So a fold by another tool is not seen, nor one by the newer exporter into a convolution that had a bias before.
+    """
+    if node.op_type != "Conv" or len(node.input) < 3:
+        return False
+    weight, bias = node.input[1:3]
+    return bool(FOLDED_WEIGHT.fullmatch(weight)) or bias == weight + FOLDED_BIAS_SUFFIX
 
 
 def _work(

@@ -1,4 +1,4 @@
-"""What every baseline is: a choice of cuts and bits made by somebody else's rule, costed by ours.
+"""What the baselines share: a choice of cuts and bits made by somebody else's rule, costed by ours.
 
 A baseline sees the same graph, costs and candidates as coachc. Its own objective decides; period, latency and bytes are
 then computed for all in the same way.
@@ -7,67 +7,11 @@ then computed for all in the same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from coachc.core.graph import GraphView
-from coachc.core.plan import Quantizer, Timeline
-from passes.timeline import Costs, stage_times, uniform
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One cut of a strategy and the share of tasks that take it.
-
-    Attributes
-    ----------
-    share : float
-        In (0, 1].
-    mask : int
-        Operators on the device.
-    quantizers : tuple of Quantizer
-    timeline : Timeline
-    """
-
-    share: float
-    mask: int
-    quantizers: tuple[Quantizer, ...]
-    timeline: Timeline
-
-
-@dataclass(frozen=True, slots=True)
-class Strategy:
-    """What one system would do.
-
-    Attributes
-    ----------
-    name : str
-    parts : tuple of Part
-        Shares sum to 1; several only where tasks are mixed over cuts.
-    note : str
-        What it optimises and what was assumed.
-    """
-
-    name: str
-    parts: tuple[Part, ...]
-    note: str
-
-    def stage_s(self, workers: int = 1) -> tuple[float, float, float]:
-        """Mean seconds a task keeps the device, the link and one of the workers busy."""
-        return (
-            sum(p.share * p.timeline.device_s for p in self.parts),
-            sum(p.share * p.timeline.link_s for p in self.parts),
-            sum(p.share * p.timeline.cloud_s for p in self.parts) / workers,
-        )
-
-    def period_s(self, workers: int = 1) -> float:
-        """Steady-state time between results: the busiest stage."""
-        return max(self.stage_s(workers))
-
-
-def part(graph: GraphView, costs: Costs, mask: int, bits: int, share: float = 1.0) -> Part:
-    """A cut at a uniform number of bits, costed."""
-    quantizers = uniform(graph, graph.cut_values(mask), bits)
-    return Part(share, mask, quantizers, stage_times(graph, mask, quantizers, costs))
+from coachc.core.plan import Timeline
+from passes.strategy import Part, part
+from passes.timeline import Costs
 
 
 def best_single(
@@ -85,6 +29,11 @@ def best_single(
 def serial_s(timeline: Timeline) -> float:
     """T_e + T_t + T_c: the latency Neurosurgeon, DADS (light load) and SPINN minimise."""
     return timeline.device_s + timeline.link_s + timeline.cloud_s
+
+
+def cuttable(graph: GraphView, mask: int) -> bool:
+    """Whether every value of a cut can cross."""
+    return all(graph.values[name].cuttable for name in graph.cut_values(mask))
 
 
 def single_tensor_masks(graph: GraphView, masks: Sequence[int]) -> tuple[int, ...]:

@@ -11,8 +11,10 @@ import itertools
 from collections.abc import Sequence
 
 from coachc.core.graph import GraphView
-from passes.baselines.base import Part, Strategy, best_single, part
-from passes.timeline import UNQUANTIZED, Costs
+from coachc.core.plan import UNQUANTIZED
+from passes.baselines.base import best_single
+from passes.strategy import Part, Strategy, part
+from passes.timeline import Costs
 
 
 def single(graph: GraphView, costs: Costs, masks: Sequence[int]) -> Strategy:

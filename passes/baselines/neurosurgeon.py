@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coachc.core.graph import GraphView
-from passes.baselines.base import Strategy, best_single, serial_s, single_tensor_masks
-from passes.timeline import UNQUANTIZED, Costs
+from coachc.core.plan import UNQUANTIZED
+from passes.baselines.base import best_single, cuttable, serial_s, single_tensor_masks
+from passes.strategy import Strategy
+from passes.timeline import Costs
 
 
 def chain(graph: GraphView, costs: Costs, masks: Sequence[int]) -> Strategy:
@@ -22,6 +24,7 @@ def chain(graph: GraphView, costs: Costs, masks: Sequence[int]) -> Strategy:
 
 def topological(graph: GraphView, costs: Costs) -> Strategy:
     """Prefixes of the topological order."""
-    prefixes = [(1 << count) - 1 for count in range(len(graph.nodes) + 1)]
+    every = ((1 << count) - 1 for count in range(len(graph.nodes) + 1))
+    prefixes = [mask for mask in every if cuttable(graph, mask)]
     best = best_single(graph, costs, prefixes, UNQUANTIZED, serial_s)
     return Strategy("Neurosurgeon, topological", (best,), "least latency over prefixes of the node order, unquantized")

@@ -11,9 +11,6 @@ from coachc.core.blocks import Block
 from coachc.core.graph import GraphView
 from passes.timeline import Costs
 
-MIN_BITS = 2
-MAX_BITS = 8
-
 
 @dataclass(frozen=True)
 class Candidates:
@@ -131,7 +128,7 @@ def compute_bound_s(costs: Costs) -> float:
     )
     device_s, cloud_s = sum(d for d, _ in pairs), 0.0
     for on_device, on_cloud in pairs:
-        shared = on_cloud / costs.workers
+        shared = on_cloud / costs.server_share
         if device_s - on_device >= cloud_s + shared:
             device_s, cloud_s = device_s - on_device, cloud_s + shared
             continue

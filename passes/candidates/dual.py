@@ -63,7 +63,7 @@ def maximise(
     Source: Kelley's cutting planes for the Lagrangian dual of max(T_e, T_t, T_c / workers).
     """
     tally = network.tally
-    shares = np.array([1.0, 1.0, tally.costs.workers])
+    shares = np.array([1.0, 1.0, tally.costs.server_share])
     masks = _path(device, cloud)
     stages, _, uncuttable = tally.table(masks, bits)
     # The network charges the header of a request to every ideal, the whole model on the device too.

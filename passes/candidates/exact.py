@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from coachc.core.blocks import BlockGraph
 from coachc.core.graph import GraphView
-from passes.candidates.base import MIN_BITS, Candidates, boundaries, compute_bound_s, ideals_within, mask_of, ordered
+from coachc.core.plan import MIN_BITS
+from passes.candidates.base import Candidates, boundaries, compute_bound_s, ideals_within, mask_of, ordered
 from passes.candidates.tally import Tally
 from passes.cluster import cluster
 from passes.timeline import Costs
@@ -58,7 +59,7 @@ def candidates(
     for prefix, block in zip(tuple(masks), chain, strict=False):
         nodes = list(block.nodes)
         behind_s -= float(tally.cloud[nodes].sum())
-        if prune_above_s is not None and max(before_s, behind_s / costs.workers) > prune_above_s:
+        if prune_above_s is not None and max(before_s, behind_s / costs.server_share) > prune_above_s:
             pruned = True
         elif len(nodes) > 1:
             inside = ideals_within(graph, block.nodes, limit=limit - len(masks) + 2)

@@ -20,9 +20,10 @@ import numpy as np
 
 from coachc.core.blocks import Block, BlockGraph
 from coachc.core.graph import GraphView
+from coachc.core.plan import MIN_BITS
 from coachc.cost.device import REQUEST_HEADER_BYTES
 from passes.candidates import mincut
-from passes.candidates.base import MIN_BITS, Candidates, bits_of, boundaries, ideals_within, mask_of, ordered
+from passes.candidates.base import Candidates, bits_of, boundaries, ideals_within, mask_of, ordered
 from passes.candidates.labels import ALL, NOTHING, PROPER, Labels, joined, objects, product, thinned, undominated
 from passes.candidates.tally import BITS, Tally, unpack
 from passes.cluster import cluster

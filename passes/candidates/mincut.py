@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from coachc.core.graph import GraphView
-from passes.candidates.base import MAX_BITS, MIN_BITS, Candidates, compute_bound_s, ordered, pack
+from coachc.core.plan import MAX_BITS, MIN_BITS
+from passes.candidates.base import Candidates, compute_bound_s, ordered, pack
 from passes.candidates.climb import climb
 from passes.candidates.dual import maximise
 from passes.candidates.network import Network
@@ -121,7 +122,7 @@ def branch(network: Network, bits: int, incumbent_s: float, *, cuts: int) -> Tre
         used += dual.cuts
         met.update(dict.fromkeys(dual.masks))
         incumbent_s = min(incumbent_s, float(tally.periods(dual.masks, bits).min()))
-        pinned_s = max(tally.device[device].sum(), tally.cloud[cloud].sum() / tally.costs.workers)
+        pinned_s = max(tally.device[device].sum(), tally.cloud[cloud].sum() / tally.costs.server_share)
         bound_s = max(least_s, dual.bound_s, float(pinned_s))
         if bound_s < incumbent_s * (1 - _CLOSE):
             numbered += 1
@@ -145,7 +146,7 @@ def _middle(network: Network, device: np.ndarray, cloud: np.ndarray) -> int:
     tally = network.tally
     free = ~device & ~cloud
     gain_device = network.above @ np.where(free, tally.device, 0.0)
-    gain_cloud = np.where(free, tally.cloud / tally.costs.workers, 0.0) @ network.above
+    gain_cloud = np.where(free, tally.cloud / tally.costs.server_share, 0.0) @ network.above
     balance = np.where(free, np.minimum(gain_device, gain_cloud), -1.0)
     if balance.max() <= 0:
         sizes = np.minimum(network.above @ free.astype(float), free.astype(float) @ network.above)

@@ -13,7 +13,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-from passes.candidates.base import MIN_BITS, bits_of, pack
+from coachc.core.plan import MIN_BITS
+from passes.candidates.base import bits_of, pack
 from passes.candidates.tally import Tally, unpack
 
 #: The whole flow fits in this, and an edge of `_INFINITE` can carry it and its reverse without leaving int32.
@@ -111,7 +112,7 @@ class Network:
             Lower bound of the sum over all ideals: capacities are rounded down.
         """
         tally = self.tally
-        on_device, on_link, on_cloud = weights[0], weights[1], weights[2] / tally.costs.workers
+        on_device, on_link, on_cloud = weights[0], weights[1], weights[2] / tally.costs.server_share
         leave, stay = tally.cloud * on_cloud, tally.device * on_device
         # What either side costs at least is paid anyway, and so is all that is pinned.
         always = np.where(device, stay, np.where(cloud, leave, np.minimum(leave, stay)))

@@ -15,9 +15,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from coachc.core.graph import GraphView, Value
-from coachc.core.plan import Quantizer, Timeline
+from coachc.core.plan import MAX_BITS, MIN_BITS, Timeline, quantizer_for
 from coachc.cost.device import TENSOR_HEADER_BYTES
-from passes.candidates.base import MAX_BITS, MIN_BITS
 from passes.timeline import Costs, from_stages, wire_bytes
 
 #: Numbers of bits, in the order of the columns of `Tally.payload`.
@@ -77,7 +76,7 @@ class Tally:
     @cached_property
     def payload(self) -> np.ndarray:
         """Bytes of each value at 2 to 8 bits, without its header, shape (values, 7)."""
-        rows = [[wire_bytes(v, uniform_quantizer(v, bits)) for bits in BITS] for v in self.values]
+        rows = [[wire_bytes(v, quantizer_for(v, bits)) for bits in BITS] for v in self.values]
         return np.array(rows, dtype=np.int64).reshape(-1, len(BITS))
 
     @cached_property
@@ -171,16 +170,9 @@ class Tally:
         return found
 
 
-def uniform_quantizer(value: Value, bits: int) -> Quantizer:
-    """How a value crosses at `bits` bits: packed, or raw where it is never quantized."""
-    if value.quantizable:
-        return Quantizer(value.name, "packed", bits)
-    return Quantizer(value.name, "raw", 8 * value.size_bytes // max(value.elements, 1))
-
-
 def period_of(stages: np.ndarray, costs: Costs) -> np.ndarray:
     """max(device, link, cloud / workers) of each row of shape (..., 3)."""
-    return np.max(stages / np.array([1.0, 1.0, costs.workers]), axis=-1)
+    return np.max(stages / np.array([1.0, 1.0, costs.server_share]), axis=-1)
 
 
 def unpack(masks: Sequence[int], nodes: int) -> np.ndarray:

@@ -10,8 +10,7 @@ import pytest
 
 from calib import precision as module
 from calib.dataset import Dataset, open_dataset
-from calib.precision import CutEvaluator, float_outputs, raw, trials_of
-from coachc.core.graph import Value
+from calib.precision import CutEvaluator, float_outputs, trials_of
 from coachc.core.plan import Rejected
 from coachc.frontend import ort
 from models import synthetic
@@ -246,10 +245,3 @@ def test_activations_beyond_memory_are_made_again(varied, monkeypatch):
     again = evaluator(model, graph, 0b11, trials, 0.5)
     assert [again.at(bits) for bits in (2, 8, 3)] == expected
     assert len(again._activations[0]._kept) == 3000 // 256
-
-
-@pytest.mark.parametrize(("dtype", "bits"), [("int64", 64), ("bool", 8), ("float64", 64), ("uint16", 16)])
-@pytest.mark.parametrize("shape", [(2, 3), (), (4, 0)], ids=str)
-def test_raw_values_have_the_width_of_their_type(dtype, bits, shape):
-    quantizer = raw(Value("v", dtype, shape))
-    assert (quantizer.codec, quantizer.bits, quantizer.scale, quantizer.zero_point) == ("raw", bits, 1.0, 0)

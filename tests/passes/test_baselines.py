@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coachc.compare import rows, strategies
+from coachc.core.plan import UNQUANTIZED, BitPlan
+from coachc.planning.compare import compare
 from passes.baselines import dads, jps, neurosurgeon
-from passes.baselines.base import part, serial_s
-from passes.candidates import exact, recursive
+from passes.baselines.base import serial_s
 from passes.mixture import best_mixture
-from passes.timeline import UNQUANTIZED
+from passes.strategy import part
+from passes.timeline import uniform
 from tests.helpers.graphs import down_closed_subsets, random_costs, random_graph
 
 TICK = 1e-9
@@ -26,21 +27,22 @@ def drawn(seed):
 @pytest.mark.parametrize("seed", range(60))
 def test_nobody_is_ahead_of_the_exact_optimum_and_the_mixture_is_not_behind_it(seed):
     graph, costs, _ = drawn(seed)
-    masks = exact.candidates(graph, costs).masks
-    chosen = strategies(
-        graph,
-        costs,
-        masks,
-        bits=BITS,
-        recursive_masks=recursive.candidates(graph, costs, bits=BITS).masks,
-        jpeg=None,
-    )
-    table = {row.strategy.name: row for row in rows(graph, costs, chosen, interval_s=1.0)}
-    best_s = min(part(graph, costs, mask, BITS).timeline.period_s for mask in masks)
+    masks = [
+        mask
+        for mask in down_closed_subsets(graph)
+        if all(graph.values[name].cuttable for name in graph.cut_values(mask))
+    ]
+    precision = lambda mask, cut, most_bits: BitPlan(uniform(graph, cut, BITS))  # noqa: E731
+    found = compare(graph, costs, precision, interval_s=1.0)
+    table = {row.strategy.name: row for row in found.rows}
+    best_s = min(part(graph, costs, mask, bits).timeline.period_s for mask in masks for bits in (BITS, UNQUANTIZED))
+    assert found.proven
     assert table["coachc, exact"].period_s == pytest.approx(best_s)
     assert table["coachc, mixture"].period_s <= best_s + TICK
-    for name in ("device only", "COACH, recursion", "COACH, Eq. 6 as printed"):
-        assert table[name].period_s >= best_s - TICK, name
+    # SPINN sends 8 bits, no less than coachc's; mixtures are not single cuts.
+    for name, row in table.items():
+        assert len(row.strategy.parts) > 1 or row.period_s >= best_s - TICK, name
+        assert len(row.strategy.parts) > 1 or row.gap >= -1e-9, name
     unquantized_s = min(part(graph, costs, mask, UNQUANTIZED).timeline.period_s for mask in masks)
     for name in (
         "Neurosurgeon, chain",
@@ -106,7 +108,7 @@ def test_a_mixture_is_nested_and_no_blend_of_nested_cuts_on_a_grid_is_better(see
         if a & b in (a, b)
         for share in grid
     )
-    assert mixed.period_s(costs.workers) <= least_s + TICK
+    assert mixed.period_s(costs.server_share) <= least_s + TICK
 
 
 def test_neurosurgeon_on_a_chain_sends_one_tensor():

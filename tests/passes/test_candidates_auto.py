@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from coachc.core.plan import MIN_BITS
 from models.search_benchmark import costs_of as bench_costs
 from models.search_benchmark import graph_of as graph_of_reads
 from models.search_benchmark import irreducible, parallel
 from passes.candidates import auto, exact, frontier, mincut
-from passes.candidates.base import MIN_BITS
 from passes.candidates.tally import Tally
 from tests.helpers.graphs import random_costs, random_graph
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from coachc.core.plan import MIN_BITS, quantizer_for
 from models.search_benchmark import graph_of as graph_of_reads
 from models.search_benchmark import parallel
 from passes import ideals
 from passes.candidates import base, exact
-from passes.candidates.base import MIN_BITS, boundaries, ideals_within, mask_of, pack
-from passes.candidates.tally import BITS, Tally, uniform_quantizer, unpack
+from passes.candidates.base import boundaries, ideals_within, mask_of, pack
+from passes.candidates.tally import BITS, Tally, unpack
 from passes.cluster import cluster
 from passes.timeline import stage_times
 from tests.helpers.graphs import DIAMOND, costs_of, down_closed_subsets, graph_of, random_costs, random_graph
@@ -81,7 +82,7 @@ def test_the_table_agrees_with_the_timeline(seed):
         for mask, (timeline, uncuttable) in zip(masks, tally.timelines(masks, bits), strict=True):
             cut = graph.cut_values(mask)
             assert set(cut) == crossing(graph, mask)
-            quantizers = [uniform_quantizer(graph.values[name], bits) for name in cut]
+            quantizers = [quantizer_for(graph.values[name], bits) for name in cut]
             expected = stage_times(graph, mask, quantizers, costs)
             for name in ("device_s", "link_s", "cloud_s", "period_s", "latency_s"):
                 assert getattr(timeline, name) == pytest.approx(getattr(expected, name), rel=1e-12, abs=1e-18)

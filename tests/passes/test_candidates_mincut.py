@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from coachc.core.plan import MIN_BITS
 from models.search_benchmark import costs_of as bench_costs
 from models.search_benchmark import graph_of as graph_of_reads
 from models.search_benchmark import irreducible, parallel
 from passes.candidates import exact, mincut
-from passes.candidates.base import MIN_BITS, compute_bound_s
+from passes.candidates.base import compute_bound_s
 from passes.candidates.climb import climb
 from passes.candidates.dual import maximise
 from passes.candidates.network import Network

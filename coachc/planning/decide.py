@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 from calib.accuracy import Judge
 from calib.jpeg import JpegCost
 from coachc.core.graph import GraphView
 from coachc.core.plan import MODES, Alternative, BitPlan, Plan, Timeline
 from coachc.errors import InfeasibleError
-from passes.partition import Candidate, Found, Limits, rank
+from passes.objective import MONOTONE, NO_OVERLAP, Overlap, key
+from passes.partition import Candidate, Found, Limits
 from passes.timeline import Costs, from_stages, stage_times, uniform
 
 #: A server has to shorten the period by at least this share: no profile is more accurate, and a device that needs no
@@ -24,13 +26,13 @@ def decide(
     costs: Costs,
     found: Found,
     jpeg: JpegCost | None,
-    judge: Judge,
+    judge: Judge | None,
     limits: Limits,
     *,
     mode: str = "auto",
     objective: str = "exact",
 ) -> Plan:
-    """The plan: least period, then latency, then bytes, among the modes allowed.
+    """The plan: the best by `objective` among the modes allowed.
 
     Parameters
     ----------
@@ -40,7 +42,8 @@ def decide(
         Best split and why others were rejected.
     jpeg : JpegCost or None
         None where the model does not take pictures.
-    judge : Judge
+    judge : Judge or None
+        None where no samples were given.
     limits : Limits
     mode : str
         "auto", or one of `MODES` alone.
@@ -51,42 +54,60 @@ def decide(
     InfeasibleError
         Nothing respects the limits; carries the closest.
     """
-    whole = BitPlan((), dataclasses.replace(judge.compare(judge.float_right, 1.0), loss_bound=0.0))
+    whole = BitPlan(())
+    if judge is not None:
+        whole = BitPlan((), dataclasses.replace(judge.compare(judge.float_right, 1.0), loss_bound=0.0))
     alternatives = _alternatives(graph, costs, jpeg, whole)
     device_only, _, cloud_jpeg = alternatives
 
-    choices: list[tuple[str, int, BitPlan, Timeline]] = []
+    choices: list[_Choice] = []
     if found.best is not None:
         best = found.best
-        choices.append((_mode_of(best), best.mask, best.bits, best.timeline))
-    choices.append(("device-only", graph.full_mask, whole, device_only.timeline))
+        # What sends its tensors as they are is the whole model.
+        lossless = all(quantizer.codec == "raw" for quantizer in best.bits.quantizers)
+        bits = dataclasses.replace(best.bits, accuracy=whole.accuracy) if lossless else best.bits
+        choices.append(_Choice(_mode_of(best), best.mask, bits, best.timeline, best.overlap))
+    choices.append(_Choice("device-only", graph.full_mask, whole, device_only.timeline))
     if cloud_jpeg.emittable:
-        choices.append(("cloud-jpeg", 0, BitPlan((), cloud_jpeg.accuracy), cloud_jpeg.timeline))
+        choices.append(_Choice("cloud-jpeg", 0, BitPlan((), cloud_jpeg.accuracy), cloud_jpeg.timeline))
     fitting = [
         choice
         for choice in choices
-        if mode in ("auto", choice[0]) and (limits.max_latency_s is None or choice[3].latency_s <= limits.max_latency_s)
+        if mode in ("auto", choice.mode)
+        and (limits.max_latency_s is None or choice.timeline.latency_s <= limits.max_latency_s)
     ]
     if not fitting:
         raise _infeasible(mode, limits, found, choices, cloud_jpeg)
-    chosen, mask, bits, timeline = min(fitting, key=lambda c: rank(c[3], c[1], objective))
+    chosen = min(fitting, key=lambda c: key(c.timeline, c.mask, objective, c.overlap))
     for choice in fitting:
-        period_s, latency_s = choice[3].period_s, choice[3].latency_s
-        near = period_s <= timeline.period_s * (1 + MIN_GAIN) and latency_s <= timeline.latency_s
-        if choice[0] == "device-only" and near:
-            chosen, mask, bits, timeline = choice
+        period_s, latency_s = choice.timeline.period_s, choice.timeline.latency_s
+        near = period_s <= chosen.timeline.period_s * (1 + MIN_GAIN) and latency_s <= chosen.timeline.latency_s
+        if choice.mode == "device-only" and near and objective in MONOTONE:
+            chosen = choice
     return Plan(
-        mode=chosen,
-        mask=mask,
-        cut=graph.cut_values(mask) if chosen in ("split", "cloud-raw") else (),
-        bits=bits,
-        timeline=timeline,
+        mode=chosen.mode,
+        mask=chosen.mask,
+        cut=graph.cut_values(chosen.mask) if chosen.mode in ("split", "cloud-raw") else (),
+        bits=chosen.bits,
+        timeline=chosen.timeline,
+        scheduled_latency_s=chosen.timeline.latency_s - chosen.overlap.saved_s,
         alternatives=alternatives,
         candidates=found.candidates,
-        gap=_gap(found, timeline),
+        gap=_gap(found, chosen.timeline),
         method=found.method,
         rejected=found.rejected,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """One way to run the model that could be emitted."""
+
+    mode: str
+    mask: int
+    bits: BitPlan
+    timeline: Timeline
+    overlap: Overlap = NO_OVERLAP
 
 
 def _mode_of(candidate: Candidate) -> str:
@@ -134,10 +155,10 @@ def _infeasible(
     mode: str,
     limits: Limits,
     found: Found,
-    choices: list[tuple[str, int, BitPlan, Timeline]],
+    choices: list[_Choice],
     cloud_jpeg: Alternative,
 ) -> InfeasibleError:
-    shown = [(name, timeline) for name, _, _, timeline in choices if mode in ("auto", name)]
+    shown = [(choice.mode, choice.timeline) for choice in choices if mode in ("auto", choice.mode)]
     closest = found.closest
     if closest is not None and mode in ("auto", _mode_of(closest)):
         name = "split at " + ", ".join(closest.cut) if closest.mask else "cloud-raw"

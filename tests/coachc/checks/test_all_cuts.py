@@ -7,9 +7,9 @@ import re
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
-from coachc import checks
+from coachc.checks import all_cuts
 from coachc.errors import CheckFailure
 from coachc.frontend.onnx_import import import_model
 from models.synthetic import chain, inception
@@ -20,7 +20,7 @@ from tests.helpers.light import with_weights
 from tests.helpers.real_data import needs_data, weights
 
 
-def all_cuts(path) -> tuple[int, int]:
+def cut_everywhere(path) -> tuple[int, int]:
     """Number of partitions, and of tensors in the largest cut; their halves give what the whole gives."""
     said = succeed("check", path, "--all-cuts")
     found = re.search(r"all partitions: (\d+) cut and recomposed, up to (\d+) tensors, .* difference (\S+)", said)
@@ -36,13 +36,13 @@ def all_cuts(path) -> tuple[int, int]:
 )
 def test_every_cut_of_a_known_topology(name, cuts, tensors, tmp_path):
     path = with_weights(name, tmp_path)
-    assert all_cuts(path) == (cuts, tensors)
+    assert cut_everywhere(path) == (cuts, tensors)
     path.unlink()
 
 
 @needs_data
 def test_every_cut_of_a_trained_network():
-    assert all_cuts(weights("cifar10_resnet20")) == (23, 2)
+    assert cut_everywhere(weights("cifar10_resnet20")) == (23, 2)
 
 
 def wrong_split(change):
@@ -71,9 +71,9 @@ def skip_relu(cloud: onnx.ModelProto) -> None:
 @pytest.mark.parametrize("change", [change_weight, skip_relu])
 def test_a_wrong_half_is_found(change, tmp_path, monkeypatch):
     model = import_model(save(inception(), tmp_path / "net.onnx"))
-    monkeypatch.setattr(checks, "split", wrong_split(change))
+    monkeypatch.setattr(all_cuts, "split", wrong_split(change))
     with pytest.raises(CheckFailure, match="output 'logits' differs at cut at input") as caught:
-        checks.check_all_cuts(model)
+        all_cuts.check_all_cuts(model)
     assert caught.value.context[1] == "admissible 1e-05"
 
 
@@ -82,16 +82,16 @@ def test_a_half_the_checker_refuses_is_found(tmp_path, monkeypatch):
         cloud.graph.node[0].input[0] = "nowhere"
 
     model = import_model(save(chain(), tmp_path / "net.onnx"))
-    monkeypatch.setattr(checks, "split", wrong_split(undefined_input))
+    monkeypatch.setattr(all_cuts, "split", wrong_split(undefined_input))
     with pytest.raises(CheckFailure, match="onnx's checker refuses a half, cut at input") as caught:
-        checks.check_all_cuts(model)
+        all_cuts.check_all_cuts(model)
     assert "nowhere" in caught.value.context[0]
 
 
 def test_beyond_the_limit_the_prefixes_are_checked_and_it_is_said(tmp_path):
     model = import_model(save(inception(), tmp_path / "net.onnx"))
     seen = []
-    (finding,) = checks.check_all_cuts(model, limit=10, advance=lambda done, total: seen.append((done, total)))
+    (finding,) = all_cuts.check_all_cuts(model, limit=10, advance=lambda done, total: seen.append((done, total)))
     assert re.match(r"more than \d+ partitions: the prefixes of the node order: \d+ cut", finding.detail)
     assert seen[0][0] == 0
     assert len(seen) == seen[0][1]
@@ -104,11 +104,4 @@ def test_values_that_are_not_finite_prove_nothing(tmp_path):
     tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
     model = import_model(save(proto, tmp_path / "net.onnx"))
     with pytest.raises(CheckFailure, match="gives values that are not finite on seeded inputs"):
-        checks.check_all_cuts(model)
-
-
-def test_models_with_quantized_operators_are_compared_where_these_are_integers():
-    assert checks.comparison_level(chain()) == "disabled"
-    quantized = chain()
-    quantized.graph.node.append(helper.make_node("QuantizeLinear", ["logits", "s"], ["q"]))
-    assert checks.comparison_level(quantized) == "basic"
+        all_cuts.check_all_cuts(model)

@@ -10,8 +10,8 @@ import pytest
 from calib.accuracy import Judge
 from calib.jpeg import JpegCost
 from coachc.core.plan import MODES, Accuracy, BitPlan, Quantizer, Rejected
-from coachc.decide import decide
 from coachc.errors import InfeasibleError
+from coachc.planning.decide import decide
 from passes.candidates.base import Candidates, compute_bound_s
 from passes.partition import Limits, search
 from passes.timeline import stage_times

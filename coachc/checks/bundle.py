@@ -1,0 +1,132 @@
+"""Whether a bundle still is its model: every file loads by itself, and the halves of every cut together give what the
+whole gives.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from coachc.checks.described import check_description, check_ends, device_mask
+from coachc.checks.recompose import Feed, Finding, compare, comparison_level, run_halves
+from coachc.core.graph import GraphView
+from coachc.core.plan import Quantizer
+from coachc.emit.halves import MODEL_PATH
+from coachc.errors import CheckFailure
+from coachc.frontend import ort
+from coachc.frontend.check import check
+from coachc.frontend.fuse import fuse
+from coachc.frontend.model import Model
+from coachc.frontend.onnx_import import import_model
+from passes.cut import split
+from passes.insert_qdq import codes_name, insert_reference
+from runtime.bundle.manifest_types import Cut
+from runtime.bundle.source import open_source
+from runtime.bundle.store import Bundle, open_bundle
+
+#: Inputs tried by default.
+SAMPLES = 4
+
+
+def check_bundle(path: str, source: str | None = None, *, samples: int = SAMPLES, seed: int = 0) -> list[Finding]:
+    """Check every file and every cut of a bundle.
+
+    Parameters
+    ----------
+    path : str
+    source : str, optional
+        Real inputs, as `coachc run --source` takes them; seeded noise if not given.
+    samples : int
+        Inputs compared.
+    seed : int
+
+    Raises
+    ------
+    CheckFailure
+        Something differs; says what, where, expected and found.
+    runtime.errors.BundleError
+        A file is damaged.
+    """
+    bundle = open_bundle(path)
+    manifest = bundle.manifest
+    findings = [Finding("files", f"{len(manifest.artefacts)} artefacts match their size and sha256")]
+    model = import_model(f"{path}/{MODEL_PATH}")
+    graph = fuse(model)
+    check_description(manifest, model)
+    for artefact in manifest.artefacts:
+        proto = _load(bundle, artefact.path)
+        check(proto)
+        opset = next(entry.version for entry in proto.opset_import if entry.domain == "")
+        detail = f"opset {opset}, IR {proto.ir_version}: checker, strict shapes and ONNX Runtime load pass"
+        findings.append(Finding(artefact.path, detail))
+    feeds = _feeds(bundle, model, source, samples, seed)
+    kind = "real" if source else f"seeded (seed {seed})"
+    for cut in manifest.cuts:
+        if cut.mode in ("split", "cloud-raw"):
+            findings += _check_cut(bundle, cut, model, graph, feeds, kind)
+    return findings
+
+
+def _check_cut(
+    bundle: Bundle, cut: Cut, model: Model, graph: GraphView, feeds: Sequence[Feed], kind: str
+) -> Iterable[Finding]:
+    assert cut.device is not None
+    assert cut.cloud is not None
+    halves = _load(bundle, cut.device), _load(bundle, cut.cloud)
+    mask = device_mask(graph, halves, cut)
+    check_ends(graph, mask, halves, cut)
+    level = comparison_level(model.proto)
+    cloud_nodes = {name for i, node in enumerate(graph.nodes) if not mask >> i & 1 for name in node.members}
+    quantizers = [Quantizer(v.name, v.codec, v.bits, v.scale, v.zero_point) for v in cut.values]
+    reference = ort.session(insert_reference(model, quantizers, cloud_nodes), level)
+    device, cloud = (ort.session(half, level) for half in halves)
+    whole = ort.session(model.proto, level)
+    head, tail = (ort.session(half, level) for half in split(model, graph, mask))
+    packed = [value for value in cut.values if value.codec == "packed"]
+    worst, worst_float, codes = 0.0, 0.0, 0
+    for feed in feeds:
+        expected = ort.run_session(reference, feed)
+        made = ort.run_session(device, feed)
+        for value in packed:
+            found, wanted = made[value.codes].astype(np.uint8), expected[codes_name(value.name)]
+            differing = int(np.sum(found != wanted))
+            if differing:
+                raise CheckFailure(
+                    f"codes of '{value.name}' differ from QuantizeLinear",
+                    context=[f"{differing} of {wanted.size} codes, cut '{cut.name}', {kind} inputs"],
+                    hint="recompile the bundle; report this if it happens again",
+                )
+            codes += wanted.size
+        sent = {v.codes: made[v.codes].astype(np.uint8) if v.codec == "packed" else made[v.codes] for v in cut.values}
+        together = {**made, **ort.run_session(cloud, sent)}
+        where = f"cut '{cut.name}'"
+        worst = max(worst, compare({n: expected[n] for n in model.outputs}, together, where))
+        floats = run_halves(head, tail, feed)
+        worst_float = max(worst_float, compare(ort.run_session(whole, feed), floats, where + ", unquantized"))
+    bits = ", ".join(f"{value.name} at {value.bits} bits" for value in cut.values)
+    yield Finding(f"cut {cut.name}", f"every path from input to output crosses it once: {bits}")
+    yield Finding(
+        "recomposed",
+        f"{len(feeds)} {kind} inputs, float halves against the whole model: relative difference {worst_float:.1e}",
+    )
+    yield Finding(
+        "quantized", f"{codes} codes equal QuantizeLinear's, outputs within {worst:.1e} of the Q/DQ reference"
+    )
+
+
+def _load(bundle: Bundle, path: str) -> onnx.ModelProto:
+    try:
+        return onnx.load_from_string(bundle.read(path))
+    except DecodeError as exc:
+        raise CheckFailure(f"{path} is not an ONNX model", hint="recompile the bundle") from exc
+
+
+def _feeds(bundle: Bundle, model: Model, source: str | None, samples: int, seed: int) -> list[Feed]:
+    if source is None:
+        return [ort.seeded_inputs(model.proto, seed + i) for i in range(samples)]
+    opened = open_source(source, bundle.manifest.model.inputs, bundle.manifest.preprocess)
+    return list(itertools.islice(opened, samples))

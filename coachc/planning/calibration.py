@@ -1,0 +1,85 @@
+"""Calibration samples opened: what measures accuracy, and what a JPEG of them takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calib.accuracy import Judge
+from calib.dataset import RANDOM, open_dataset
+from calib.jpeg import JpegCost, estimate_jpeg, measure_jpeg
+from calib.precision import trials_of
+from coachc.planning.precisions import FixedPrecision, MeasuredPrecision, PrecisionSource
+from coachc.planning.problem import Problem, Progress, silent
+from runtime.bundle.manifest_types import Preprocess
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Where precision and accuracy come from.
+
+    Attributes
+    ----------
+    kind : str
+        "labels", "unlabelled", "random", or "none" where no samples were given.
+    precision : PrecisionSource
+        What the search asks.
+    judge : Judge or None
+        None without samples.
+    jpeg : JpegCost or None
+        None where the model does not take one picture.
+    measured : MeasuredPrecision or None
+        None without samples; on noise it measures what the search does not ask for.
+    """
+
+    kind: str
+    precision: PrecisionSource
+    judge: Judge | None
+    jpeg: JpegCost | None
+    measured: MeasuredPrecision | None
+
+
+def open_calibration(
+    problem: Problem,
+    source: str,
+    preprocess: Preprocess | None,
+    *,
+    max_samples: int,
+    budget: float,
+    progress: Progress = silent,
+) -> Calibration:
+    """Open samples, run the whole model on them, and get ready to measure cuts.
+
+    Parameters
+    ----------
+    problem : Problem
+    source : str
+        Path or "random".
+    preprocess : Preprocess or None
+        How images become the input.
+    max_samples : int
+    budget : float
+        Admissible accuracy loss, a fraction.
+    progress : callable
+
+    Raises
+    ------
+    coachc.errors.DataError
+        The samples cannot be read or do not fit the model.
+    """
+    model = problem.model
+    inputs = [model.values[name] for name in model.inputs]
+    data = open_dataset(source, inputs, preprocess, max_samples=max_samples)
+    progress("whole model", 0, data.samples)
+    trials = trials_of(model.proto, data, advance=lambda done: progress("whole model", done, data.samples))
+    judge = trials[0].judge
+    jpeg = measure_jpeg(model.proto, inputs, data, judge, budget)
+    measured = MeasuredPrecision(problem, trials, budget, progress)
+    # Nothing can be learnt from noise.
+    precision = FixedPrecision(problem.graph) if data.kind == RANDOM else measured
+    return Calibration(data.kind, precision, judge, jpeg, measured)
+
+
+def without_samples(problem: Problem, bits: int) -> Calibration:
+    """Every cut at a precision that is taken for granted; the size of a JPEG estimated."""
+    inputs = [problem.model.values[name] for name in problem.model.inputs]
+    return Calibration("none", FixedPrecision(problem.graph, bits), None, estimate_jpeg(inputs), None)

@@ -1,0 +1,207 @@
+"""One table: coachc's plans beside the systems the paper compares with, same costs, same simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from calib.jpeg import JpegCost
+from coachc.core.blocks import BlockGraph
+from coachc.core.graph import GraphView
+from coachc.core.plan import MAX_BITS, BitPlan
+from coachc.planning.decide import MIN_GAIN, jpeg_timeline
+from passes.baselines import dads, jps, neurosurgeon, quantpipe, spinn
+from passes.baselines.base import cuttable
+from passes.candidates import auto, recursive
+from passes.candidates.base import Candidates
+from passes.mixture import search_mixture
+from passes.partition import NO_LIMITS, Found, Limits, Precision, costed, search
+from passes.strategy import Part, Strategy, part, run
+from passes.timeline import Costs
+
+#: Tasks simulated for each row.
+TASKS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One system at one operating point.
+
+    Attributes
+    ----------
+    strategy : Strategy
+    period_s : float
+        Steady-state time between results.
+    latency_mean_s, latency_p95_s : float
+        Under the arrivals given, from arrival to answer; they grow with the number of tasks where the period is
+        longer than the time between arrivals.
+    payload_bytes : float
+        Mean per task.
+    busy : tuple of float
+        Share of the time that device, link and cloud work when the pipeline is saturated.
+    gap : float
+        Period over the least period that a single cut at coachc's precision is proven to have at most, minus 1.
+        Negative where mixing cuts, or a JPEG, does better than any single cut.
+    """
+
+    strategy: Strategy
+    period_s: float
+    latency_mean_s: float
+    latency_p95_s: float
+    payload_bytes: float
+    busy: tuple[float, float, float]
+    gap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether splitting pays.
+
+    Attributes
+    ----------
+    pays : bool
+        Whether the best single cut inside the model shortens the period by `MIN_GAIN` at least, compared with
+        everything on one side.
+    split_s, whole_s : float
+        Least period of a cut inside the model (infinite where there is none), and of device-only and the raw input.
+    instead : str
+        Which of the latter it is.
+    jpeg_s : float or None
+        Period of sending a JPEG, whose accuracy a table does not measure.
+    """
+
+    pays: bool
+    split_s: float
+    whole_s: float
+    instead: str
+    jpeg_s: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every system at one operating point.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+    verdict : Verdict
+    candidates : Candidates
+        What coachc's search looked at.
+    proven : bool
+        Whether "coachc, exact" is proven optimal.
+    """
+
+    rows: tuple[Row, ...]
+    verdict: Verdict
+    candidates: Candidates
+    proven: bool
+
+
+def compare(
+    graph: GraphView,
+    costs: Costs,
+    precision: Precision,
+    *,
+    blocks: BlockGraph | None = None,
+    jpeg: JpegCost | None = None,
+    limits: Limits = NO_LIMITS,
+    interval_s: float,
+) -> Comparison:
+    """Every system's choice for a model, costed and simulated.
+
+    Parameters
+    ----------
+    graph : GraphView
+    costs : Costs
+    precision : callable
+        Of coachc's and COACH's rows.
+    blocks : BlockGraph, optional
+        Of `graph`, if it is known already.
+    jpeg : JpegCost or None
+        None where the model does not take one picture.
+    limits : Limits
+        Kept by coachc's and COACH's rows.
+    interval_s : float
+        Time between arrivals at each device.
+    """
+    candidates = auto.candidates(graph, costs, blocks=blocks)
+    sweep = recursive.candidates(graph, costs, blocks=blocks)
+    masks = [mask for mask in candidates.masks if cuttable(graph, mask)]
+    raw = Strategy("cloud only, raw", (part(graph, costs, 0, MAX_BITS),), "8-bit inputs, everything on the cloud")
+    alone = costed(graph, graph.full_mask, (), BitPlan(()), costs)
+
+    def best(name: str, note: str, among: Candidates, objective: str = "exact") -> tuple[Strategy, Found]:
+        found = search(graph, costs, precision, limits=limits, objective=objective, candidates=among)
+        options = [alone] if found.best is None else [alone, found.best]
+        chosen = min(options, key=lambda candidate: candidate.key(objective))
+        return Strategy(name, (Part(1.0, chosen.mask, chosen.bits.quantizers, chosen.timeline),), note), found
+
+    exact, found = best("coachc, exact", "least period over all cuts", candidates)
+    inside = search(
+        graph,
+        costs,
+        precision,
+        limits=limits,
+        candidates=candidates,
+        keep=lambda mask: mask not in (0, graph.full_mask),
+    )
+    mixture = search_mixture(graph, costs, masks, precision, limits=limits)
+    chosen = [
+        Strategy("device only", (Part(1.0, graph.full_mask, (), alone.timeline),), "the whole model on the device"),
+        *([raw] if cuttable(graph, 0) else []),
+        *([_jpeg(costs, jpeg)] if jpeg is not None else []),
+        neurosurgeon.chain(graph, costs, masks),
+        neurosurgeon.topological(graph, costs),
+        dads.dsl(graph, costs, masks),
+        dads.dsh(graph, costs, masks),
+        spinn.no_exit(graph, costs, masks),
+        jps.single(graph, costs, masks),
+        jps.mix(graph, costs, masks),
+        quantpipe.adaptive_bits(graph, costs, masks, precision),
+        best("COACH, Eq. 6 as printed", "least bubbles + max stage over all cuts", candidates, "paper-eq6")[0],
+        best("COACH, recursion", "Algorithm 1's candidates, least period", sweep)[0],
+        exact,
+        *([mixture] if mixture is not None else []),
+    ]
+    best_s = exact.period_s(costs.server_share)
+    bound_s = min(found.bound_s, alone.timeline.period_s)
+    rows = tuple(_row(strategy, costs, interval_s, bound_s) for strategy in chosen)
+    return Comparison(rows, _verdict(rows, inside), candidates, proven=bound_s >= best_s)
+
+
+def _verdict(rows: Sequence[Row], inside: Found) -> Verdict:
+    by_name = {row.strategy.name: row for row in rows}
+    wholes = [name for name in ("device only", "cloud only, raw") if name in by_name]
+    instead = min(wholes, key=lambda name: by_name[name].period_s)
+    split_s = inside.best.timeline.period_s if inside.best is not None else float("inf")
+    whole_s = by_name[instead].period_s
+    jpeg = by_name.get("cloud only, JPEG")
+    return Verdict(split_s * (1 + MIN_GAIN) < whole_s, split_s, whole_s, instead, jpeg.period_s if jpeg else None)
+
+
+def _row(strategy: Strategy, costs: Costs, interval_s: float, bound_s: float) -> Row:
+    simulated = run(strategy, costs, [i * interval_s for i in range(TASKS)])
+    period_s = strategy.period_s(costs.server_share)
+    device_s, link_s, cloud_s = strategy.stage_s(costs.server_share)
+    return Row(
+        strategy=strategy,
+        period_s=period_s,
+        latency_mean_s=simulated.mean_latency_s,
+        latency_p95_s=simulated.latency_percentile_s(95),
+        payload_bytes=sum(p.share * p.timeline.payload_bytes for p in strategy.parts),
+        busy=(device_s / period_s, link_s / period_s, cloud_s / period_s),
+        gap=period_s / bound_s - 1.0,
+    )
+
+
+def _jpeg(costs: Costs, jpeg: JpegCost) -> Strategy:
+    timeline = jpeg_timeline(jpeg, costs)
+    return Strategy("cloud only, JPEG", (Part(1.0, 0, (), timeline),), jpeg.note + ", accuracy not measured")
+
+
+def published_dads_error(graph: GraphView, costs: Costs) -> tuple[str, ...]:
+    """Operators that DADS' graph as published puts on the device although they read what the cloud makes."""
+    mask = dads.min_cut(graph, costs, closure=False)
+    return tuple(
+        node.name for index, node in enumerate(graph.nodes) if mask >> index & 1 and graph.predecessors[index] & ~mask
+    )

@@ -1,0 +1,96 @@
+"""The precision of a cut: measured on calibration data and remembered, or given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from calib.precision import CutEvaluator, Trial
+from coachc.core.graph import GraphView
+from coachc.core.plan import MAX_BITS, MIN_BITS, BitPlan, Rejected, quantizer_for
+from coachc.planning.problem import Problem, Progress, silent
+from passes.cut import boundary_name, split
+
+
+class MeasuredPrecision:
+    """Lowest number of bits of a cut that keeps the accuracy budget; each cut is measured once.
+
+    Parameters
+    ----------
+    problem : Problem
+    trials : sequence of Trial
+        `calib.precision.trials_of` the model.
+    budget : float
+        Admissible accuracy loss, a fraction.
+    progress : callable
+    """
+
+    def __init__(self, problem: Problem, trials: Sequence[Trial], budget: float, progress: Progress = silent) -> None:
+        self._problem = problem
+        self._trials = trials
+        self._budget = budget
+        self._progress = progress
+        self._measured = 0
+        self._known: dict[int, BitPlan | Rejected] = {}
+        self._least_bits: dict[int, int] = {}
+
+    def __call__(self, mask: int, cut: tuple[str, ...], most_bits: int) -> BitPlan | Rejected:
+        """The lowest admissible precision up to `most_bits`, or why there is none; see `passes.partition.Precision`."""
+        if mask not in self._known:
+            self._measured += 1
+            self._progress("precision of cut", self._measured, 0)
+            answer = self.evaluator(mask).lowest(most_bits)
+            if isinstance(answer, Rejected) and most_bits < MAX_BITS:
+                self._least_bits[mask] = max(self.least_bits(mask), most_bits + 1)
+                return answer
+            self._known[mask] = answer
+        return self._known[mask]
+
+    def known(self, mask: int) -> BitPlan | Rejected | None:
+        """What no further call can change; None where nothing of that kind is known."""
+        return self._known.get(mask)
+
+    def least_bits(self, mask: int) -> int:
+        """Fewest bits that no call has ruled out."""
+        return self._least_bits.get(mask, MIN_BITS)
+
+    def evaluator(self, mask: int) -> CutEvaluator:
+        """What measures one cut."""
+        model, graph = self._problem.model, self._problem.graph
+        head, tail = split(model, graph, mask)
+        boundary = [(graph.values[name], boundary_name(graph, name)) for name in graph.cut_values(mask)]
+        return CutEvaluator(head, tail, boundary, model.outputs, trials=self._trials, budget=self._budget)
+
+
+class FixedPrecision:
+    """The same number of bits for every cut, without a run; pictures keep the 8 bits a camera gives them.
+
+    Parameters
+    ----------
+    graph : GraphView
+    bits : int
+    """
+
+    def __init__(self, graph: GraphView, bits: int = MAX_BITS) -> None:
+        self._graph = graph
+        self._bits = bits
+
+    def __call__(self, mask: int, cut: tuple[str, ...], most_bits: int) -> BitPlan | Rejected:
+        """That precision, even where it cannot win."""
+        return self.known(mask)
+
+    def known(self, mask: int) -> BitPlan:
+        """That precision."""
+        return BitPlan(
+            tuple(
+                quantizer_for(self._graph.values[name], MAX_BITS if name in self._graph.inputs else self._bits)
+                for name in self._graph.cut_values(mask)
+            )
+        )
+
+    def least_bits(self, mask: int) -> int:
+        """That precision."""
+        return self._bits
+
+
+#: Where precisions come from: a `passes.partition.Precision` that remembers.
+PrecisionSource = MeasuredPrecision | FixedPrecision

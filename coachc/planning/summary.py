@@ -1,0 +1,170 @@
+"""A plan as JSON: what `coachc compile --json` prints and what the bundle's manifest keeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from coachc.core.graph import GraphView
+from coachc.core.plan import Accuracy, Plan, Timeline
+from coachc.core.profile import Profile
+from coachc.planning.explain import Explanation, Option
+from coachc.planning.problem import Problem, Setting
+from passes.strategy import Strategy, saturated
+from passes.timeline import Costs
+
+
+def setting_json(setting: Setting, problem: Problem) -> dict[str, Any]:
+    """The model, both sides with where their times come from, and the link."""
+    model, costs = problem.model, problem.costs
+    return {
+        "model": {"name": model.name, "sha256": model.sha256, "opset": model.opset},
+        "device": _side_json(setting.device.name, costs.device),
+        "cloud": _side_json(setting.cloud.name, costs.cloud),
+        "link": {"bandwidth_bytes_per_s": setting.link.bandwidth_bytes_per_s, "rtt_s": setting.link.rtt_s},
+        "workers": setting.workers,
+        "devices": setting.devices,
+    }
+
+
+def _side_json(target: str, profile: Profile) -> dict[str, Any]:
+    provenance = profile.provenance
+    return {"target": target, "precision": profile.precision, "kind": provenance.kind, "source": provenance.source}
+
+
+def plan_json(
+    graph: GraphView, costs: Costs, plan: Plan, data_kind: str, explanation: Explanation, mixture: Strategy | None
+) -> dict[str, Any]:
+    """JSON object of a plan: `plan`, `alternatives`, `accuracy`, `calibration`, `rejected`, `explanation`, `mixture`.
+
+    Parameters
+    ----------
+    graph : GraphView
+    costs : Costs
+    plan : Plan
+    data_kind : str
+        "labels", "unlabelled" or "random".
+    explanation : Explanation
+    mixture : Strategy or None
+        None where none was asked for.
+    """
+    device_nodes = [node.name for index, node in enumerate(graph.nodes) if plan.mask >> index & 1]
+    return {
+        "plan": {
+            "mode": plan.mode,
+            **timeline_json(plan.timeline),
+            "scheduled_latency_s": plan.scheduled_latency_s,
+            "bytes": plan.timeline.payload_bytes,
+            "cut": [
+                {"value": q.name, "shape": list(graph.values[q.name].shape), "bits": q.bits, "codec": q.codec}
+                for q in plan.bits.quantizers
+            ],
+            "gap": plan.gap,
+            "candidates": plan.candidates,
+            "search": plan.method,
+            "device_operators": len(device_nodes),
+            "operators": len(graph.nodes),
+        },
+        "alternatives": {
+            alternative.mode.replace("-", "_"): {
+                **timeline_json(alternative.timeline),
+                "bytes": alternative.timeline.payload_bytes,
+                "emittable": alternative.emittable,
+                "note": alternative.note,
+            }
+            for alternative in plan.alternatives
+        },
+        "accuracy": accuracy_json(plan.bits.accuracy),
+        "calibration": "UNCALIBRATED" if data_kind == "random" else "calibrated",
+        "rejected": [{"what": r.what, "reason": r.reason} for r in plan.rejected],
+        "explanation": explanation_json(explanation),
+        **({"mixture": mixture_json(graph, costs, plan, mixture)} if mixture is not None else {}),
+    }
+
+
+def timeline_json(timeline: Timeline) -> dict[str, float | None]:
+    """Stage times in seconds; None where the alternative does not exist."""
+    seconds = {
+        "period_s": timeline.period_s,
+        "latency_s": timeline.latency_s,
+        "device_s": timeline.device_s,
+        "link_s": timeline.link_s,
+        "cloud_s": timeline.cloud_s,
+    }
+    return {name: value if math.isfinite(value) else None for name, value in seconds.items()}
+
+
+def explanation_json(explanation: Explanation) -> dict[str, Any]:
+    """Runners-up, regions and moves of the cut; bandwidths in bytes a second, null for no upper end."""
+    return {
+        "runners_up": [
+            {**_option_json(option), **timeline_json(option.timeline), "bytes": option.timeline.payload_bytes}
+            for option in explanation.runners_up
+        ],
+        "regions": [
+            {
+                "first": region.first,
+                "last": region.last,
+                "partitions": region.partitions,
+                "binds": region.binds,
+                "least_period_s": region.least_period_s,
+            }
+            for region in explanation.regions
+        ],
+        "moves": [
+            {
+                **_option_json(move.option),
+                "low_bytes_per_s": move.low_bytes_per_s,
+                "high_bytes_per_s": move.high_bytes_per_s if math.isfinite(move.high_bytes_per_s) else None,
+            }
+            for move in explanation.moves
+        ],
+    }
+
+
+def _option_json(option: Option) -> dict[str, Any]:
+    return {
+        "mode": option.mode,
+        "cut": list(option.cut),
+        "bits": option.bits,
+        "bits_known": option.known,
+        "binds": option.binds,
+        "reason": option.reason,
+    }
+
+
+def mixture_json(graph: GraphView, costs: Costs, plan: Plan, mixture: Strategy) -> dict[str, Any]:
+    """A mixture of cuts, what it gains over the plan, and the period its simulation has."""
+    period_s = mixture.period_s(costs.server_share)
+    return {
+        "period_s": period_s,
+        "gain": 1.0 - period_s / plan.timeline.period_s,
+        "simulated_period_s": saturated(mixture, costs).steady_period_s * costs.devices,
+        "parts": [
+            {
+                "share": one.share,
+                "cut": [{"value": q.name, "bits": q.bits} for q in one.quantizers],
+                "device_operators": one.mask.bit_count(),
+                **timeline_json(one.timeline),
+            }
+            for one in mixture.parts
+        ],
+        "note": mixture.note,
+    }
+
+
+def accuracy_json(accuracy: Accuracy | None) -> Mapping[str, Any] | None:
+    """Accuracy with what it was measured against and how sure it is."""
+    if accuracy is None:
+        return None
+    return {
+        "float": accuracy.whole,
+        "split": accuracy.split,
+        "samples": accuracy.samples,
+        "kind": accuracy.kind,
+        "loss": accuracy.loss,
+        "loss_bound_95": accuracy.loss_bound,
+        "certified": accuracy.certified,
+        "mixed_float": accuracy.mixed_whole,
+    }

@@ -1,0 +1,109 @@
+"""A way to run a model that may send different tasks through different cuts, and the stream of tasks that makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from coachc.core.graph import GraphView
+from coachc.core.plan import Quantizer, Timeline
+from coachc.core.schedule import Operation, Simulation
+from passes.simulate import pipeline, staged_task
+from passes.timeline import Costs, stage_times, uniform
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One cut of a strategy and the share of tasks that take it.
+
+    Attributes
+    ----------
+    share : float
+        In (0, 1].
+    mask : int
+        Operators on the device.
+    quantizers : tuple of Quantizer
+    timeline : Timeline
+    """
+
+    share: float
+    mask: int
+    quantizers: tuple[Quantizer, ...]
+    timeline: Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """What one system would do.
+
+    Attributes
+    ----------
+    name : str
+    parts : tuple of Part
+        Shares sum to 1; several only where tasks are mixed over cuts.
+    note : str
+        What it optimises and what was assumed.
+    """
+
+    name: str
+    parts: tuple[Part, ...]
+    note: str
+
+    def stage_s(self, server_share: float = 1.0) -> tuple[float, float, float]:
+        """Mean seconds a task keeps the device, the link and its share of the server (`Costs.server_share`) busy."""
+        return (
+            sum(p.share * p.timeline.device_s for p in self.parts),
+            sum(p.share * p.timeline.link_s for p in self.parts),
+            sum(p.share * p.timeline.cloud_s for p in self.parts) / server_share,
+        )
+
+    def period_s(self, server_share: float = 1.0) -> float:
+        """Steady-state time between results: the busiest stage."""
+        return max(self.stage_s(server_share))
+
+
+def part(graph: GraphView, costs: Costs, mask: int, bits: int, share: float = 1.0) -> Part:
+    """A cut at a uniform number of bits, costed."""
+    quantizers = uniform(graph, graph.cut_values(mask), bits)
+    return Part(share, mask, quantizers, stage_times(graph, mask, quantizers, costs))
+
+
+def run(strategy: Strategy, costs: Costs, arrivals_s: Sequence[float]) -> Simulation:
+    """Simulate a stream of tasks, each part taking its share of them in turn.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    costs : Costs
+    arrivals_s : sequence of float
+        When each task comes to each device; all 0 to saturate the pipeline.
+
+    Returns
+    -------
+    Simulation
+        Of all `costs.devices` devices, whose tasks come at the same moments: the worst case for the server.
+    """
+    shares = [one.share for one in strategy.parts]
+    tasks = [_task(strategy.parts[index], costs) for index in _turns(shares, len(arrivals_s))]
+    return pipeline(tasks, arrivals_s, costs.workers, costs.devices)
+
+
+def saturated(strategy: Strategy, costs: Costs, tasks: int = 200) -> Simulation:
+    """Simulate tasks that are all there from the start."""
+    return run(strategy, costs, [0.0] * tasks)
+
+
+def _task(one: Part, costs: Costs) -> tuple[Operation, ...]:
+    timeline = one.timeline
+    return staged_task(timeline.device_s, timeline.link_s, timeline.cloud_s, costs.link.rtt_s)
+
+
+def _turns(shares: Sequence[float], count: int) -> list[int]:
+    """Which part each task takes: always the one that is furthest behind its share."""
+    taken = [0] * len(shares)
+    order = []
+    for done in range(1, count + 1):
+        behind = max(range(len(shares)), key=lambda i: shares[i] * done - taken[i])
+        taken[behind] += 1
+        order.append(behind)
+    return order
