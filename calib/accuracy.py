@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
+from calib.spool import Spool
 from coachc.core.plan import Accuracy
 
 #: One-sided 95 % quantile of the normal distribution.
@@ -24,42 +26,48 @@ class Judge:
 
     Parameters
     ----------
-    float_outputs : sequence of list of ndarray
-        The whole model's outputs for each sample, in order.
+    float_outputs : iterable of list of ndarray
+        The whole model's outputs for each sample, in order. Gone over once; of a model that classifies only the
+        classes are kept, any other's outputs go to a temporary file.
     labels : ndarray or None
     noise : bool
         The samples are noise: the kind is then "random".
     """
 
-    def __init__(self, float_outputs: Sequence[list[np.ndarray]], labels: np.ndarray | None, *, noise: bool) -> None:
-        self._float = float_outputs
-        classifies = bool(float_outputs) and top1(float_outputs[0][0]) is not None
-        self._labels = labels if classifies else None
-        self._classifies = classifies
-        self.kind = "random" if noise else "labels" if self._labels is not None else "agreement"
-        if not classifies and not noise:
+    def __init__(self, float_outputs: Iterable[list[np.ndarray]], labels: np.ndarray | None, *, noise: bool) -> None:
+        self._answers: list[np.ndarray] = []
+        self._outputs = Spool()
+        self._labels = labels
+        right = []
+        for sample, outputs in enumerate(float_outputs):
+            answer = top1(outputs[0])
+            if answer is None:
+                self._outputs.append(outputs)
+                right.append(all(_close(whole, whole) for whole in outputs))
+            else:
+                self._answers.append(answer)
+                right.append(self.right(sample, outputs))
+        self.float_right = np.array(right, bool)
+        self.kind = "labels" if labels is not None else "agreement"
+        if noise:
+            self.kind = "random"
+        elif not self._answers:
             self.kind = "fidelity"
-        self.float_right = np.array([self.right(i, outputs) for i, outputs in enumerate(float_outputs)], bool)
 
     def right(self, sample: int, outputs: list[np.ndarray]) -> bool:
         """Whether `outputs` of a sample are right: its label, else the float model's answer."""
-        if not self._classifies:
-            return all(_close(mine, whole) for mine, whole in zip(outputs, self._float[sample], strict=True))
         answer = top1(outputs[0])
-        assert answer is not None
-        if self._labels is not None:
-            batch = len(answer)
-            return bool(np.array_equal(answer, self._labels[sample * batch : (sample + 1) * batch]))
-        return self.same(sample, outputs)
+        if answer is None or self._labels is None:
+            return self.same(sample, outputs)
+        batch = len(answer)
+        return bool(np.array_equal(answer, self._labels[sample * batch : (sample + 1) * batch]))
 
     def same(self, sample: int, outputs: list[np.ndarray]) -> bool:
         """Whether `outputs` of a sample say the same as the float model's, right or wrong."""
-        if not self._classifies:
-            return self.right(sample, outputs)
-        answer, whole = top1(outputs[0]), top1(self._float[sample][0])
-        assert answer is not None
-        assert whole is not None
-        return bool(np.array_equal(answer, whole))
+        answer = top1(outputs[0])
+        if answer is None:
+            return all(_close(mine, whole) for mine, whole in zip(outputs, self._outputs[sample], strict=True))
+        return bool(np.array_equal(answer, self._answers[sample]))
 
     def keeps(self, accuracy: Accuracy, budget: float) -> bool:
         """Whether a loss is admissible: by its bound if the samples can certify the budget at all, else as measured."""
@@ -114,6 +122,18 @@ def paired_loss_bound(worse: int, better: int, samples: int, *, z: float = Z95) 
     difference = (worse - better) / total
     variance = (worse + better + 1 - (worse - better) ** 2 / total) / total**2
     return difference + z * math.sqrt(max(variance, 0.0))
+
+
+def most_changed(samples: int, budget: float) -> int:
+    """Most changed answers among so many samples with which `Judge.keeps` can still hold."""
+    certifies = samples >= samples_to_certify(budget)
+
+    def keeps(changed: int) -> bool:
+        if certifies:
+            return CHANGED_LOSS * paired_loss_bound(changed, 0, samples) <= budget
+        return CHANGED_LOSS * changed / samples <= budget
+
+    return bisect.bisect_left(range(samples + 1), True, key=lambda changed: not keeps(changed)) - 1
 
 
 def samples_to_certify(budget: float) -> int:

@@ -1,16 +1,20 @@
-"""Calibration samples: real ones from a file or folder, or seeded noise that has to be asked for."""
+"""Calibration samples: real ones from a folder, a file or the user's code, or noise that has to be asked for."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from calib.arrays import CalibrationArrays
+from calib.images import CalibrationImages
+from calib.script import ScriptSource, script_of
 from coachc.core.graph import Value
 from runtime.bundle.manifest_types import Preprocess, TensorSpec
-from runtime.bundle.source import ImageSource, Source, open_source
+from runtime.bundle.source import Source, open_source
 
 Feed = Mapping[str, np.ndarray]
 
@@ -18,15 +22,13 @@ Feed = Mapping[str, np.ndarray]
 RANDOM = "random"
 #: Noise samples: enough for a value range, and nothing more can be learnt from noise.
 RANDOM_SAMPLES = 16
-#: Samples are kept in memory up to this size, and read again for every pass beyond it.
-CACHE_BYTES = 1 << 30
 #: Samples that others are blended with.
 MIX_PARTNERS = 64
 
 
 @dataclass
 class Dataset:
-    """Samples to iterate over as often as needed.
+    """Samples to iterate over as often as needed, read again each time.
 
     Attributes
     ----------
@@ -37,31 +39,26 @@ class Dataset:
     labels : ndarray of int64, shape (samples * batch,), or None
     source : Source or None
         None for noise.
+    feeds : sequence of feeds, or None
+        Samples that are in memory: noise.
+    watch : callable or None
+        Told of each sample that is read: its index and its feed.
     """
 
     kind: str
     samples: int
     labels: np.ndarray | None
     source: Source | None
-    _cached: list[Feed] | None = field(default=None, repr=False)
+    feeds: Sequence[Feed] | None = field(default=None, repr=False)
+    watch: Callable[[int, Feed], None] | None = None
 
     def __iter__(self) -> Iterator[Feed]:
-        if self._cached is not None:
-            return iter(self._cached)
-        assert self.source is not None
-        return self._read(self.source)
-
-    def _read(self, source: Source) -> Iterator[Feed]:
-        kept: list[Feed] | None = []
-        size = 0
-        for feed in itertools.islice(source, self.samples):
+        feeds = self.source if self.feeds is None else self.feeds
+        assert feeds is not None
+        for index, feed in enumerate(itertools.islice(feeds, self.samples)):
+            if self.watch is not None:
+                self.watch(index, feed)
             yield feed
-            size += sum(array.nbytes for array in feed.values())
-            if kept is not None:
-                kept.append(feed)
-            if size > CACHE_BYTES:
-                kept = None
-        self._cached = kept
 
     def mixed(self, seed: int = 0) -> Mixed:
         """The same samples, each blended with another one; see `Mixed`."""
@@ -108,7 +105,7 @@ def open_dataset(
     Parameters
     ----------
     path : str
-        An .npz file, a folder of images, or "random".
+        A .npz file, a folder of images, "file.py:function", or "random".
     inputs : sequence of Value
         The model's inputs, batch included.
     preprocess : Preprocess or None
@@ -117,40 +114,33 @@ def open_dataset(
         Use at most this many.
     seed : int
         Of the noise, and of the order of real samples. They come shuffled: folders are sorted by class, and whoever
-        looks at the first few has to see all classes. Arrays beyond `CACHE_BYTES` keep the order of their file.
+        looks at the first few has to see all classes. A function's samples keep the order it gives them.
 
     Raises
     ------
-    runtime.errors.SourceError
-        Nothing there, nothing in it, or the wrong shape.
+    coachc.errors.DataError, runtime.errors.SourceError
+        Nothing there, nothing in it, or it does not suit the model.
     """
     if path == RANDOM:
         rng = np.random.default_rng(seed)
         feeds = [{value.name: _noise(value, rng) for value in inputs} for _ in range(RANDOM_SAMPLES)]
-        return Dataset(RANDOM, len(feeds), None, None, list(feeds))
+        return Dataset(RANDOM, len(feeds), None, None, feeds)
     specs = tuple(TensorSpec(value.name, value.dtype, value.shape) for value in inputs)
-    source = open_source(path, specs, preprocess)
-    return _shuffled(source, min(len(source), max_samples), inputs, seed)
+    source = _open(path, specs, preprocess, max_samples)
+    if isinstance(source, CalibrationImages | CalibrationArrays):
+        source.take(np.random.default_rng(seed).permutation(len(source))[:max_samples])
+    return Dataset("unlabelled" if source.labels is None else "labels", len(source), source.labels, source)
 
 
-def _shuffled(source: Source, samples: int, inputs: Sequence[Value], seed: int) -> Dataset:
-    batch = inputs[0].shape[0]
-    order = np.random.default_rng(seed).permutation(len(source))[:samples]
-    fits = len(source) * sum(value.size_bytes for value in inputs) <= CACHE_BYTES
-    cached = None
-    if isinstance(source, ImageSource):
-        rows = (order[:, None] * batch + np.arange(batch)).ravel()
-        source.paths = [source.paths[row] for row in rows]
-        source.labels = None if source.labels is None else source.labels[rows]
-        order = np.arange(samples)
-    elif fits:
-        feeds = list(source)
-        cached = [feeds[index] for index in order]
-    else:
-        order = np.arange(samples)
-    rows = (order[:, None] * batch + np.arange(batch)).ravel()
-    labels = None if source.labels is None else np.asarray(source.labels)[rows]
-    return Dataset("unlabelled" if labels is None else "labels", samples, labels, source, cached)
+def _open(path: str, inputs: Sequence[TensorSpec], preprocess: Preprocess | None, max_samples: int) -> Source:
+    script = script_of(path)
+    if script is not None:
+        return ScriptSource(*script, inputs, max_samples)
+    if os.path.isdir(path):
+        return CalibrationImages(path, inputs, preprocess)
+    if path.endswith(".npz") and os.path.exists(path):
+        return CalibrationArrays(path, inputs)
+    return open_source(path, inputs, preprocess)
 
 
 def _noise(value: Value, rng: np.random.Generator) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""The lowest precision of a cut that keeps the accuracy budget, measured on the calibration set.
+"""Accuracy of a cut at any precision, measured on the calibration set, and its lowest admissible number of bits.
 
-All values of the cut are quantized at once, with the same number of bits. The search over bits is dichotomous as in
-COACH (section III-B) and ends with one number that passes and its neighbour that does not, since accuracy is only
-empirically monotone in the bits. The prefix of the model runs once per cut; each number of bits only runs the suffix.
+All values of the cut are quantized at once. The search over bits gives them all the same number, is dichotomous as in
+COACH (section III-B), and ends with one number that passes and its neighbour that does not, since accuracy is only
+empirically monotone in the bits. `calib.refine` goes on from there. The prefix of the model runs once per cut; each
+precision only runs the suffix.
 """
 
 from __future__ import annotations
@@ -10,61 +11,26 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
 
-from calib.accuracy import CHANGED_LOSS, Judge, paired_loss_bound
-from calib.dataset import CACHE_BYTES, RANDOM, Dataset, Mixed
-from calib.ranges import RangeSample
+from calib.accuracy import most_changed
+from calib.activations import Remembered
+from calib.divergence import Probe, changed, divergence
+from calib.measurements import Measurements, measurement_key
+from calib.ranges import DEFAULT_SCHEME, RangeSample, Scheme
+from calib.trials import Trial
 from coachc.core.graph import Value
 from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, Accuracy, BitPlan, Quantizer, Rejected, quantizer_for
 from coachc.frontend import ort
 from runtime.bundle import numeric
 
-#: Above this top-1 on its labelled samples a model was trained on them, and its loss on them says little about others:
-#: a CIFAR ResNet56 with 100 % of them right loses 0.2 points at 2 bits on them and 2.8 on unseen pictures.
-KNOWN_ACCURACY = 0.99
 #: Samples a range is chosen from.
 RANGE_SAMPLES = 256
-#: A precision is given up early where the first samples show a loss above the budget by this many standard errors;
-#: looked at every `LOOK_SAMPLES`, up to `MAX_LOOK_SAMPLES`.
-LOOK_Z = 3.0
-LOOK_SAMPLES = 64
-MAX_LOOK_SAMPLES = 512
 
 Tensors = Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Samples and what counts as right on them."""
-
-    data: Dataset | Mixed
-    judge: Judge
-
-
-def trials_of(
-    model: onnx.ModelProto, data: Dataset, *, advance: Callable[[int], None] = lambda done: None
-) -> list[Trial]:
-    """What a cut is tried on: the samples, and blends of them where the model knows the samples by heart.
-
-    Parameters
-    ----------
-    model : onnx.ModelProto
-        The whole model.
-    data : Dataset
-    advance : callable
-        Samples done.
-    """
-    judge = Judge(float_outputs(model, data, advance=advance), data.labels, noise=data.kind == RANDOM)
-    trials = [Trial(data, judge)]
-    if judge.kind == "labels" and float(np.mean(judge.float_right)) > KNOWN_ACCURACY:
-        mixed = data.mixed()
-        trials.append(Trial(mixed, Judge(float_outputs(model, mixed), data.labels, noise=False)))
-    return trials
 
 
 class CutEvaluator:
@@ -82,6 +48,8 @@ class CutEvaluator:
         The calibration samples first.
     budget : float
         Largest admissible accuracy loss, a fraction.
+    store : Measurements, optional
+        Where accuracies are kept and looked up.
     """
 
     def __init__(
@@ -93,6 +61,7 @@ class CutEvaluator:
         *,
         trials: Sequence[Trial],
         budget: float,
+        store: Measurements | None = None,
     ) -> None:
         self._head = ort.session(head, level="all")
         self._tail = ort.session(tail, level="all")
@@ -100,9 +69,11 @@ class CutEvaluator:
         self._outputs = tuple(outputs)
         self._trials = tuple(trials)
         self._budget = budget
-        self._activations = [_Remembered(functools.partial(self._run_head, trial)) for trial in trials]
+        self._activations = [Remembered(functools.partial(self._run_head, trial)) for trial in trials]
         self._ranges = self._sample_ranges()
-        self._measured: dict[int, BitPlan] = {}
+        self._store = store if store is not None else Measurements()
+        self._exact: list[list[np.ndarray]] = []
+        self._answered: tuple[tuple[Quantizer, ...], list[tuple[bool, bool]]] = ((), [])
 
     def lowest(self, most_bits: int = MAX_BITS) -> BitPlan | Rejected:
         """The fewest bits within the budget, or why there are none up to `most_bits`.
@@ -128,15 +99,19 @@ class CutEvaluator:
         return self.at(high)
 
     def at(self, bits: int) -> BitPlan:
-        """Quantizers and accuracy with every value of the cut at `bits` bits; measured once.
+        """Quantizers and accuracy with every value of the cut at `bits` bits."""
+        return self.measure(self.quantizers(bits))
+
+    def measure(self, quantizers: tuple[Quantizer, ...]) -> BitPlan:
+        """Accuracy with these quantizers; measured once.
 
         The loss and its bound are those of the hardest trial, the accuracies those of the samples themselves.
         """
-        if bits not in self._measured:
-            quantizers = self._quantizers(bits)
+        key = self._key(quantizers)
+        accuracy = self._store.get(key)
+        if accuracy is None:
             results = [
-                self._compare(trial, list(self._answers(trial, made, quantizers)))
-                for trial, made in zip(self._trials, self._activations, strict=True)
+                self._compare(trial, self._all_answers(place, quantizers)) for place, trial in enumerate(self._trials)
             ]
             hardest = max(results, key=lambda accuracy: accuracy.loss_bound)
             accuracy = dataclasses.replace(
@@ -146,14 +121,69 @@ class CutEvaluator:
                 certified=hardest.certified,
                 mixed_whole=results[1].whole if len(results) > 1 else None,
             )
-            self._measured[bits] = BitPlan(quantizers, accuracy)
-        return self._measured[bits]
+            self._store.put(key, accuracy)
+        return BitPlan(quantizers, accuracy)
+
+    def _all_answers(self, place: int, quantizers: tuple[Quantizer, ...]) -> list[tuple[bool, bool]]:
+        if place == len(self._trials) - 1 and self._answered[0] == quantizers:
+            return self._answered[1]
+        return list(self._answers(self._trials[place], self._activations[place], quantizers))
+
+    def _key(self, quantizers: Sequence[Quantizer]) -> str:
+        return measurement_key([trial.fingerprint for trial in self._trials], self._budget, quantizers)
+
+    def passes(self, quantizers: tuple[Quantizer, ...]) -> bool:
+        """Whether these quantizers keep the accuracy budget; stops at the answer that settles that they do not."""
+        if self._store.get(self._key(quantizers)) is None and self._fails_early(quantizers):
+            return False
+        accuracy = self.measure(quantizers).accuracy
+        return accuracy is not None and self._trials[0].judge.keeps(accuracy, self._budget)
+
+    def probe(self, quantizers: tuple[Quantizer, ...], samples: int) -> Probe:
+        """How far the first samples' outputs move: needs fewer samples than counting wrong answers does."""
+        if not self._exact:
+            plain = self._outputs_of(self._activations[0], self.quantizers(UNQUANTIZED))
+            self._exact = [outputs for _, outputs in zip(range(samples), plain, strict=False)]
+        rounded = self._outputs_of(self._activations[0], quantizers)
+        pairs = list(zip(self._exact, rounded, strict=False))
+        return Probe(
+            divergence=float(np.mean([divergence(whole, split) for whole, split in pairs])),
+            changed=float(np.mean([changed(whole, split) for whole, split in pairs])),
+            samples=len(pairs),
+        )
+
+    def raw_bytes(self, place: int) -> int:
+        """Bytes of one value of the cut as it is."""
+        return self._boundary[place][0].size_bytes
+
+    def codes(self, quantizers: tuple[Quantizer, ...], samples: int) -> list[list[np.ndarray]]:
+        """Codes of the first samples, for each packed value a list of arrays of uint8; nothing for raw ones."""
+        found: list[list[np.ndarray]] = [[] for _ in quantizers]
+        for made in itertools.islice(self._activations[0], samples):
+            for kept, quantizer, (_, name) in zip(found, quantizers, self._boundary, strict=True):
+                if quantizer.codec == "packed":
+                    codes = numeric.quantize(made[name], quantizer.scale, quantizer.zero_point, quantizer.bits)
+                    kept.append(codes)
+        return found
+
+    def quantizers(self, bits: int, scheme: Scheme = DEFAULT_SCHEME) -> tuple[Quantizer, ...]:
+        """Every value of the cut at `bits` bits, its range by one rule."""
+        return tuple(self.quantizer(place, bits, scheme) for place in range(len(self._boundary)))
+
+    def quantizer(self, place: int, bits: int, scheme: Scheme = DEFAULT_SCHEME) -> Quantizer:
+        """One value of the cut at `bits` bits, its range by one rule; raw where it is never quantized."""
+        value, _ = self._boundary[place]
+        if not value.quantizable or bits == UNQUANTIZED:
+            return quantizer_for(value, UNQUANTIZED)
+        return self._ranges[value.name].quantizer(value.name, bits, scheme)
+
+    def per_channel(self, place: int) -> bool:
+        """Whether one range per channel makes sense: a channel of a feature map, with several values."""
+        value, _ = self._boundary[place]
+        return value.quantizable and len(value.shape) >= 3 and value.shape[1] > 1
 
     def _passes(self, bits: int) -> bool:
-        if bits not in self._measured and self._hopeless(bits):
-            return False
-        accuracy = self.at(bits).accuracy
-        return accuracy is not None and self._trials[0].judge.keeps(accuracy, self._budget)
+        return self.passes(self.quantizers(bits))
 
     def _lost(self, bits: int) -> float:
         """Accuracy lost on the samples themselves, whatever answers changed."""
@@ -161,30 +191,27 @@ class CutEvaluator:
         assert accuracy is not None
         return accuracy.whole - accuracy.split
 
-    def _hopeless(self, bits: int) -> bool:
-        """Whether the first samples of the hardest trial already show, beyond doubt, a loss above the budget."""
+    def _fails_early(self, quantizers: tuple[Quantizer, ...]) -> bool:
+        """Whether too many answers of the hardest trial change; stops at the first one too many.
+
+        Exactly what the whole trial would say: a changed answer is never taken back. If there are not too many, all
+        of the trial's answers are known and kept.
+        """
         trial, activations = self._trials[-1], self._activations[-1]
-        changed = 0
-        for index, (_, same) in enumerate(self._answers(trial, activations, self._quantizers(bits)), 1):
-            changed += not same
-            if index % LOOK_SAMPLES == 0:
-                if CHANGED_LOSS * paired_loss_bound(changed, 0, index, z=-LOOK_Z) > self._budget:
-                    return True
-                if index >= MAX_LOOK_SAMPLES:
-                    return False
+        allowed = most_changed(trial.data.samples, self._budget)
+        answers: list[tuple[bool, bool]] = []
+        found = 0
+        for answer in self._answers(trial, activations, quantizers):
+            answers.append(answer)
+            found += not answer[1]
+            if found > allowed:
+                return True
+        self._answered = (quantizers, answers)
         return False
 
     def _compare(self, trial: Trial, answers: Sequence[tuple[bool, bool]]) -> Accuracy:
         right = np.array([right for right, _ in answers], bool)
         return trial.judge.compare(right, self._budget, changed=sum(not same for _, same in answers))
-
-    def _quantizers(self, bits: int) -> tuple[Quantizer, ...]:
-        return tuple(
-            self._ranges[value.name].quantizer(value.name, bits)
-            if value.quantizable
-            else quantizer_for(value, UNQUANTIZED)
-            for value, _ in self._boundary
-        )
 
     def _sample_ranges(self) -> dict[str, RangeSample]:
         ranges = {value.name: RangeSample(RANGE_SAMPLES) for value, _ in self._boundary if value.quantizable}
@@ -198,9 +225,16 @@ class CutEvaluator:
         self, trial: Trial, activations: Iterable[Tensors], quantizers: Sequence[Quantizer]
     ) -> Iterator[tuple[bool, bool]]:
         """With the boundary values rounded: whether each sample is right, whether its answer is the whole model's."""
+        for index, outputs in enumerate(self._outputs_of(activations, quantizers)):
+            yield trial.judge.right(index, outputs), trial.judge.same(index, outputs)
+
+    def _outputs_of(
+        self, activations: Iterable[Tensors], quantizers: Sequence[Quantizer]
+    ) -> Iterator[list[np.ndarray]]:
+        """The model's outputs for each sample, with the boundary values rounded."""
         tail_inputs = {item.name for item in self._tail.get_inputs()}
         names = [item.name for item in self._tail.get_outputs()]
-        for index, made in enumerate(activations):
+        for made in activations:
             feed = {}
             for quantizer, (value, name) in zip(quantizers, self._boundary, strict=True):
                 array = made[name]
@@ -209,8 +243,7 @@ class CutEvaluator:
                     array = numeric.dequantize(codes, quantizer.scale, quantizer.zero_point).astype(value.dtype)
                 feed[name] = array
             answers = dict(zip(names, self._tail.run(None, {n: feed[n] for n in tail_inputs}), strict=True))
-            outputs = [answers[n] if n in answers else made[n] for n in self._outputs]
-            yield trial.judge.right(index, outputs), trial.judge.same(index, outputs)
+            yield [answers[n] if n in answers else made[n] for n in self._outputs]
 
     def _run_head(self, trial: Trial) -> Iterator[Tensors]:
         names = [item.name for item in self._head.get_outputs()]
@@ -218,46 +251,3 @@ class CutEvaluator:
         for feed in trial.data:
             inputs = {name: array for name, array in feed.items() if name in wanted}
             yield dict(zip(names, self._head.run(None, inputs), strict=True))
-
-
-class _Remembered:
-    """What a pass over the samples makes, made only as far as it is asked for.
-
-    Kept up to `CACHE_BYTES`; what lies beyond is made again in every pass.
-    """
-
-    def __init__(self, make: Callable[[], Iterator[Tensors]]) -> None:
-        self._make = make
-        self._kept: list[Tensors] = []
-        self._size_bytes = 0
-        self._source: Iterator[Tensors] | None = None
-        self._full = False
-
-    def __iter__(self) -> Iterator[Tensors]:
-        yield from self._kept
-        if self._full:
-            yield from itertools.islice(self._make(), len(self._kept), None)
-            return
-        if self._source is None:
-            self._source = self._make()
-        for made in self._source:
-            self._size_bytes += sum(array.nbytes for array in made.values())
-            if self._size_bytes > CACHE_BYTES:
-                self._full, self._source = True, None
-                yield from itertools.islice(self._make(), len(self._kept), None)
-                return
-            self._kept.append(made)
-            yield made
-
-
-def float_outputs(
-    model: onnx.ModelProto, data: Dataset | Mixed, *, advance: Callable[[int], None] = lambda done: None
-) -> list[list[np.ndarray]]:
-    """Outputs of the whole model for each sample."""
-    session = ort.session(model, level="all")
-    wanted = {item.name for item in session.get_inputs()}
-    answers = []
-    for feed in data:
-        answers.append(session.run(None, {name: array for name, array in feed.items() if name in wanted}))
-        advance(len(answers))
-    return answers

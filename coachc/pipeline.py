@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from calib.dataset import RANDOM
+from calib.measurements import Measurements
+from calib.refine import Refined
 from coachc.core.plan import MAX_BITS, Plan
 from coachc.emit import bundle_writer
 from coachc.emit.halves import split_halves
@@ -15,13 +17,16 @@ from coachc.frontend.model import Model
 from coachc.planning.calibration import open_calibration
 from coachc.planning.explain import explain
 from coachc.planning.plan import make_plan
-from coachc.planning.problem import Problem, Progress, Setting, load_problem, silent
+from coachc.planning.problem import Problem, Progress, Setting, load_problem, silent, with_rates
 from coachc.planning.summary import plan_json, setting_json
 from passes.mixture import search_mixture
 from passes.partition import Found, Limits
 from passes.strategy import Strategy
 from runtime.bundle.manifest_types import Preprocess
 from runtime.bundle.store import Bundle, check_destination
+
+#: Of the file of measurements beside a bundle that is being made.
+PARTIAL_SUFFIX = ".partial"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +73,15 @@ class CompileOptions(Setting):
 class Compiled:
     """What `compile_model` leaves: the bundle and everything that led to it.
 
-    `mixture` is None unless it was asked for, or where no mixture keeps limits and accuracy.
+    `refined` is None where no precision was refined, `mixture` unless it was asked for and one keeps limits and
+    accuracy.
     """
 
     bundle: Bundle
     problem: Problem
     found: Found
     plan: Plan
+    refined: Refined | None
     mixture: Strategy | None
     summary: Mapping[str, Any]
     preprocess: Preprocess | None
@@ -102,6 +109,10 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
     model, graph, costs = problem.model, problem.graph, problem.costs
 
     preprocess = options.preprocess(model)
+    # What is measured is kept beside the bundle until it is written, so that a run that was stopped goes on.
+    store = Measurements(f"{options.output.rstrip('/')}{PARTIAL_SUFFIX}")
+    if store.resumed:
+        progress(f"going on with {store.resumed} measurements of a run that was stopped", 0, 0)
     calibration = open_calibration(
         problem,
         options.calib,
@@ -109,13 +120,25 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         max_samples=options.max_samples,
         budget=options.budget,
         progress=progress,
+        store=store,
     )
+    if calibration.rates is not None:
+        problem = with_rates(problem, calibration.rates)
+        costs = problem.costs
     limits = Limits(options.max_latency_s, options.device.memory_bytes or None)
     planned = make_plan(
-        problem, calibration, limits, mode=options.mode, objective=options.objective, method=options.search
+        problem,
+        calibration,
+        limits,
+        mode=options.mode,
+        objective=options.objective,
+        method=options.search,
+        refined=True,
+        progress=progress,
     )
     plan, masks, precision = planned.plan, planned.candidates.masks, calibration.precision
-    if calibration.kind == RANDOM and plan.cut and calibration.measured is not None:
+    packed = any(quantizer.codec == "packed" for quantizer in plan.bits.quantizers)
+    if calibration.kind == RANDOM and packed and calibration.measured is not None:
         plan = dataclasses.replace(plan, bits=calibration.measured.evaluator(plan.mask).at(MAX_BITS))
     mixture = search_mixture(graph, costs, masks, precision, limits=limits) if options.mix else None
     explanation = explain(problem, plan, masks, precision=precision, limits=limits, mode=options.mode)
@@ -123,10 +146,10 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
     progress("emit", 0, 0)
     halves = None
     if plan.mode in ("split", "cloud-raw"):
-        halves = split_halves(model, graph, plan.mask, plan.bits.quantizers, options.device, options.cloud)
+        halves = split_halves(model, graph, plan.mask, plan.bits, options.device, options.cloud)
     summary = {
         **setting_json(options, problem),
-        **plan_json(graph, costs, plan, calibration.kind, explanation, mixture),
+        **plan_json(graph, costs, plan, calibration.kind, explanation, mixture, planned.refined),
     }
     bundle = bundle_writer.write(
         options.output,
@@ -140,4 +163,5 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         summary=summary,
         force=options.force,
     )
-    return Compiled(bundle, problem, planned.found, plan, mixture, summary, preprocess)
+    store.discard()
+    return Compiled(bundle, problem, planned.found, plan, planned.refined, mixture, summary, preprocess)

@@ -1,91 +1,147 @@
 """Insert the quantizer of each boundary value: codes leave the device half and enter the cloud half.
 
-Two forms give the same codes. "qdq" is Clip, QuantizeLinear and DequantizeLinear, for engines that take unsigned
-codes with a zero point. "arithmetic" is Div, Round, Add, Clip and Cast, and Sub and Mul back, for TensorRT, which takes
-neither (and on TX2 has no INT8 at all: its codes leave as int32).
-
-What crosses is quantized, nothing else: readers on the device keep the float value.
+What the quantizer's nodes are is `passes.quantizer_nodes`' business. What crosses is quantized, nothing else: readers
+on the device keep the float value. The device half also puts out a feature of each value, which the online policy reads
+to tell easy tasks from hard ones.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
 from coachc.core.plan import Quantizer
+from coachc.errors import ModelError
 from coachc.frontend.model import Model
-from passes.surgery import Tensors, export, import_graph
+from passes.quantizer_nodes import (
+    QuantizerNodes,
+    codes_name,
+    constant_parameters,
+    feature_name,
+    has_feature,
+    input_parameters,
+    parameter_name,
+)
+from passes.surgery import Tensors, export, import_graph, typed_variable
 
-FORMS = ("qdq", "arithmetic")
 
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """How one boundary value leaves the device half and enters the cloud half.
 
-def codes_name(value: str) -> str:
-    """Name of the codes of a boundary value in both halves."""
-    return f"{value}/codes"
+    Attributes
+    ----------
+    value : str
+        Its name in the model.
+    name : str
+        Its name in the unquantized halves.
+    packed : bool
+        Whether it crosses as codes; as it is otherwise.
+    per_channel : bool
+        Whether its quantizer has one scale per channel (axis 1) at some precision.
+    """
+
+    value: str
+    name: str
+    packed: bool = True
+    per_channel: bool = False
 
 
 def quantize_outputs(
     half: onnx.ModelProto,
-    boundary: Sequence[tuple[Quantizer, str]],
+    boundary: Sequence[Crossing],
     model: Model,
     *,
     keep: Sequence[str] = (),
     form: str = "qdq",
     int32_codes: bool = False,
 ) -> onnx.ModelProto:
-    """Replace packed boundary values among the device half's outputs by their codes.
+    """Replace packed boundary values among the device half's outputs by their codes, and add their features.
 
     Parameters
     ----------
     half : onnx.ModelProto
         Device half as `passes.cut.split` gives it.
-    boundary : sequence of (Quantizer, str)
-        Each boundary value with its name in the halves.
+    boundary : sequence of Crossing
     model : Model
         The half's origin.
     keep : sequence of str
         Model outputs that the device makes: they stay outputs even where they cross as codes too.
     form : str
-        "qdq" or "arithmetic".
+        One of `passes.quantizer_nodes.FORMS`.
     int32_codes : bool
         Arithmetic form only: codes leave as int32 instead of uint8.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Its inputs are the half's, then scale, zero point and largest code of each packed value; its outputs are the
+        boundary values, `keep`, and the feature of each packed value that has one.
+
+    Raises
+    ------
+    coachc.errors.ModelError
+        An input or output of the model has a name that is needed here.
     """
     graph = import_graph(half)
     tensors = Tensors(graph)
-    outputs = list(graph.outputs)
-    for quantizer, name in boundary:
-        if quantizer.codec != "packed":
+    outputs, features = list(graph.outputs), []
+    for crossing in boundary:
+        if not crossing.packed:
             continue
-        codes = _quantize(_Emitter(graph, quantizer.name), tensors[name], quantizer, form, int32_codes)
-        outputs[next(i for i, tensor in enumerate(outputs) if tensor.name == name)] = codes
-    graph.outputs = outputs + [tensors[name] for name in keep if all(tensor.name != name for tensor in outputs)]
+        value = tensors[crossing.name]
+        _make_way(graph, tensors, crossing.value)
+        parameters = input_parameters(crossing.value, value.shape, form, per_channel=crossing.per_channel)
+        nodes = QuantizerNodes(graph, crossing.value, model.opset)
+        real = nodes.as_float(value)
+        codes = nodes.quantize(real, parameters, form, int32_codes=int32_codes)
+        outputs[next(i for i, tensor in enumerate(outputs) if tensor.name == crossing.name)] = codes
+        graph.inputs += [parameters.scale, parameters.zero_point, parameters.qmax]
+        if has_feature(value.shape):
+            features.append(nodes.pool(real))
+    kept = [tensors[name] for name in keep if all(tensor.name != name for tensor in outputs)]
+    graph.outputs = outputs + kept + features
     return export(graph, model)
 
 
 def dequantize_inputs(
-    half: onnx.ModelProto, boundary: Sequence[tuple[Quantizer, str]], model: Model, *, form: str = "qdq"
+    half: onnx.ModelProto, boundary: Sequence[Crossing], model: Model, *, form: str = "qdq"
 ) -> onnx.ModelProto:
-    """Replace packed boundary values among the cloud half's inputs by their uint8 codes."""
+    """Replace packed boundary values among the cloud half's inputs by their uint8 codes.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Its inputs are the boundary values, then scale and zero point of each packed one.
+
+    Raises
+    ------
+    coachc.errors.ModelError
+        An input or output of the model has a name that is needed here.
+    """
     graph = import_graph(half)
     tensors = Tensors(graph)
-    for quantizer, name in boundary:
-        if quantizer.codec != "packed":
+    for crossing in boundary:
+        if not crossing.packed:
             continue
-        value = tensors[name]
-        codes = gs.Variable(codes_name(quantizer.name), dtype=np.dtype(np.uint8), shape=value.shape)
-        graph.inputs[next(i for i, tensor in enumerate(graph.inputs) if tensor.name == name)] = codes
-        _dequantize(_Emitter(graph, quantizer.name), codes, value, quantizer, form)
+        value = tensors[crossing.name]
+        _make_way(graph, tensors, crossing.value)
+        codes = gs.Variable(codes_name(crossing.value), np.dtype(np.uint8), value.shape)
+        graph.inputs[next(i for i, tensor in enumerate(graph.inputs) if tensor.name == crossing.name)] = codes
+        parameters = input_parameters(crossing.value, value.shape, form, per_channel=crossing.per_channel)
+        QuantizerNodes(graph, crossing.value, model.opset).dequantize(codes, value, parameters, form)
+        graph.inputs += [parameters.scale, parameters.zero_point]
     graph.toposort()
     return export(graph, model)
 
 
 def insert_reference(model: Model, quantizers: Sequence[Quantizer], cloud_nodes: AbstractSet[str]) -> onnx.ModelProto:
-    """The whole model with QuantizeLinear and DequantizeLinear where packed values cross.
+    """The whole model with QuantizeLinear and DequantizeLinear where packed values cross, at one precision.
 
     What both halves are checked against, and what the accuracy of a cut means.
 
@@ -106,17 +162,39 @@ def insert_reference(model: Model, quantizers: Sequence[Quantizer], cloud_nodes:
     for quantizer in quantizers:
         if quantizer.codec != "packed":
             continue
-        value = tensors[quantizer.name]
+        value = typed_variable(tensors[quantizer.name], model.values[quantizer.name])
+        _make_way(graph, tensors, quantizer.name)
         rounded = gs.Variable(f"{quantizer.name}/rounded", dtype=value.dtype, shape=value.shape)
         for node in graph.nodes:
             if node.name in cloud_nodes:
                 _replace_input(node, value, rounded)
-        emit = _Emitter(graph, quantizer.name)
-        codes = _quantize(emit, value, quantizer, "qdq")
-        _dequantize(emit, codes, rounded, quantizer, "qdq")
+        nodes = QuantizerNodes(graph, quantizer.name, model.opset)
+        parameters = constant_parameters(quantizer, len(value.shape), "qdq")
+        codes = nodes.quantize(nodes.as_float(value), parameters, "qdq")
+        nodes.dequantize(codes, rounded, parameters, "qdq")
         graph.outputs.append(codes)
     graph.toposort()
     return export(graph, model)
+
+
+def _make_way(graph: gs.Graph, tensors: Tensors, value: str) -> None:
+    """Give tensors of the model another name where they have one that a quantizer needs.
+
+    A weight called like a graph input would silently become that input's default.
+    """
+    parameters = (parameter_name(value, parameter) for parameter in ("scale", "zero_point", "qmax"))
+    for name in (codes_name(value), feature_name(value), *parameters):
+        tensor = tensors.get(name)
+        if tensor is None:
+            continue
+        if any(tensor is border for border in (*graph.inputs, *graph.outputs)):
+            raise ModelError(
+                f"'{value}' cannot be quantized: '{name}', a name its quantizer needs, is another value's",
+                hint=f"rename '{name}' in the model, or cut it elsewhere",
+            )
+        if isinstance(tensor, gs.Constant):
+            tensor.values = tensor.values  # loaded: weights not yet read are written under the name they came with
+        tensor.name = f"{name}/of_the_model"
 
 
 def _replace_input(node: gs.Node, old: gs.Tensor, new: gs.Tensor) -> None:
@@ -126,78 +204,3 @@ def _replace_input(node: gs.Node, old: gs.Tensor, new: gs.Tensor) -> None:
         for inner in body.nodes:
             _replace_input(inner, old, new)
         body.outputs = [new if tensor is old else tensor for tensor in body.outputs]
-
-
-def _quantize(
-    emit: _Emitter, value: gs.Tensor, quantizer: Quantizer, form: str, int32_codes: bool = False
-) -> gs.Tensor:
-    real = emit("Cast", [value], np.float32, to=onnx.TensorProto.FLOAT) if value.dtype == np.float16 else value
-    scale = emit.parameter("scale", np.float32(quantizer.scale))
-    if form == "qdq":
-        low, high = code_range(quantizer)
-        clipped = emit("Clip", [real, emit.parameter("low", low), emit.parameter("high", high)], np.float32)
-        zero = emit.parameter("zero_point", np.uint8(quantizer.zero_point))
-        return emit("QuantizeLinear", [clipped, scale, zero], np.uint8, output=codes_name(quantizer.name))
-    steps = emit("Round", [emit("Div", [real, scale], np.float32)], np.float32)
-    shifted = emit("Add", [steps, emit.parameter("zero_point", np.float32(quantizer.zero_point))], np.float32)
-    limits = [emit.parameter("qmin", np.float32(0)), emit.parameter("qmax", np.float32(quantizer.qmax))]
-    clipped = emit("Clip", [shifted, *limits], np.float32)
-    to, dtype = (onnx.TensorProto.INT32, np.int32) if int32_codes else (onnx.TensorProto.UINT8, np.uint8)
-    return emit("Cast", [clipped], dtype, output=codes_name(quantizer.name), to=to)
-
-
-def _dequantize(emit: _Emitter, codes: gs.Tensor, value: gs.Tensor, quantizer: Quantizer, form: str) -> None:
-    scale = emit.parameter("scale", np.float32(quantizer.scale))
-    half = value.dtype == np.float16
-    if form == "qdq":
-        zero = emit.parameter("zero_point", np.uint8(quantizer.zero_point))
-        real = emit("DequantizeLinear", [codes, scale, zero], np.float32, into=None if half else value)
-    else:
-        steps = emit("Cast", [codes], np.float32, to=onnx.TensorProto.FLOAT)
-        centred = emit("Sub", [steps, emit.parameter("zero_point", np.float32(quantizer.zero_point))], np.float32)
-        real = emit("Mul", [centred, scale], np.float32, into=None if half else value)
-    if half:
-        emit("Cast", [real], np.float16, into=value, to=onnx.TensorProto.FLOAT16)
-
-
-def code_range(quantizer: Quantizer) -> tuple[np.float32, np.float32]:
-    """Smallest and largest real number that has a code, as float32."""
-    scale = np.float32(quantizer.scale)
-    return (
-        np.float32(-quantizer.zero_point) * scale,
-        np.float32(quantizer.qmax - quantizer.zero_point) * scale,
-    )
-
-
-class _Emitter:
-    """Appends named nodes for one boundary value."""
-
-    def __init__(self, graph: gs.Graph, value: str) -> None:
-        self.graph = graph
-        self.value = value
-        self._constants: dict[str, gs.Constant] = {}
-        self._count: Counter[str] = Counter()
-
-    def __call__(
-        self,
-        op: str,
-        inputs: list[gs.Tensor],
-        dtype: type,
-        *,
-        output: str = "",
-        into: gs.Tensor | None = None,
-        **attributes: int,
-    ) -> gs.Tensor:
-        self._count[op] += 1
-        name = f"{self.value}/quantizer/{op}" + (f"_{self._count[op]}" if self._count[op] > 1 else "")
-        made = into
-        if made is None:
-            made = gs.Variable(output or name, np.dtype(dtype), inputs[0].shape)
-        node = gs.Node(op, name=name, attrs=attributes, inputs=inputs, outputs=[made])
-        self.graph.nodes.append(node)
-        return made
-
-    def parameter(self, name: str, value: np.generic) -> gs.Tensor:
-        if name not in self._constants:
-            self._constants[name] = gs.Constant(f"{self.value}/quantizer/{name}", np.asarray(value))
-        return self._constants[name]

@@ -116,7 +116,7 @@ def search_mixture(
             mask = key[0]
             answer = precision(mask, graph.cut_values(mask), MAX_BITS)
             if not isinstance(answer, Rejected):
-                timeline = stage_times(graph, mask, answer.quantizers, costs)
+                timeline = stage_times(graph, mask, answer.quantizers, costs, answer)
                 parts[key] = Part(1.0, mask, answer.quantizers, timeline)
             if isinstance(answer, Rejected) or not _in_time(parts[key], limits):
                 del parts[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from coachc.core.plan import Quantizer, Timeline
 from coachc.core.schedule import Operation, Simulation
 from passes.simulate import pipeline, staged_task
 from passes.timeline import Costs, stage_times, uniform
+
+#: Tasks of all devices that are simulated at most to see a steady period.
+MAX_TASKS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +92,22 @@ def run(strategy: Strategy, costs: Costs, arrivals_s: Sequence[float]) -> Simula
     return pipeline(tasks, arrivals_s, costs.workers, costs.devices)
 
 
-def saturated(strategy: Strategy, costs: Costs, tasks: int = 200) -> Simulation:
-    """Simulate tasks that are all there from the start."""
+def saturated(strategy: Strategy, costs: Costs, tasks: int | None = None) -> Simulation:
+    """Simulate tasks that are all there from the start.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    costs : Costs
+    tasks : int, optional
+        By default so many that one task more or less of the slowest part changes the mean gap between results by one
+        percent: a rare part may take many times the period.
+    """
+    if tasks is None:
+        period_s = strategy.period_s(costs.server_share)
+        slowest_s = max(one.timeline.latency_s for one in strategy.parts)
+        wanted = math.ceil(200 * slowest_s / period_s) if period_s > 0 else 0
+        tasks = max(200, min(wanted, MAX_TASKS // costs.devices))
     return run(strategy, costs, [0.0] * tasks)
 
 

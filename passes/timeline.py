@@ -8,13 +8,14 @@ attains it. Where several devices share the server, each has its own link and wo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from coachc.core.graph import GraphView, Value
-from coachc.core.plan import Quantizer, Timeline, quantizer_for
+from coachc.core.plan import MIN_BITS, BitPlan, Quantizer, Timeline, quantizer_for
 from coachc.core.profile import Profile
-from coachc.cost.device import Link
+from coachc.cost.device import CODING_S_PER_BYTE, Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,9 @@ class Costs:
         Engines on the server that work on different tasks at once.
     devices : int
         Devices with the same plan and rhythm that share the server, each with a link of its own.
+    rates : mapping of str to tuple of float, optional
+        Bytes that each value takes at 2 to 8 bits once it is entropy-coded, as far as they are known before a cut is
+        measured (`calib.rates`); without them codes are packed only.
     """
 
     device: Profile
@@ -36,6 +40,7 @@ class Costs:
     link: Link
     workers: int = 1
     devices: int = 1
+    rates: Mapping[str, tuple[float, ...]] | None = None
 
     @property
     def server_share(self) -> float:
@@ -43,12 +48,22 @@ class Costs:
         return self.workers / self.devices
 
     @property
-    def queue_length(self) -> int:
-        """Tasks that one finds before it on its worker when all devices' tasks come at once: the longest wait."""
-        return -(-self.devices // self.workers) - 1
+    def queue_length(self) -> float:
+        """The longest wait for a worker, in times of one task on the cloud, when all devices' tasks come at once.
+
+        A saturated server that does not finish a round of tasks evenly leaves part of it for the next, up to all but
+        the common divisor of devices and workers.
+        """
+        return (self.devices - math.gcd(self.devices, self.workers)) / self.workers
 
 
-def stage_times(graph: GraphView, mask: int, quantizers: Sequence[Quantizer], costs: Costs) -> Timeline:
+def stage_times(
+    graph: GraphView,
+    mask: int,
+    quantizers: Sequence[Quantizer],
+    costs: Costs,
+    measured: BitPlan | None = None,
+) -> Timeline:
     """Time of each stage when the nodes in `mask` run on the device.
 
     Parameters
@@ -59,6 +74,8 @@ def stage_times(graph: GraphView, mask: int, quantizers: Sequence[Quantizer], co
     quantizers : sequence of Quantizer
         One for each value of the cut.
     costs : Costs
+    measured : BitPlan, optional
+        Of these quantizers, where bytes on the wire were measured; the time of entropy coding is part of the link's.
 
     Returns
     -------
@@ -68,14 +85,21 @@ def stage_times(graph: GraphView, mask: int, quantizers: Sequence[Quantizer], co
     device_s, cloud_s = node_seconds(mask, costs)
     if mask == graph.full_mask:
         return Timeline(device_s, 0.0, 0.0, device_s, device_s, 0)
-    payload = 0
+    payload, packed = 0.0, 0
     for quantizer in quantizers:
         value = graph.values[quantizer.name]
-        payload += wire_bytes(value, quantizer)
+        payload += expected_bytes(value, quantizer, costs)
+        packed += wire_bytes(value, quantizer)
         if quantizer.codec == "packed":
             device_s += costs.device.elementwise_s(value.elements, value.elements)
             cloud_s += costs.cloud.elementwise_s(value.elements, value.elements)
-    return from_stages(device_s, costs.link.transfer_s(payload, len(quantizers)), cloud_s, payload, costs)
+    coding_s = 0.0
+    if measured is not None and measured.coded_bytes is not None:
+        payload = measured.coded_bytes
+        if any(layout.coding != "none" for layout in measured.layouts):
+            coding_s = packed * CODING_S_PER_BYTE
+    link_s = costs.link.transfer_s(payload, len(quantizers)) + coding_s
+    return from_stages(device_s, link_s, cloud_s, round(payload), costs)
 
 
 def from_stages(device_s: float, link_s: float, cloud_s: float, payload_bytes: int, costs: Costs) -> Timeline:
@@ -108,6 +132,13 @@ def node_seconds(mask: int, costs: Costs) -> tuple[float, float]:
 def wire_bytes(value: Value, quantizer: Quantizer) -> int:
     """Bytes of one value on the wire: ceil(elements * bits / 8) when packed, its own size when raw."""
     return -(-value.elements * quantizer.bits // 8) if quantizer.codec == "packed" else value.size_bytes
+
+
+def expected_bytes(value: Value, quantizer: Quantizer, costs: Costs) -> float:
+    """Bytes of one value on the wire as far as they are known: entropy-coded if there is a rate, else packed."""
+    if costs.rates is None or quantizer.codec != "packed" or value.name not in costs.rates:
+        return wire_bytes(value, quantizer)
+    return min(costs.rates[value.name][quantizer.bits - MIN_BITS], wire_bytes(value, quantizer))
 
 
 def uniform(graph: GraphView, cut: Sequence[str], bits: int) -> tuple[Quantizer, ...]:

@@ -63,7 +63,7 @@ class CloudApp:
                 return None
             pieces.append(message.get("body", b""))
             received += len(pieces[-1])
-            if received > self._service.limits.body_bytes:
+            if received > self._service.limits.received_bytes:
                 return self._service.too_large()
             more = message.get("more_body", False)
         loop = asyncio.get_event_loop()

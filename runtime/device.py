@@ -18,10 +18,11 @@ from runtime.bundle.source import ImageSource, Source, open_source
 from runtime.bundle.store import open_bundle
 from runtime.engines.base import Engine
 from runtime.engines.ort_engine import CPU, OrtEngine
-from runtime.errors import CoachRuntimeError, ConnectionFailed, EngineError, SourceError
+from runtime.errors import BundleError, CoachRuntimeError, ConnectionFailed, EngineError, SourceError
 from runtime.metrics import mean, summarize
 from runtime.offload import CloudHalf
 from runtime.pipeline import Arrays, Done, Predict, Work, offload
+from runtime.quantizer_inputs import quantizer_feed
 from runtime.report import Report
 
 
@@ -35,6 +36,7 @@ def run_bundle(
     timeout_s: float = 10.0,
     limit: Optional[int] = None,
     cut: Optional[str] = None,
+    bits: Optional[int] = None,
     engine_factory: Callable[[bytes, Sequence[str]], Engine] = OrtEngine,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
@@ -55,6 +57,8 @@ def run_bundle(
         For connecting, and for each wait on a connection.
     limit : int, optional
         At most that many tasks.
+    bits : int, optional
+        Precision of every packed value, instead of the chosen ones.
     engine_factory : callable
         (model bytes, providers) -> Engine.
     progress : callable
@@ -67,6 +71,8 @@ def run_bundle(
     """
     bundle = open_bundle(bundle_path)
     wanted = bundle.manifest.cut(cut)
+    if bits is not None:
+        _check_bits(wanted, bits)
     source = open_source(source_path, bundle.manifest.model.inputs, bundle.manifest.preprocess)
     tasks = len(source) if limit is None else min(limit, len(source))
     engine = None if wanted.device is None else engine_factory(bundle.read(wanted.device), providers)
@@ -74,13 +80,14 @@ def run_bundle(
     if wanted.cloud is not None:
         if server is None:
             raise ConnectionFailed(f"cut '{wanted.name}' needs a server", hint="--server HOST:PORT")
-        clouds = [CloudHalf(bundle, wanted, server, timeout_s) for _ in range(in_flight)]
+        clouds = [CloudHalf(bundle, wanted, server, timeout_s, bits) for _ in range(in_flight)]
     try:
         if clouds:
             clouds[0].check()
         predict = _top1_of(bundle.manifest.model)
         start_s = time.perf_counter()
-        works = _count(itertools.islice(_device_halves(wanted, engine, source), tasks), tasks, progress)
+        halves = _device_halves(wanted, engine, source, quantizer_feed(wanted, "device", bits))
+        works = _count(itertools.islice(halves, tasks), tasks, progress)
         if clouds:
             done = offload(works, clouds, predict)
         else:
@@ -92,7 +99,22 @@ def run_bundle(
     return _report(wanted, engine, source.labels, done, elapsed_s)
 
 
-def _device_halves(cut: Cut, engine: Optional[Engine], source: Source) -> Iterator[Work]:
+def _check_bits(cut: Cut, bits: int) -> None:
+    """Raise BundleError unless the packed values of `cut` can all be sent at that precision."""
+    packed = [value for value in cut.values if value.codec == "packed"]
+    if not packed:
+        raise BundleError(f"--bits {bits}: cut '{cut.name}' sends no packed values", hint="leave out --bits")
+    for value in packed:
+        # A half whose quantizers are constants knows the chosen precision only.
+        known = cut.accepted_bits(value) if cut.device_parameters else (value.bits,)
+        if bits not in known:
+            raise BundleError(
+                f"--bits {bits}: value '{value.name}' of cut '{cut.name}' cannot be sent at {bits} bits",
+                hint="it can at " + ", ".join(str(there) for there in known),
+            )
+
+
+def _device_halves(cut: Cut, engine: Optional[Engine], source: Source, quantizers: Arrays) -> Iterator[Work]:
     """Device halves in the source's order. Reading the source is not part of a task's latency."""
     if engine is None:
         feeds = _images(cut, source)
@@ -101,10 +123,10 @@ def _device_halves(cut: Cut, engine: Optional[Engine], source: Source) -> Iterat
     for index, feed in enumerate(feeds):
         start_s = time.perf_counter()
         if engine is not None:
-            outputs = engine.run(feed)
+            outputs = engine.run(dict(feed, **quantizers) if quantizers else feed)
         else:
             value = cut.values[0]
-            data = encode_jpeg(feed[value.name], int(value.scale))
+            data = encode_jpeg(feed[value.name], int(value.level().scale[0]))
             outputs = {value.codes: np.frombuffer(data, dtype=np.uint8)}
         yield Work(index, start_s, time.perf_counter() - start_s, outputs)
 
@@ -126,7 +148,7 @@ def _count(works: Iterator[Work], total: int, progress: Callable[[int, int], Non
 
 def _finish_alone(work: Work, predict: Predict) -> Done:
     latency_s = time.perf_counter() - work.start_s
-    return Done(work.task, predict(work.outputs), latency_s, work.device_s, 0.0, 0, 0)
+    return Done(work.task, predict(work.outputs), latency_s, work.device_s, 0.0, 0, 0, 0)
 
 
 def _report(
@@ -144,6 +166,7 @@ def _report(
         accuracy=accuracy,
         bytes_per_task=mean([item.sent_bytes for item in done]),
         payload_bytes_per_task=mean([item.payload_bytes for item in done]),
+        packed_bytes_per_task=mean([item.packed_bytes for item in done]),
         latency_s=summarize([item.latency_s for item in done]),
         throughput_per_s=len(done) / elapsed_s,
         device_s=mean([item.device_s for item in done]),
@@ -175,6 +198,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--server", metavar="HOST:PORT", help="needed unless the cut is device-only")
     parser.add_argument("--source", metavar="PATH", required=True, help="FILE.npz, or a folder of images")
     parser.add_argument("--cut", metavar="NAME", help="a cut other than the chosen one")
+    parser.add_argument("--bits", metavar="N", type=int, help="precision of this run, instead of the chosen one")
     parser.add_argument("--provider", action="append", help="ONNX Runtime execution provider, repeatable")
     parser.add_argument("--in-flight", metavar="N", type=_positive(int), default=2, help="default %(default)s")
     parser.add_argument("--timeout", metavar="SECONDS", type=_positive(float), default=10.0, help="default %(default)s")
@@ -191,6 +215,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             timeout_s=options.timeout,
             limit=options.limit,
             cut=options.cut,
+            bits=options.bits,
             progress=show_progress if sys.stderr.isatty() else lambda done, total: None,
         )
     except CoachRuntimeError as exc:

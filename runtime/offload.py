@@ -1,7 +1,7 @@
 """The cloud half as the device sees it: check that the server runs this bundle, then send values and get outputs."""
 
 import json
-from typing import Any, Dict, Mapping, NamedTuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional
 
 import numpy as np
 
@@ -17,11 +17,23 @@ METADATA_LIMIT_BYTES = 1 << 20
 
 
 class Answer(NamedTuple):
-    """One task's cloud outputs, and what asking for them took on the socket."""
+    """One task's cloud outputs, and what asking for them took.
+
+    Attributes
+    ----------
+    outputs : dict of str to ndarray
+    sent_bytes : int
+        Written to the socket.
+    payload_bytes : int
+        The boundary values' share of one request, as sent.
+    packed_bytes : int
+        The same before entropy coding.
+    """
 
     outputs: Dict[str, np.ndarray]
     sent_bytes: int
     payload_bytes: int
+    packed_bytes: int
 
 
 class CloudHalf:
@@ -34,11 +46,14 @@ class CloudHalf:
     address : str
         HOST:PORT.
     timeout_s : float
+    bits : int, optional
+        Precision of packed values, if not the chosen one.
     """
 
-    def __init__(self, bundle: Bundle, cut: Cut, address: str, timeout_s: float) -> None:
+    def __init__(self, bundle: Bundle, cut: Cut, address: str, timeout_s: float, bits: Optional[int] = None) -> None:
         self._bundle = bundle
         self._cut = cut
+        self._bits = bits
         self._path = "/v2/models/" + bundle.served_name
         specs = {spec.name: spec for spec in bundle.manifest.model.outputs}
         self._outputs = [specs[name] for name in cut.cloud_outputs]
@@ -83,18 +98,18 @@ class CloudHalf:
         LocalProtocolError, ConnectionFailed, EngineError, RemoteProtocolError
             As `wire.encode_values`, `Connection.post` and `protocol.decode_response` do.
         """
-        tensors = encode_values(self._cut, device_half_outputs)
-        headers, body = encode_request(tensors, self._cut.cloud_outputs)
+        tensors = encode_values(self._cut, device_half_outputs, self._bits)
+        message = encode_request(tensors, self._cut.cloud_outputs)
         before = self.connection.sent_bytes
-        reply = self.connection.post(self._path + "/infer", headers, body, self._limits.body_bytes)
+        reply = self.connection.post(self._path + "/infer", message.headers, message.body, self._limits.body_bytes)
         received = {tensor.name: tensor for tensor in decode_response(reply.headers, reply.body, self._limits)}
         outputs = {}
         for spec in self._outputs:
             if spec.name not in received:
                 raise RemoteProtocolError(f"the answer has no output '{spec.name}'")
             outputs[spec.name] = to_array(received[spec.name], spec)
-        payload_bytes = sum(len(tensor.data) for tensor in tensors)
-        return Answer(outputs, self.connection.sent_bytes - before, payload_bytes)
+        packed_bytes = sum(len(tensor.data) for tensor in tensors)
+        return Answer(outputs, self.connection.sent_bytes - before, message.payload_bytes, packed_bytes)
 
     def _served_names(self) -> str:
         index = self._get_json("/v2/repository/index")

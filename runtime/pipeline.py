@@ -36,6 +36,7 @@ class Done(NamedTuple):
     round_trip_s: float
     sent_bytes: int
     payload_bytes: int
+    packed_bytes: int
 
 
 class Handoff:
@@ -120,7 +121,7 @@ def offload(works: Iterator[Work], clouds: Sequence[CloudHalf], predict: Predict
                 end_s = time.perf_counter()
                 predictions = predict(dict(work.outputs, **answer.outputs))
                 latency_s, round_trip_s = end_s - work.start_s, end_s - start_s
-                sizes = answer.sent_bytes, answer.payload_bytes
+                sizes = answer.sent_bytes, answer.payload_bytes, answer.packed_bytes
                 done.append(Done(work.task, predictions, latency_s, work.device_s, round_trip_s, *sizes))
         except BaseException as exc:  # carried to the calling thread, which raises it
             fail(exc)

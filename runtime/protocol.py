@@ -1,33 +1,63 @@
 """KServe Open Inference Protocol v2 with its binary tensor extension: messages to and from bytes.
 
 A message is a JSON header, whose length `Inference-Header-Content-Length` gives, followed by the raw little-endian
-tensors in the order of the header. This file knows bytes, not sockets; what a tensor means for a cut is `wire`'s.
-Nothing here allocates by a number the peer sent: tensors are views of the body that has already arrived.
+tensors in the order of the header. A request whose tensors ask for coding is deflated as a whole, as
+`Content-Encoding` has it; responses never are. This file knows bytes, not sockets; what a tensor means for a cut is
+`wire`'s. Nothing here allocates by a number the peer sent: tensors are views of the body, which is never larger than
+the limit, before and after inflating.
 """
 
 import json
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from runtime.bundle.deflate import Part, inflate, join_segments, segments
+from runtime.bundle.frame import frame_size
 from runtime.bundle.manifest_types import Cut, CutValue, TensorSpec
-from runtime.bundle.numeric import packed_size
 from runtime.errors import RemoteProtocolError
 from runtime.tensors import DATATYPES, Tensor, element_count, payload_bytes
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+CONTENT_ENCODING = "Content-Encoding"
 # What the JSON header may take: generous against other clients' spaces and parameters, small against the payload.
 JSON_BASE_BYTES = 4096
 JSON_TENSOR_BYTES = 1024
+# What other clients' deflate may add to a body that does not get smaller.
+DEFLATE_SLACK_BYTES = 1024
+# zlib's own default; more gains nothing on a few hundred bytes and takes ten times as long to set up.
+JSON_MEMORY_LEVEL = 8
 MAX_RANK = 32  # numpy 1.19's
 
 
 class Limits(NamedTuple):
-    """Largest body and largest JSON header within it, in bytes."""
+    """Largest body before coding, and largest JSON header within it, in bytes."""
 
     body_bytes: int
     json_bytes: int
+
+    @property
+    def received_bytes(self) -> int:
+        """Largest body to read, coded or not."""
+        return self.body_bytes + DEFLATE_SLACK_BYTES
+
+
+class Message(NamedTuple):
+    """What to send.
+
+    Attributes
+    ----------
+    headers : dict of str to str
+        For HTTP.
+    body : bytes
+    payload_bytes : int
+        The tensors' share of `body`, coded as they are there.
+    """
+
+    headers: Dict[str, str]
+    body: bytes
+    payload_bytes: int
 
 
 class Request(NamedTuple):
@@ -38,10 +68,8 @@ class Request(NamedTuple):
     outputs: Tuple[str, ...]
 
 
-def encode_request(
-    tensors: Sequence[Tensor], outputs: Sequence[str], request_id: Optional[str] = None
-) -> Tuple[Dict[str, str], bytes]:
-    """An inference request.
+def encode_request(tensors: Sequence[Tensor], outputs: Sequence[str], request_id: Optional[str] = None) -> Message:
+    """An inference request, deflated if a tensor asks for it and that makes it smaller.
 
     Parameters
     ----------
@@ -50,23 +78,27 @@ def encode_request(
         Names of the outputs wanted, all in binary.
     request_id : str, optional
         Comes back in the response.
-
-    Returns
-    -------
-    (dict, bytes)
-        HTTP headers, body.
     """
     header: Dict[str, Any] = {"inputs": [_describe(tensor) for tensor in tensors]}
     if request_id is not None:
         header["id"] = request_id
     header["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
-    return _join(header, tensors)
+    plain = _join(header, tensors)
+    if all(tensor.coding == "none" for tensor in tensors):
+        return plain
+    json_bytes = len(plain.body) - plain.payload_bytes
+    parts: List[Part] = [(plain.body[:json_bytes], "default", JSON_MEMORY_LEVEL)]
+    parts += [(tensor.data, tensor.coding, tensor.memory_level) for tensor in tensors]
+    coded = segments(parts)
+    body = join_segments(parts, coded)
+    if len(body) >= len(plain.body):
+        return plain
+    headers = dict(plain.headers, **{CONTENT_ENCODING: "deflate"})
+    return Message(headers, body, sum(len(segment) for segment in coded[1:]))
 
 
-def encode_response(
-    model_name: str, tensors: Sequence[Tensor], request_id: Optional[str] = None
-) -> Tuple[Dict[str, str], bytes]:
-    """An inference response: HTTP headers, body."""
+def encode_response(model_name: str, tensors: Sequence[Tensor], request_id: Optional[str] = None) -> Message:
+    """An inference response."""
     header: Dict[str, Any] = {"model_name": model_name}
     if request_id is not None:
         header["id"] = request_id
@@ -89,7 +121,7 @@ def decode_request(headers: Mapping[str, str], body: bytes, limits: Limits) -> R
     RemoteProtocolError
         If the body is too large or anything in it is not as the protocol has it.
     """
-    header, payload = _split(headers, body, limits)
+    header, payload = _split(headers, _decoded(headers, body, limits), limits)
     wanted = []
     for entry in _list(header, "outputs", optional=True):
         name, parameters = _field(entry, "name", str), _parameters(entry)
@@ -104,7 +136,8 @@ def decode_request(headers: Mapping[str, str], body: bytes, limits: Limits) -> R
 
 
 def decode_response(headers: Mapping[str, str], body: bytes, limits: Limits) -> Tuple[Tensor, ...]:
-    """Take an inference response apart; raises RemoteProtocolError like `decode_request`."""
+    """Take an inference response apart, which is not coded; raises RemoteProtocolError like `decode_request`."""
+    _encoding(headers, ("identity",))
     header, payload = _split(headers, body, limits)
     return _cut_out(_list(header, "outputs"), payload)
 
@@ -117,7 +150,7 @@ def header_wants_binary(header: Dict[str, Any]) -> bool:
 def request_limits(cut: Cut) -> Limits:
     """Largest request that `cut` can need: its payload to the byte, and an allowance for the JSON header."""
     json_bytes = _json_allowance([value.codes for value in cut.values] + list(cut.cloud_outputs))
-    return Limits(json_bytes + sum(value_limit_bytes(value) for value in cut.values), json_bytes)
+    return Limits(json_bytes + sum(value_limit_bytes(cut, value) for value in cut.values), json_bytes)
 
 
 def request_limit_bytes(cut: Cut) -> int:
@@ -131,14 +164,14 @@ def response_limits(outputs: Sequence[TensorSpec]) -> Limits:
     return Limits(json_bytes + sum(payload_bytes(spec) for spec in outputs), json_bytes)
 
 
-def value_limit_bytes(value: CutValue) -> int:
-    """Largest payload of one boundary value, in bytes; exact for packed and raw.
+def value_limit_bytes(cut: Cut, value: CutValue) -> int:
+    """Largest payload of one boundary value before coding, in bytes; for packed at its highest precision.
 
     A JPEG has no exact size: noise at quality 95 stays under one byte a sample, so two bytes and a header are allowed.
     """
     count = element_count(value.shape)
     if value.codec == "packed":
-        return packed_size(count, value.bits)
+        return max(frame_size(count, bits, value.layout.form) for bits in cut.accepted_bits(value))
     if value.codec == "raw":
         return count * np.dtype(value.dtype).itemsize
     return 2 * count + 4096
@@ -158,17 +191,41 @@ def _describe(tensor: Tensor) -> Dict[str, Any]:
     }
 
 
-def _join(header: Dict[str, Any], tensors: Sequence[Tensor]) -> Tuple[Dict[str, str], bytes]:
+def _join(header: Dict[str, Any], tensors: Sequence[Tensor]) -> Message:
     text = json.dumps(header, separators=(",", ":")).encode("ascii")
     headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(text))}
-    return headers, b"".join([text] + [tensor.data for tensor in tensors])
+    body = b"".join([text] + [tensor.data for tensor in tensors])
+    return Message(headers, body, len(body) - len(text))
 
 
-def _split(headers: Mapping[str, str], body: bytes, limits: Limits) -> Tuple[Dict[str, Any], memoryview]:
+def _lower(headers: Mapping[str, str]) -> Dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _encoding(headers: Mapping[str, str], known: Sequence[str]) -> str:
+    found = _lower(headers).get(CONTENT_ENCODING.lower(), "identity")
+    if found.lower() not in known:
+        raise RemoteProtocolError(f"{CONTENT_ENCODING} {found[:80]} is not supported")
+    return found.lower()
+
+
+def _decoded(headers: Mapping[str, str], body: bytes, limits: Limits) -> Union[bytes, bytearray]:
+    """A request's body as it was before `Content-Encoding`."""
+    if _encoding(headers, ("identity", "deflate")) == "identity":
+        return body
+    if len(body) > limits.received_bytes:
+        raise RemoteProtocolError(f"deflated body of {len(body)} bytes, at most {limits.received_bytes} expected")
+    try:
+        return inflate(body, limits.body_bytes)
+    except ValueError as exc:
+        raise RemoteProtocolError(f"the deflated body is {exc}") from exc
+
+
+def _split(
+    headers: Mapping[str, str], body: Union[bytes, bytearray], limits: Limits
+) -> Tuple[Dict[str, Any], memoryview]:
     """The JSON object and the tensor bytes of a message."""
-    lower = {name.lower(): value for name, value in headers.items()}
-    if lower.get("content-encoding", "identity") != "identity":
-        raise RemoteProtocolError("Content-Encoding {} is not supported".format(lower["content-encoding"][:80]))
+    lower = _lower(headers)
     if len(body) > limits.body_bytes:
         raise RemoteProtocolError(f"body of {len(body)} bytes, at most {limits.body_bytes} expected")
     length_text = lower.get(HEADER_LENGTH.lower(), str(len(body)))

@@ -18,7 +18,9 @@ class Report(NamedTuple):
     bytes_per_task : float
         Mean of what was written to sockets for requests, HTTP headers and repeats included.
     payload_bytes_per_task : float
-        The tensors' share of that.
+        The boundary values' share of that, entropy coded where their layout says so.
+    packed_bytes_per_task : float
+        What they would have taken without entropy coding.
     latency_s : Summary
         From the start of the device half to the decoded answer, waiting in the pipeline included.
     throughput_per_s : float
@@ -37,6 +39,7 @@ class Report(NamedTuple):
     accuracy: Optional[float]
     bytes_per_task: float
     payload_bytes_per_task: float
+    packed_bytes_per_task: float
     latency_s: Summary
     throughput_per_s: float
     device_s: float
@@ -53,6 +56,7 @@ class Report(NamedTuple):
             "accuracy": self.accuracy,
             "bytes_per_task": self.bytes_per_task,
             "payload_bytes_per_task": self.payload_bytes_per_task,
+            "packed_bytes_per_task": self.packed_bytes_per_task,
             "latency_s": dict(self.latency_s._asdict()),
             "throughput_per_s": self.throughput_per_s,
             "stage_s": {"device": self.device_s, "round_trip": self.round_trip_s},
@@ -61,12 +65,15 @@ class Report(NamedTuple):
     def table(self) -> str:
         """Aligned lines for people, times in ms."""
         latency = self.latency_s
+        payload = f"{self.payload_bytes_per_task:.0f} payload"
+        if self.packed_bytes_per_task != self.payload_bytes_per_task:
+            payload += f", coded from {self.packed_bytes_per_task:.0f}"
         lines = [
             ("cut", f"{self.cut} ({self.mode})"),
             ("engine", self.engine),
             ("tasks", str(self.tasks)),
             ("accuracy", "no labels" if self.accuracy is None else f"{100 * self.accuracy:.2f} %"),
-            ("bytes per task", f"{self.bytes_per_task:.0f} ({self.payload_bytes_per_task:.0f} payload)"),
+            ("bytes per task", f"{self.bytes_per_task:.0f} ({payload})"),
             ("latency", "mean {} p50 {} p95 {} p99 {} ms".format(*[_ms(value) for value in latency])),
             ("throughput", f"{self.throughput_per_s:.1f} tasks/s"),
             ("stages", f"device {_ms(self.device_s)} round trip {_ms(self.round_trip_s)} ms"),

@@ -15,8 +15,9 @@ from runtime.bundle.store import Bundle
 from runtime.engines.base import Engine
 from runtime.errors import EngineError, RemoteProtocolError
 from runtime.protocol import decode_request, encode_response, request_limits
+from runtime.quantizer_inputs import value_inputs
 from runtime.tensors import datatype_of, to_tensor
-from runtime.wire import decode_values, wire_spec
+from runtime.wire import Received, decode_values, wire_spec
 
 logger = logging.getLogger("runtime.cloud")
 
@@ -50,11 +51,18 @@ class Service:
         self._engine = engine
         specs = {spec.name: spec for spec in bundle.manifest.model.outputs}
         self._outputs = [specs[name] for name in cut.cloud_outputs]
+        # Made once: a task may come at any precision.
+        self._quantizer_inputs = {
+            (value.codes, bits): value_inputs(cut, value, "cloud", bits)
+            for value in cut.values
+            if value.codec == "packed"
+            for bits in cut.accepted_bits(value)
+        }
 
     def refuse(self, method: str, path: str, content_length: int) -> Optional[Response]:
         """The answer to a request whose body need not be read: all but inference, and bodies over the limit."""
         if path == f"/v2/models/{self.name}/infer" and method == "POST":
-            if content_length > self.limits.body_bytes:
+            if content_length > self.limits.received_bytes:
                 return self.too_large()
             return None
         return self._get(path) if method == "GET" else self._not_found(path)
@@ -80,16 +88,19 @@ class Service:
         except Exception as exc:  # whatever it was, the server goes on serving
             logger.exception("inference failed")
             return _error(500, f"inference failed: {exc}")
-        response_headers, response_body = encode_response(self.name, tensors, request.request_id)
-        return Response(200, response_headers, response_body)
+        message = encode_response(self.name, tensors, request.request_id)
+        return Response(200, message.headers, message.body)
 
-    def _feed(self, values: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    def _feed(self, received: Received) -> Dict[str, np.ndarray]:
         preprocess = self._bundle.manifest.preprocess
         if self.cut.mode != "cloud-jpeg" or preprocess is None:
-            return values
+            feed = dict(received.arrays)
+            for codes_and_bits in received.bits.items():
+                feed.update(self._quantizer_inputs[codes_and_bits])
+            return feed
         value = self.cut.values[0]
         try:
-            image = decode_jpeg(values[value.codes].tobytes(), preprocess)
+            image = decode_jpeg(received.arrays[value.codes].tobytes(), preprocess)
         except ValueError as exc:
             raise RemoteProtocolError(f"tensor '{value.codes}': {exc}") from exc
         return {value.name: normalize(image, preprocess).astype(value.dtype, copy=False)}
@@ -112,7 +123,7 @@ class Service:
             "name": self.name,
             "versions": ["1"],
             "platform": "coachc",
-            "inputs": _describe([wire_spec(value) for value in self.cut.values]),
+            "inputs": _describe([wire_spec(self.cut, value) for value in self.cut.values]),
             "outputs": _describe(self._outputs),
             "parameters": {"bundle_id": self._bundle.bundle_id, "cut": self.cut.name},
         }

@@ -25,12 +25,26 @@ _NAMES = {dtype: datatype for datatype, dtype in DATATYPES.items()}
 
 
 class Tensor(NamedTuple):
-    """One tensor of a message: OIP datatype, shape, raw little-endian bytes (any bytes-like)."""
+    """One tensor of a message.
+
+    Attributes
+    ----------
+    name : str
+    datatype : str
+        The protocol's, a key of `DATATYPES`.
+    shape : tuple of int
+    data : bytes-like
+        Raw, little-endian.
+    coding, memory_level
+        How to code it when it is sent, as in `Layout`; not part of what is received.
+    """
 
     name: str
     datatype: str
     shape: Tuple[int, ...]
     data: Any
+    coding: str = "none"
+    memory_level: int = 9
 
 
 def datatype_of(dtype: str) -> str:

@@ -1,26 +1,44 @@
 """Boundary values of a cut to and from the tensors of a message: packing on one side, unpacking on the other."""
 
-from typing import Dict, List, Mapping, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from runtime.bundle.frame import decode_frame, encode_frame, frame_size
 from runtime.bundle.manifest_types import Cut, CutValue, TensorSpec
-from runtime.bundle.numeric import pack_bits, packed_size, unpack_bits
 from runtime.errors import LocalProtocolError, RemoteProtocolError
 from runtime.protocol import value_limit_bytes
 from runtime.tensors import Tensor, element_count, to_array, to_tensor
 
 
-def wire_spec(value: CutValue) -> TensorSpec:
-    """How a boundary value looks in a message; -1 where the length varies (jpeg)."""
-    if value.codec == "packed":
-        return TensorSpec(value.codes, "uint8", (packed_size(element_count(value.shape), value.bits),))
+class Received(NamedTuple):
+    """The boundary values of one request.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        By tensor name. packed: uint8 codes of the value's shape; raw: the value; jpeg: the file's bytes, uint8 (n,).
+    bits : dict of str to int
+        Precision of each packed value, by the name of its codes.
+    """
+
+    arrays: Dict[str, np.ndarray]
+    bits: Dict[str, int]
+
+
+def wire_spec(cut: Cut, value: CutValue) -> TensorSpec:
+    """How a boundary value looks in a message; -1 where the length varies: by precision, or by image."""
     if value.codec == "raw":
         return TensorSpec(value.codes, value.dtype, value.shape)
+    if value.codec == "packed":
+        count = element_count(value.shape)
+        sizes = {frame_size(count, bits, value.layout.form) for bits in cut.accepted_bits(value)}
+        if len(sizes) == 1:
+            return TensorSpec(value.codes, "uint8", tuple(sizes))
     return TensorSpec(value.codes, "uint8", (-1,))
 
 
-def encode_values(cut: Cut, device_half_outputs: Mapping[str, np.ndarray]) -> List[Tensor]:
+def encode_values(cut: Cut, device_half_outputs: Mapping[str, np.ndarray], bits: Optional[int] = None) -> List[Tensor]:
     """Tensors to send for one task.
 
     Parameters
@@ -28,7 +46,9 @@ def encode_values(cut: Cut, device_half_outputs: Mapping[str, np.ndarray]) -> Li
     cut : Cut
     device_half_outputs : mapping
         Name -> array. packed: codes of an integer dtype and the value's shape; raw: the value itself; jpeg: the file's
-        bytes as uint8, shape (n,).
+        bytes as uint8, shape (n,). Others are not sent.
+    bits : int, optional
+        Precision of the codes of packed values; else the chosen one of each.
 
     Raises
     ------
@@ -36,17 +56,18 @@ def encode_values(cut: Cut, device_half_outputs: Mapping[str, np.ndarray]) -> Li
         If a tensor is missing or has another shape, dtype or range than the cut says: the device half is not this
         cut's.
     """
-    return [_encode(value, device_half_outputs) for value in cut.values]
+    return [_encode(cut, value, device_half_outputs, bits) for value in cut.values]
 
 
-def _encode(value: CutValue, outputs: Mapping[str, np.ndarray]) -> Tensor:
+def _encode(cut: Cut, value: CutValue, outputs: Mapping[str, np.ndarray], bits: Optional[int]) -> Tensor:
     if value.codes not in outputs:
         raise LocalProtocolError(f"the device half made no tensor '{value.codes}'", _found(outputs))
     array = outputs[value.codes]
     if value.codec == "jpeg":
-        if array.dtype != np.uint8 or array.ndim != 1 or array.size > value_limit_bytes(value):
+        limit = value_limit_bytes(cut, value)
+        if array.dtype != np.uint8 or array.ndim != 1 or array.size > limit:
             raise LocalProtocolError(
-                f"the JPEG for '{value.codes}' has {array.size} bytes, at most {value_limit_bytes(value)} can be sent"
+                f"the JPEG for '{value.codes}' has {array.size} bytes, at most {limit} can be sent"
             )
         return to_tensor(value.codes, array)
     if array.shape != value.shape:
@@ -60,24 +81,19 @@ def _encode(value: CutValue, outputs: Mapping[str, np.ndarray]) -> Tensor:
             )
         return to_tensor(value.codes, array)
     try:
-        data = pack_bits(array, value.bits)
+        data = encode_frame(array, value.bits if bits is None else bits, value.layout)
     except ValueError as exc:
         raise LocalProtocolError(f"the device half's '{value.codes}' cannot be packed: {exc}") from exc
-    return Tensor(value.codes, "UINT8", (len(data),), data)
+    return Tensor(value.codes, "UINT8", (len(data),), data, value.layout.coding, value.layout.memory_level)
 
 
-def decode_values(cut: Cut, tensors: Sequence[Tensor]) -> Dict[str, np.ndarray]:
+def decode_values(cut: Cut, tensors: Sequence[Tensor]) -> Received:
     """What arrived, ready for the cloud half.
-
-    Returns
-    -------
-    dict
-        Name -> array. packed: uint8 codes of the value's shape; raw: the value; jpeg: the file's bytes, uint8 (n,).
 
     Raises
     ------
     RemoteProtocolError
-        If tensors are missing, unknown, or of another datatype, shape or length than the cut says.
+        If tensors are missing, unknown, or of another datatype, shape, length or precision than the cut says.
     """
     received = {tensor.name: tensor for tensor in tensors}
     expected = [value.codes for value in cut.values]
@@ -86,25 +102,33 @@ def decode_values(cut: Cut, tensors: Sequence[Tensor]) -> Dict[str, np.ndarray]:
             f"the request carries {len(tensors)} tensors named otherwise than this cut's {len(expected)}",
             ["expected  " + ", ".join(sorted(expected)), "found     " + ", ".join(sorted(received))[:200]],
         )
-    return {value.codes: _decode(value, received[value.codes]) for value in cut.values}
+    arrays, bits = {}, {}
+    for value in cut.values:
+        tensor = received[value.codes]
+        if value.codec == "packed":
+            bits[value.codes], arrays[value.codes] = _decode_packed(cut, value, tensor)
+        else:
+            arrays[value.codes] = _decode(cut, value, tensor)
+    return Received(arrays, bits)
 
 
-def _decode(value: CutValue, tensor: Tensor) -> np.ndarray:
-    spec = wire_spec(value)
-    if value.codec == "jpeg":
-        limit = value_limit_bytes(value)
-        if not 1 <= len(tensor.data) <= limit:
-            raise RemoteProtocolError(
-                f"tensor '{spec.name}' has {len(tensor.data)} bytes, expected a JPEG file of at most {limit}"
-            )
-        spec = spec._replace(shape=(len(tensor.data),))
-    array = to_array(tensor, spec)
-    if value.codec != "packed":
-        return array
+def _decode_packed(cut: Cut, value: CutValue, tensor: Tensor) -> Tuple[int, np.ndarray]:
+    to_array(tensor, TensorSpec(value.codes, "uint8", (len(tensor.data),)))
     try:
-        return unpack_bits(tensor.data, element_count(value.shape), value.bits).reshape(value.shape)
+        return decode_frame(tensor.data, value.shape, cut.accepted_bits(value), value.layout)
     except ValueError as exc:
-        raise RemoteProtocolError(f"tensor '{spec.name}' cannot be unpacked: {exc}") from exc
+        raise RemoteProtocolError(f"tensor '{value.codes}' cannot be unpacked: {exc}") from exc
+
+
+def _decode(cut: Cut, value: CutValue, tensor: Tensor) -> np.ndarray:
+    if value.codec == "raw":
+        return to_array(tensor, TensorSpec(value.codes, value.dtype, value.shape))
+    limit = value_limit_bytes(cut, value)
+    if not 1 <= len(tensor.data) <= limit:
+        raise RemoteProtocolError(
+            f"tensor '{value.codes}' has {len(tensor.data)} bytes, expected a JPEG file of at most {limit}"
+        )
+    return to_array(tensor, TensorSpec(value.codes, "uint8", (len(tensor.data),)))
 
 
 def _found(outputs: Mapping[str, np.ndarray]) -> List[str]:

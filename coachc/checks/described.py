@@ -11,7 +11,9 @@ from coachc.core.graph import GraphView
 from coachc.errors import CheckFailure
 from coachc.frontend.model import Model
 from passes.cut import outputs_on_cloud, outputs_on_device
+from passes.quantizer_nodes import feature_name, has_feature
 from runtime.bundle.manifest_types import Cut, Manifest
+from runtime.quantizer_inputs import quantizer_feed
 
 Halves = tuple[onnx.ModelProto, onnx.ModelProto]
 
@@ -57,19 +59,33 @@ def check_ends(graph: GraphView, mask: int, halves: Halves, cut: Cut) -> None:
     codes = tuple(value.codes for value in cut.values)
     sides = outputs_on_device(graph, mask), outputs_on_cloud(graph, mask)
     names = [({i.name for i in half.graph.input}, {o.name for o in half.graph.output}) for half in halves]
+    parameters = [quantizer_feed(cut, side) for side in ("device", "cloud")]
+    features = {feature_name(v.name) for v in cut.values if v.codec == "packed" and has_feature(v.shape)}
     for what, expected, found in (
         ("device_outputs", sides[0], cut.device_outputs),
         ("cloud_outputs", sides[1], cut.cloud_outputs),
-        ("inputs of the device half", set(graph.inputs), names[0][0]),
-        ("outputs of the device half", {*codes, *sides[0]}, names[0][1]),
-        ("inputs of the cloud half", set(codes), names[1][0]),
+        ("features", features.intersection(cut.features), cut.features),
+        ("inputs of the device half", {*graph.inputs, *parameters[0]}, names[0][0]),
+        ("outputs of the device half", {*codes, *sides[0], *cut.features}, names[0][1]),
+        ("inputs of the cloud half", {*codes, *parameters[1]}, names[1][0]),
         ("outputs of the cloud half", set(sides[1]), names[1][1]),
     ):
         _equal(f"{what} of cut '{cut.name}'", sorted(expected), sorted(found))
+    for half, side, arrays in zip(halves, ("device", "cloud"), parameters, strict=True):
+        for item in half.graph.input:
+            if item.name in arrays:
+                wanted = arrays[item.name]
+                _equal(f"input '{item.name}' of the {side} half", (wanted.dtype.name, wanted.shape), _type_of(item))
 
 
 def _described(model: Model, name: str) -> tuple[str, str, tuple[int, ...]]:
     return name, model.values[name].dtype, model.values[name].shape
+
+
+def _type_of(item: onnx.ValueInfoProto) -> tuple[str, tuple[int, ...]]:
+    tensor = item.type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    return dtype.name, tuple(dim.dim_value for dim in tensor.shape.dim)
 
 
 def _equal(what: str, expected: object, found: object) -> None:

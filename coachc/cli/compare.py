@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def compare(
+    ctx: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="ONNX file.")],
     device: opt.Device = "tx2",
     cloud: opt.Cloud = "a6000",
@@ -40,6 +41,10 @@ def compare(
     pixel_scale: opt.PixelScale = 255.0,
     color: opt.Color = "",
     resize: opt.Resize = "bilinear",
+    crop: opt.Crop = "",
+    resize_to: opt.ResizeTo = "",
+    recipe: opt.Recipe = None,
+    preview: opt.Preview = None,
     json: opt.Json = False,
 ) -> None:
     """Compare every system's cut for MODEL: period, latency under arrivals, bytes, busy share of each stage, gap.
@@ -50,6 +55,8 @@ def compare(
     import dataclasses
     import json as json_module
 
+    from coachc.cli.data_echo import data_json, data_lines, write_preview
+    from coachc.cli.recipe_flags import calibration_flags
     from coachc.cost.device import Link, find_device, parse_bandwidth, parse_duration
     from coachc.planning.compare import compare as compare_all
     from coachc.planning.compare import published_dads_error
@@ -74,12 +81,13 @@ def compare(
         devices=devices,
     )
     problem = load_problem(setting)
-    flags = opt.ImageFlags(mean, std, pixel_scale, color, resize)
-    calibration = opt.calibration_of(problem, calib, bits, flags, budget, samples)
+    given = calibration_flags(ctx)
+    calibration = opt.calibration_of(problem, given, bits, preview)
+    write_preview(calibration.data, preview)
     points: list[tuple[Link, Comparison]] = []
     errors: list[tuple[str, ...]] = []
     for link in links:
-        costs = dataclasses.replace(problem.costs, link=link)
+        costs = dataclasses.replace(problem.costs, link=link, rates=calibration.rates)
         compared = compare_all(
             problem.graph,
             costs,
@@ -95,7 +103,8 @@ def compare(
         **setting_json(setting, problem),
         "arrivals_per_s": fps,
         "calibration": calibration.kind,
-        "bits": None if calib else bits or opt.UNMEASURED_BITS,
+        "calibration_data": data_json(calibration.data, preview),
+        "bits": None if given.calib else bits or opt.UNMEASURED_BITS,
         "points": [
             {
                 "bandwidth_bytes_per_s": link.bandwidth_bytes_per_s,
@@ -113,11 +122,14 @@ def compare(
     if json:
         print(json_module.dumps(result, indent=1))
         return
-    precision = f"{result['bits']} bits taken for granted" if calib is None else f"precision measured on {calib}"
+    known = given.calib is not None
+    precision = f"precision measured on {given.calib}" if known else f"{result['bits']} bits taken for granted"
     title = (
         f"{problem.model.name}: {sides[0].name} ({problem.costs.device.precision}) -> {rtt} -> {sides[1].name} "
         f"({problem.costs.cloud.precision}), {workers} worker(s), {devices} device(s), {fps:g} arrivals/s, {precision}"
     )
+    for line in data_lines(calibration.data, preview):
+        print(line)
     _print(title, points, len(problem.graph.nodes))
     for (link, _), wrong in zip(points, errors, strict=True):
         if published:

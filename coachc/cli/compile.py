@@ -10,6 +10,7 @@ from coachc.cli import options as opt
 
 
 def compile_(
+    ctx: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="ONNX file, or the .onnx beside its external data.")],
     device: opt.Device,
     cloud: opt.Cloud = "a6000",
@@ -47,7 +48,14 @@ def compile_(
     pixel_scale: opt.PixelScale = 255.0,
     color: opt.Color = "",
     resize: opt.Resize = "bilinear",
-    force: Annotated[bool, typer.Option("--force", help="Replace the bundle if it exists.")] = False,
+    crop: opt.Crop = "",
+    resize_to: opt.ResizeTo = "",
+    recipe: opt.Recipe = None,
+    save_recipe: Annotated[
+        str | None, typer.Option(metavar="FILE.toml", help="Write what --recipe reads: data and preprocessing as used.")
+    ] = None,
+    preview: opt.Preview = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the bundle and the recipe if they exist.")] = False,
     json: opt.Json = False,
 ) -> None:
     """Compile MODEL for a device, a server and the link between them.
@@ -55,38 +63,45 @@ def compile_(
     Finds the cut and the link's precision, writes both halves as ONNX into a bundle, and prints the plan beside
     device-only and cloud-only. Times are estimates from the targets' profiles unless the target is `local`.
     """
+    import json as json_module
     from pathlib import Path
 
+    from coachc.cli.data_echo import announce, check_preview, data_json, data_lines, write_preview
     from coachc.cli.progress import reporting
-    from coachc.cli.report import print_compiled
+    from coachc.cli.recipe_flags import calibration_flags, check_recipe, write_recipe
+    from coachc.cli.report import compile_json, print_compiled
     from coachc.core.plan import MODES
     from coachc.cost.device import Link, find_device, parse_bandwidth, parse_duration
     from coachc.errors import UsageError
     from coachc.pipeline import CompileOptions, compile_model
+    from coachc.planning.calibration import Listening
     from passes.candidates.auto import METHODS
     from passes.objective import OBJECTIVES
 
-    if calib is None:
+    given = calibration_flags(ctx)
+    if given.calib is None:
         raise UsageError(
             "no calibration data: the precision of the link is measured on real inputs",
             hint="give --calib DIR (images) or --calib FILE.npz; --calib random compiles on noise (UNCALIBRATED)",
         )
-    flags = opt.ImageFlags(mean, std, pixel_scale, color, resize)
+    check_preview(preview, given.calib)
+    if save_recipe is not None:
+        check_recipe(save_recipe, force)
     options = CompileOptions(
         model=model,
         output=output or f"{Path(model).stem}.coach",
         device=find_device(device, side="device"),
         cloud=find_device(cloud, side="cloud"),
         link=Link(parse_bandwidth(bandwidth), parse_duration(rtt, "--rtt")),
-        calib=calib,
-        preprocess=lambda imported: opt.images_of(imported, calib, flags),
-        budget=opt.parse_fraction(budget, "--budget"),
+        calib=given.calib,
+        preprocess=lambda imported: opt.images_of(imported, given, preview),
+        budget=opt.parse_fraction(given.budget, "--budget"),
         max_latency_s=None if max_latency is None else parse_duration(max_latency, "--max-latency"),
         device_precision=device_precision,
         cloud_precision=cloud_precision,
         batch=batch,
         input_shapes=opt.parse_shapes(shape),
-        max_samples=samples,
+        max_samples=given.samples,
         mode=opt.one_of(mode, "--mode", ("auto", *MODES)),
         objective=opt.one_of(objective, "--objective", OBJECTIVES),
         search=opt.one_of(search, "--search", ("auto", *METHODS)),
@@ -95,6 +110,17 @@ def compile_(
         mix=mix,
         force=force,
     )
+    announce(given.calib)
     with reporting() as progress:
-        compiled = compile_model(options, progress)
-    print_compiled(compiled, options, as_json=json)
+        listening = Listening(progress)
+        compiled = compile_model(options, listening)
+    if save_recipe is not None:
+        write_recipe(save_recipe, given, compiled.preprocess)
+    write_preview(listening.report, preview)
+    if json:
+        result = {**compile_json(compiled, options), "calibration_data": data_json(listening.report, preview)}
+        print(json_module.dumps(result, indent=1))
+        return
+    for line in data_lines(listening.report, preview):
+        print(line)
+    print_compiled(compiled, options, as_json=False)

@@ -37,6 +37,10 @@ def explain(
     pixel_scale: opt.PixelScale = 255.0,
     color: opt.Color = "",
     resize: opt.Resize = "bilinear",
+    crop: opt.Crop = "",
+    resize_to: opt.ResizeTo = "",
+    recipe: opt.Recipe = None,
+    preview: opt.Preview = None,
     json: opt.Json = False,
 ) -> None:
     """Explain the plan of a BUNDLE as it was compiled, or the plan that MODEL would get.
@@ -47,6 +51,8 @@ def explain(
     import json as json_module
     import os
 
+    from coachc.cli.data_echo import data_json, data_lines, write_preview
+    from coachc.cli.recipe_flags import calibration_flags
     from coachc.cost.device import Link, find_device, parse_bandwidth, parse_duration
     from coachc.errors import UsageError
 
@@ -59,10 +65,11 @@ def explain(
                 hint="give the ONNX model to ask about another setting",
             )
         result = _of_bundle(path)
+        data = None
     else:
         from coachc.planning.explain import explain as explain_plan
         from coachc.planning.plan import make_plan
-        from coachc.planning.problem import Setting, load_problem
+        from coachc.planning.problem import Setting, load_problem, with_rates
         from coachc.planning.summary import plan_json, setting_json
         from passes.candidates.auto import METHODS
         from passes.objective import OBJECTIVES
@@ -85,8 +92,11 @@ def explain(
         limit_s = None if max_latency is None else parse_duration(max_latency, "--max-latency")
         limits = Limits(limit_s, sides[0].memory_bytes or None)
         problem = load_problem(setting)
-        flags_of_images = opt.ImageFlags(mean, std, pixel_scale, color, resize)
-        calibration = opt.calibration_of(problem, calib, bits, flags_of_images, budget, samples)
+        calibration = opt.calibration_of(problem, calibration_flags(ctx), bits, preview)
+        write_preview(calibration.data, preview)
+        data = calibration.data
+        if calibration.rates is not None:
+            problem = with_rates(problem, calibration.rates)
         planned = make_plan(
             problem,
             calibration,
@@ -100,11 +110,14 @@ def explain(
         )
         result = {
             **setting_json(setting, problem),
-            **plan_json(problem.graph, problem.costs, planned.plan, calibration.kind, explanation, None),
+            **plan_json(problem.graph, problem.costs, planned.plan, calibration.kind, explanation),
+            "calibration_data": data_json(data, preview),
         }
     if json:
         print(json_module.dumps(result, indent=1))
         return
+    for line in data_lines(data, preview):
+        print(line)
     _print(result)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -13,6 +12,7 @@ from coachc.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from coachc.cli.recipe_flags import CalibrationFlags
     from coachc.cost.device import DeviceSpec
     from coachc.frontend.model import Model
     from coachc.planning.calibration import Calibration
@@ -50,7 +50,8 @@ Calib = Annotated[
     str | None,
     typer.Option(
         help="Calibration data: a folder of images, a .npz of preprocessed arrays named after the model's inputs "
-        "(and labels), or `random` for noise, which stamps the bundle UNCALIBRATED."
+        "(and labels), data.py:load for a function of yours that gives samples, or `random` for noise, which stamps "
+        "the bundle UNCALIBRATED."
     ),
 ]
 Budget = Annotated[
@@ -76,19 +77,47 @@ Std = Annotated[str, typer.Option(help="Images: divided by per channel, e.g. 0.2
 PixelScale = Annotated[float, typer.Option(help="Images: pixels 0..255 are divided by this first.")]
 Color = Annotated[str, typer.Option(help="Images: rgb, bgr or gray. Default: by the model's channels.")]
 Resize = Annotated[str, typer.Option(help="Images: nearest, bilinear, bicubic, lanczos or area.")]
+Crop = Annotated[
+    str,
+    typer.Option(
+        help="Images: none (resize to the input's size), center (--resize-to, then crop) or center-square (crop, then "
+        "resize). Default: none, or center with --resize-to."
+    ),
+]
+ResizeTo = Annotated[
+    str,
+    typer.Option(metavar="256|256x320", help="Images: what --crop center crops from: shorter side, or height x width."),
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.toml", help="Calibration data and how it is read, from a file; flags given here win over it."
+    ),
+]
+Preview = Annotated[
+    str | None,
+    typer.Option(metavar="FILE.png", help="Draw the first 16 calibration samples as the model gets them."),
+]
 
 #: Precision that stands for the unknown one where nothing is measured.
 UNMEASURED_BITS = 4
 
 
 class ImageFlags(NamedTuple):
-    """The image flags of `coachc compile`; the defaults are those of the command."""
+    """The image flags of `coachc compile`; the defaults are those of the command.
+
+    `size` and `layout` are a recipe's: the input it was made for. They have no flag, since the model decides.
+    """
 
     mean: str = "0"
     std: str = "1"
     pixel_scale: float = 255.0
     color: str = ""
     resize: str = "bilinear"
+    crop: str = ""
+    resize_to: str = ""
+    size: tuple[int, ...] = ()
+    layout: str = ""
 
 
 def parse_shapes(texts: list[str] | None) -> dict[str, tuple[int, ...]]:
@@ -115,60 +144,7 @@ def parse_fraction(text: str, flag: str) -> float:
     return value
 
 
-def parse_floats(text: str, flag: str, count: int) -> tuple[float, ...]:
-    """One number a channel, from "0.485,0.456,0.406"; a single one stands for all."""
-    try:
-        values = tuple(float(part) for part in text.split(","))
-        if not all(map(math.isfinite, values)):
-            raise ValueError
-    except ValueError:
-        raise UsageError(
-            f"{flag} '{text}' is not a list of numbers", hint=f"for example {flag} 0.485,0.456,0.406"
-        ) from None
-    if len(values) == 1:
-        values *= count
-    if len(values) != count:
-        raise UsageError(f"{flag} has {len(values)} numbers, the model's input has {count} channels")
-    return values
-
-
-def preprocess_of(model: Model, flags: ImageFlags) -> Preprocess | None:
-    """How images become the input of `model`; None for inputs that are no single picture."""
-    mean, std, pixel_scale, color, resize = flags
-    from runtime.bundle.manifest_types import COLORS, RESIZES, Preprocess
-
-    value = model.values[model.inputs[0]]
-    if len(model.inputs) != 1 or len(value.shape) != 4 or not {value.shape[1], value.shape[3]} & {1, 3}:
-        return None
-    layout = "nchw" if value.shape[1] in (1, 3) else "nhwc"
-    channels = value.shape[1] if layout == "nchw" else value.shape[3]
-    size = value.shape[2:] if layout == "nchw" else value.shape[1:3]
-    if resize not in RESIZES:
-        raise UsageError(f"--resize '{resize}' is unknown", hint=f"one of {', '.join(RESIZES)}")
-    chosen = color or ("gray" if channels == 1 else "rgb")
-    if chosen not in COLORS or (chosen == "gray") != (channels == 1):
-        raise UsageError(
-            f"--color '{chosen}' does not suit an input of {channels} channel(s)", hint=f"one of {', '.join(COLORS)}"
-        )
-    if not 0 < pixel_scale < math.inf:
-        raise UsageError(f"--pixel-scale {pixel_scale:g} is not a positive number", hint="255 maps pixels to 0..1")
-    deviations = parse_floats(std, "--std", channels)
-    if not all(s > 0 for s in deviations):
-        raise UsageError(f"--std '{std}' has a number that is not positive")
-    return Preprocess(
-        size=(size[0], size[1]),
-        resize=resize,
-        color=chosen,
-        layout=layout,
-        pixel_scale=pixel_scale,
-        mean=parse_floats(mean, "--mean", channels),
-        std=deviations,
-    )
-
-
-def calibration_of(
-    problem: Problem, calib: str | None, bits: int | None, flags: ImageFlags, budget: str, samples: int
-) -> Calibration:
+def calibration_of(problem: Problem, given: CalibrationFlags, bits: int | None, preview: str | None) -> Calibration:
     """What `--calib` measures, or the precision that `--bits` takes for granted.
 
     Raises
@@ -176,32 +152,55 @@ def calibration_of(
     UsageError
         Both are given.
     """
+    from coachc.cli.data_echo import announce, check_preview
     from coachc.cli.progress import reporting
     from coachc.planning.calibration import open_calibration, without_samples
 
-    if calib is None:
+    check_preview(preview, given.calib)
+    if given.calib is None:
         return without_samples(problem, bits or UNMEASURED_BITS)
     if bits is not None:
-        raise UsageError("--bits and --calib exclude each other: samples measure the precision", hint="leave one out")
+        flag = "--calib" if given.recipe is None else f"the data of {given.recipe}"
+        raise UsageError(f"--bits and {flag} exclude each other: samples measure the precision", hint="leave one out")
+    preprocess = images_of(problem.model, given, preview)
+    announce(given.calib)
     with reporting() as progress:
         return open_calibration(
             problem,
-            calib,
-            images_of(problem.model, calib, flags),
-            max_samples=samples,
-            budget=parse_fraction(budget, "--budget"),
+            given.calib,
+            preprocess,
+            max_samples=given.samples,
+            budget=parse_fraction(given.budget, "--budget"),
             progress=progress,
         )
 
 
-def images_of(model: Model, calib: str, flags: ImageFlags) -> Preprocess | None:
+def images_of(model: Model, given: CalibrationFlags, preview: str | None = None) -> Preprocess | None:
     """How images become the input; None for arrays, unless a flag says otherwise.
 
-    A .npz says nothing about images; unless the flags do, a bundle must not pretend to know.
+    Arrays say nothing about images; unless the flags do, a bundle must not pretend to know.
+
+    Raises
+    ------
+    UsageError
+        The flags do not suit the model, or there is no picture to preview.
     """
     import os
 
-    return preprocess_of(model, flags) if os.path.isdir(calib) or flags != ImageFlags() else None
+    from calib.observed import channel_axis
+    from coachc.cli.image_flags import preprocess_of
+
+    first = model.values[model.inputs[0]]
+    if preview is not None and channel_axis(first.shape) is None:
+        raise UsageError(f"--preview shows pictures, and input '{first.name}' of shape {first.shape} is none")
+    if given.calib is None or not (os.path.isdir(given.calib) or given.images != ImageFlags()):
+        return None
+    try:
+        return preprocess_of(model, given.images)
+    except UsageError as exc:
+        if given.recipe is None:
+            raise
+        raise UsageError(exc.message, context=[*exc.context, f"recipe  {given.recipe}"], hint=exc.hint) from exc
 
 
 def one_of(text: str, flag: str, known: Iterable[str]) -> str:

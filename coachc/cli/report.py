@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from coachc.core.plan import Accuracy, Plan, Timeline
+from coachc.core.plan import Accuracy, Plan, Sensitivity, Timeline
 from coachc.core.profile import Provenance
 from coachc.pipeline import Compiled, CompileOptions
 
@@ -35,6 +35,8 @@ def print_compiled(compiled: Compiled, options: CompileOptions, *, as_json: bool
         f"{options.link.rtt_s * 1e3:g} ms -> {options.cloud.name} ({costs.cloud.precision})"
     )
     console.print(_plan_table(plan))
+    if compiled.refined is not None and compiled.refined.sensitivities:
+        console.print(_sensitivity_table(compiled.refined.sensitivities))
     for line in _lines(compiled, options):
         console.print(line, soft_wrap=True)
 
@@ -99,6 +101,20 @@ def _plan_table(plan: Plan) -> Table:
     return table
 
 
+def _sensitivity_table(sensitivities: Sequence[Sensitivity]) -> Table:
+    """Share of answers that change when one value alone is rounded to so many bits."""
+    table = Table(box=None, pad_edge=False, title=f"answers changed on {sensitivities[0].samples} samples, by bits")
+    names = list(dict.fromkeys(one.name for one in sensitivities))
+    widths = sorted({one.bits for one in sensitivities})
+    table.add_column("rounded alone", overflow="fold")
+    for bits in widths:
+        table.add_column(str(bits), justify="right")
+    by_place = {(one.name, one.bits): one for one in sensitivities}
+    for name in names:
+        table.add_row(name, *(f"{by_place[name, bits].changed:.1%}" for bits in widths))
+    return table
+
+
 def _cells(timeline: Timeline) -> list[str]:
     if not math.isfinite(timeline.period_s):
         return ["-"] * 7
@@ -115,6 +131,8 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
     ]
     for side, profile in (("device", compiled.problem.costs.device), ("cloud", compiled.problem.costs.cloud)):
         lines.append(f"{side:<10}{_provenance(profile.provenance)}")
+    if compiled.refined is not None and plan.cut:
+        lines.insert(1, f"link      {_link_text(compiled)}")
     jpeg = plan.alternatives[2]
     lines.append(f"jpeg      {jpeg.note}")
     if compiled.preprocess is not None:
@@ -129,6 +147,18 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
     lines.append(f"why       coachc explain {options.output}")
     lines.append(f"bundle    {options.output}  {compiled.bundle.bundle_id[:12]}")
     return lines
+
+
+def _link_text(compiled: Compiled) -> str:
+    """Bytes packed and coded, and how ranges were chosen."""
+    assert compiled.refined is not None
+    schemes = ", ".join(dict.fromkeys(str(scheme) for scheme in compiled.refined.schemes))
+    packed, bits = compiled.summary["plan"]["packed_bytes"], compiled.plan.bits
+    if bits.coded_bytes is None or not bits.layouts:
+        return f"ranges {schemes}; {packed:,} bytes packed, coding them would take longer than it saves on this link"
+    codings = ", ".join(dict.fromkeys(layout.coding for layout in bits.layouts))
+    share = bits.coded_bytes / packed
+    return f"ranges {schemes}; {bits.coded_bytes:,.0f} bytes a task coded ({codings}), {share:.0%} of {packed:,} packed"
 
 
 def _mixture_text(mixture: Mapping[str, Any]) -> str:

@@ -18,6 +18,10 @@ def run(
         str | None, typer.Option(help="HOST:PORT of `coachc serve`; not needed where the device runs everything.")
     ] = None,
     cut: Annotated[str | None, typer.Option(help="Another cut of the bundle, such as device-only.")] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(help="Precision of the link, if not the compiled one.", min=2, max=8),
+    ] = None,
     provider: Annotated[
         list[str] | None, typer.Option(help="ONNX Runtime execution provider; repeat for several. Default: CPU.")
     ] = None,
@@ -42,6 +46,7 @@ def run(
         timeout_s=timeout,
         limit=limit,
         cut=cut,
+        bits=bits,
         progress=show_progress if sys.stderr.isatty() else lambda done, total: None,
     )
     print(json_module.dumps(report.to_json()) if json else report.table())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from coachc.core.graph import ITEM_BYTES, Value
+from runtime.bundle.manifest_types import Layout
 
 #: Precisions of a packed value.
 MIN_BITS = 2
@@ -27,17 +28,17 @@ class Quantizer:
         "packed" (b-bit codes) or "raw" (its own bytes: integers and shapes are never quantized).
     bits : int
         2 to 8 when packed; the width of the element when raw.
-    scale : float
-        Step between codes; 1 when raw.
-    zero_point : int
-        Code of the real number 0; 0 when raw.
+    scale : tuple of float
+        Step between codes: one for the whole tensor, or one per channel (axis 1); 1 when raw.
+    zero_point : tuple of int
+        Code of the real number 0, as many as scales; 0 when raw.
     """
 
     name: str
     codec: str
     bits: int
-    scale: float = 1.0
-    zero_point: int = 0
+    scale: tuple[float, ...] = (1.0,)
+    zero_point: tuple[int, ...] = (0,)
 
     @property
     def qmax(self) -> int:
@@ -99,10 +100,48 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class BitPlan:
-    """Precision of every boundary value of one cut, and the accuracy that was measured with it."""
+    """Precision of every boundary value of one cut, and what was measured with it.
+
+    Attributes
+    ----------
+    quantizers : tuple of Quantizer
+    accuracy : Accuracy or None
+    ladder : tuple of tuple of Quantizer
+        For each quantizer the same value's at every precision from 2 to 8 bits, itself among them, so that a task may
+        take another one; empty for raw values, and where nothing was measured.
+    layouts : tuple of Layout
+        How the codes of each value are packed and coded; empty for packing alone.
+    coded_bytes : float or None
+        Mean bytes of a task's values on the wire with these layouts, frames included; None where not measured.
+    """
 
     quantizers: tuple[Quantizer, ...]
     accuracy: Accuracy | None = None
+    ladder: tuple[tuple[Quantizer, ...], ...] = ()
+    layouts: tuple[Layout, ...] = ()
+    coded_bytes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """What rounding one boundary value alone does to the outputs.
+
+    Attributes
+    ----------
+    name : str
+    bits : int
+    divergence : float
+        Mean Kullback-Leibler divergence of the classes' probabilities in nats (or relative L2 error of the outputs).
+    changed : float
+        Share of samples whose answer is another one.
+    samples : int
+    """
+
+    name: str
+    bits: int
+    divergence: float
+    changed: float
+    samples: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from calib.accuracy import Judge
+from calib.data_report import DataReport, report_on
 from calib.dataset import RANDOM, open_dataset
 from calib.jpeg import JpegCost, estimate_jpeg, measure_jpeg
-from calib.precision import trials_of
+from calib.measurements import Measurements
+from calib.observed import Observer
+from calib.rates import measure_rates
+from calib.trials import trials_of
 from coachc.planning.precisions import FixedPrecision, MeasuredPrecision, PrecisionSource
 from coachc.planning.problem import Problem, Progress, silent
 from runtime.bundle.manifest_types import Preprocess
@@ -29,6 +34,10 @@ class Calibration:
         None where the model does not take one picture.
     measured : MeasuredPrecision or None
         None without samples; on noise it measures what the search does not ask for.
+    rates : mapping of str to tuple of float, or None
+        Bytes that each value is expected to take at 2 to 8 bits; None without samples.
+    data : DataReport or None
+        How the samples were read and what came out; None without real ones.
     """
 
     kind: str
@@ -36,6 +45,29 @@ class Calibration:
     judge: Judge | None
     jpeg: JpegCost | None
     measured: MeasuredPrecision | None
+    rates: Mapping[str, tuple[float, ...]] | None = None
+    data: DataReport | None = None
+
+
+class Listening:
+    """A `Progress` that also hears how real samples were read, once the whole model has run on them.
+
+    Parameters
+    ----------
+    progress : callable
+        Hears everything else.
+
+    Attributes
+    ----------
+    report : DataReport or None
+    """
+
+    def __init__(self, progress: Progress = silent) -> None:
+        self._progress = progress
+        self.report: DataReport | None = None
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        self._progress(step, done, total)
 
 
 def open_calibration(
@@ -46,6 +78,7 @@ def open_calibration(
     max_samples: int,
     budget: float,
     progress: Progress = silent,
+    store: Measurements | None = None,
 ) -> Calibration:
     """Open samples, run the whole model on them, and get ready to measure cuts.
 
@@ -60,6 +93,8 @@ def open_calibration(
     budget : float
         Admissible accuracy loss, a fraction.
     progress : callable
+    store : Measurements, optional
+        Accuracies that are known already, and where new ones are kept.
 
     Raises
     ------
@@ -69,14 +104,21 @@ def open_calibration(
     model = problem.model
     inputs = [model.values[name] for name in model.inputs]
     data = open_dataset(source, inputs, preprocess, max_samples=max_samples)
+    observer = Observer(inputs)
+    data.watch = observer
     progress("whole model", 0, data.samples)
     trials = trials_of(model.proto, data, advance=lambda done: progress("whole model", done, data.samples))
     judge = trials[0].judge
+    report = None if data.kind == RANDOM else report_on(source, data, preprocess, observer)
+    if isinstance(progress, Listening):
+        progress.report = report
     jpeg = measure_jpeg(model.proto, inputs, data, judge, budget)
-    measured = MeasuredPrecision(problem, trials, budget, progress)
-    # Nothing can be learnt from noise.
-    precision = FixedPrecision(problem.graph) if data.kind == RANDOM else measured
-    return Calibration(data.kind, precision, judge, jpeg, measured)
+    measured = MeasuredPrecision(problem, trials, budget, progress, store)
+    if data.kind == RANDOM:
+        return Calibration(data.kind, FixedPrecision(problem.graph), judge, jpeg, measured)
+    progress("bytes of all values", 0, 0)
+    rates = measure_rates(model.proto, problem.graph, data)
+    return Calibration(data.kind, measured, judge, jpeg, measured, rates, report)
 
 
 def without_samples(problem: Problem, bits: int) -> Calibration:

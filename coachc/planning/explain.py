@@ -147,11 +147,13 @@ def explain(
     """
     found = _Options(problem, plan, precision, limits)
     while True:
-        every = [found.option(mask) for mask in dict.fromkeys((*masks, problem.graph.full_mask))]
+        ways = [found.ways(mask) for mask in dict.fromkeys((*masks, problem.graph.full_mask))]
         if plan.alternatives[2].emittable:
-            every.append(found.settle("cloud-jpeg", 0, (), None, True, plan.alternatives[2].timeline))
-        every = [option for option in every if mode in ("auto", option.mode)]
-        moves = _moves(problem.costs, [option for option in every if option.possible])
+            ways.append([found.settle("cloud-jpeg", 0, (), None, True, plan.alternatives[2].timeline)])
+        ways = [options for options in ways if mode in ("auto", options[0].mode)]
+        every = [options[0] for options in ways]
+        # Tensors as they are may be the better way at another bandwidth only.
+        moves = _moves(problem.costs, [option for options in ways for option in options if option.possible])
         unsure = [move.option for move in _around(moves, problem.costs) if not move.option.known]
         if not measure or not unsure:
             break
@@ -175,40 +177,46 @@ class _Options:
     precision: PrecisionSource
     limits: Limits
 
-    def option(self, mask: int) -> Option:
-        """One candidate of the search."""
+    def ways(self, mask: int) -> list[Option]:
+        """One candidate of the search at its precision, and with its tensors as they are; the better one first."""
         graph, costs = self.problem.graph, self.problem.costs
         if mask == graph.full_mask:
-            return self.settle("device-only", mask, (), None, True, self.plan.alternatives[0].timeline)
+            return [self.settle("device-only", mask, (), None, True, self.plan.alternatives[0].timeline)]
         mode = "split" if mask else "cloud-raw"
         cut = graph.cut_values(mask)
         hope = part(graph, costs, mask, MIN_BITS).timeline
         reason = unfit(graph, mask, cut, costs, self.limits)
         if reason:
             binds = "memory" if "MiB" in reason else "shape"
-            return Option(mode, mask, cut, MIN_BITS, False, hope, binds, reason, possible=False)
+            return [Option(mode, mask, cut, MIN_BITS, False, hope, binds, reason, possible=False)]
+        raw = part(graph, costs, mask, UNQUANTIZED)
+        width = max((q.bits for q in raw.quantizers), default=None)
         answer = self.precision.known(mask)
+        own = self.plan.bits.quantizers if (mode, mask) == (self.plan.mode, self.plan.mask) else ()
+        if any(quantizer.codec == "packed" for quantizer in own):
+            answer = self.plan.bits  # it may have been refined since the search asked
         if isinstance(answer, Rejected):
-            worst = part(graph, costs, mask, MAX_BITS).timeline
-            return Option(mode, mask, cut, MAX_BITS, True, worst, "accuracy", answer.reason, possible=False)
+            late = self.settle(mode, mask, cut, width, True, raw.timeline)
+            return [dataclasses.replace(late, binds="accuracy", reason=answer.reason)]
         if answer is None:
             bits: int | None = self.precision.least_bits(mask)
             timeline = part(graph, costs, mask, self.precision.least_bits(mask)).timeline
         else:
             bits = min((q.bits for q in answer.quantizers if q.codec == "packed"), default=None)
-            timeline = stage_times(graph, mask, answer.quantizers, costs)
-        raw = part(graph, costs, mask, UNQUANTIZED)
-        if raw.timeline.period_s < timeline.period_s:
-            width = max((q.bits for q in raw.quantizers), default=None)
-            return self.settle(mode, mask, cut, width, True, raw.timeline)
+            timeline = stage_times(graph, mask, answer.quantizers, costs, answer)
+        binds = ""
         measured = isinstance(self.precision, MeasuredPrecision)
-        if measured and hope.period_s < self.plan.timeline.period_s < timeline.period_s:
+        if measured and hope.period_s < self.plan.timeline.period_s < min(timeline.period_s, raw.timeline.period_s):
             need = f"needs {bits} bits" if answer is not None else f"needs at least {bits} bits"
+            binds = "accuracy"
             reason = (
                 f"{need} to keep the accuracy budget; at {MIN_BITS} its period would be {hope.period_s * 1e3:.2f} ms"
             )
-            return self.settle(mode, mask, cut, bits, answer is not None, timeline, "accuracy", reason)
-        return self.settle(mode, mask, cut, bits, answer is not None, timeline)
+        found = [
+            self.settle(mode, mask, cut, bits, answer is not None, timeline, binds, reason),
+            self.settle(mode, mask, cut, width, True, raw.timeline, binds, reason),
+        ]
+        return sorted(found, key=lambda o: (not o.possible, round(o.timeline.period_s * 1e9), o.timeline.latency_s))
 
     def settle(
         self,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from calib.dataset import RANDOM
+from calib.refine import Refined, refine
 from coachc.core.plan import Plan
 from coachc.planning.calibration import Calibration
 from coachc.planning.decide import decide
-from coachc.planning.problem import Problem
+from coachc.planning.precisions import where_it_pays
+from coachc.planning.problem import Problem, Progress, silent
 from passes.candidates import auto
 from passes.candidates.base import Candidates
-from passes.partition import Found, Limits, search
+from passes.partition import Candidate, Found, Limits, costed, search
 
 #: Partitions that each mode leaves to the search; mask 0 is the cut at the model's inputs.
 KEEP: Mapping[str, Callable[[int], bool]] = {
@@ -25,11 +29,12 @@ KEEP: Mapping[str, Callable[[int], bool]] = {
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan and the search that led to it."""
+    """A plan and the search that led to it; `refined` where the best split's precision was refined."""
 
     plan: Plan
     found: Found
     candidates: Candidates
+    refined: Refined | None = None
 
 
 def make_plan(
@@ -40,6 +45,8 @@ def make_plan(
     mode: str = "auto",
     objective: str = "exact",
     method: str = "auto",
+    refined: bool = False,
+    progress: Progress = silent,
 ) -> Planned:
     """Find the best split and choose between it and the ways not to split.
 
@@ -54,6 +61,9 @@ def make_plan(
         One of `passes.objective.OBJECTIVES`.
     method : str
         How partitions are found: "auto" or one of `passes.candidates.auto.METHODS`.
+    refined : bool
+        Whether the best split's precision is refined (`calib.refine`) before it is compared with not splitting.
+    progress : callable
 
     Raises
     ------
@@ -71,5 +81,19 @@ def make_plan(
         keep=KEEP[mode],
         candidates=candidates,
     )
+    better = None
+    if refined and found.best is not None and calibration.kind not in (RANDOM, "none"):
+        better = _refine(problem, calibration, found.best, progress)
+        if better is not None:
+            bits = where_it_pays(better.plan, problem)
+            found = dataclasses.replace(found, best=costed(graph, found.best.mask, found.best.cut, bits, costs))
     plan = decide(graph, costs, found, calibration.jpeg, calibration.judge, limits, mode=mode, objective=objective)
-    return Planned(plan, found, candidates)
+    return Planned(plan, found, candidates, better)
+
+
+def _refine(problem: Problem, calibration: Calibration, best: Candidate, progress: Progress) -> Refined | None:
+    """Fewer bytes for the best split; None where nothing of it is quantized."""
+    if calibration.measured is None or all(quantizer.codec == "raw" for quantizer in best.bits.quantizers):
+        return None
+    evaluator = calibration.measured.evaluator(best.mask)
+    return refine(evaluator, best.bits, lambda done, total: progress("refining the cut", done, total))

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
-from calib.precision import CutEvaluator, Trial
+from calib.measurements import Measurements
+from calib.precision import CutEvaluator
+from calib.refine import quickly_coded
+from calib.trials import Trial
 from coachc.core.graph import GraphView
 from coachc.core.plan import MAX_BITS, MIN_BITS, BitPlan, Rejected, quantizer_for
+from coachc.cost.device import CODING_S_PER_BYTE
 from coachc.planning.problem import Problem, Progress, silent
 from passes.cut import boundary_name, split
+from passes.timeline import wire_bytes
+from runtime.bundle.frame import FRAME_HEADER_BYTES
 
 
 class MeasuredPrecision:
@@ -22,9 +29,19 @@ class MeasuredPrecision:
     budget : float
         Admissible accuracy loss, a fraction.
     progress : callable
+    store : Measurements, optional
+        Where accuracies are kept and looked up.
     """
 
-    def __init__(self, problem: Problem, trials: Sequence[Trial], budget: float, progress: Progress = silent) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        trials: Sequence[Trial],
+        budget: float,
+        progress: Progress = silent,
+        store: Measurements | None = None,
+    ) -> None:
+        self._store = store if store is not None else Measurements()
         self._problem = problem
         self._trials = trials
         self._budget = budget
@@ -38,11 +55,15 @@ class MeasuredPrecision:
         if mask not in self._known:
             self._measured += 1
             self._progress("precision of cut", self._measured, 0)
-            answer = self.evaluator(mask).lowest(most_bits)
-            if isinstance(answer, Rejected) and most_bits < MAX_BITS:
-                self._least_bits[mask] = max(self.least_bits(mask), most_bits + 1)
-                return answer
-            self._known[mask] = answer
+            evaluator = self.evaluator(mask)
+            answer = evaluator.lowest(most_bits)
+            if isinstance(answer, Rejected):
+                if most_bits < MAX_BITS:
+                    self._least_bits[mask] = max(self.least_bits(mask), most_bits + 1)
+                    return answer
+                self._known[mask] = answer
+            else:
+                self._known[mask] = where_it_pays(quickly_coded(evaluator, answer), self._problem)
         return self._known[mask]
 
     def known(self, mask: int) -> BitPlan | Rejected | None:
@@ -58,7 +79,22 @@ class MeasuredPrecision:
         model, graph = self._problem.model, self._problem.graph
         head, tail = split(model, graph, mask)
         boundary = [(graph.values[name], boundary_name(graph, name)) for name in graph.cut_values(mask)]
-        return CutEvaluator(head, tail, boundary, model.outputs, trials=self._trials, budget=self._budget)
+        return CutEvaluator(
+            head, tail, boundary, model.outputs, trials=self._trials, budget=self._budget, store=self._store
+        )
+
+
+def where_it_pays(bits: BitPlan, problem: Problem) -> BitPlan:
+    """The plan with its values coded, or packed only where coding takes longer than it saves on this link."""
+    if bits.coded_bytes is None:
+        return bits
+    values, link = problem.graph.values, problem.costs.link
+    packed = sum(wire_bytes(values[q.name], q) for q in bits.quantizers)
+    saved_s = link.transfer_s(packed, 0) - link.transfer_s(bits.coded_bytes, 0)
+    if saved_s > packed * CODING_S_PER_BYTE:
+        return bits
+    frames = sum(FRAME_HEADER_BYTES for q in bits.quantizers if q.codec == "packed")
+    return dataclasses.replace(bits, layouts=(), coded_bytes=float(packed + frames))
 
 
 class FixedPrecision:

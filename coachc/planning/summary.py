@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
 
+from calib.refine import Refined
 from coachc.core.graph import GraphView
 from coachc.core.plan import Accuracy, Plan, Timeline
 from coachc.core.profile import Profile
 from coachc.planning.explain import Explanation, Option
 from coachc.planning.problem import Problem, Setting
 from passes.strategy import Strategy, saturated
-from passes.timeline import Costs
+from passes.timeline import Costs, wire_bytes
+from runtime.bundle.manifest_types import Layout
 
 
 def setting_json(setting: Setting, problem: Problem) -> dict[str, Any]:
@@ -34,7 +37,13 @@ def _side_json(target: str, profile: Profile) -> dict[str, Any]:
 
 
 def plan_json(
-    graph: GraphView, costs: Costs, plan: Plan, data_kind: str, explanation: Explanation, mixture: Strategy | None
+    graph: GraphView,
+    costs: Costs,
+    plan: Plan,
+    data_kind: str,
+    explanation: Explanation,
+    mixture: Strategy | None = None,
+    refined: Refined | None = None,
 ) -> dict[str, Any]:
     """JSON object of a plan: `plan`, `alternatives`, `accuracy`, `calibration`, `rejected`, `explanation`, `mixture`.
 
@@ -44,11 +53,14 @@ def plan_json(
     costs : Costs
     plan : Plan
     data_kind : str
-        "labels", "unlabelled" or "random".
+        "labels", "unlabelled", "random", or "none" where no samples were given.
     explanation : Explanation
     mixture : Strategy or None
         None where none was asked for.
+    refined : Refined or None
+        None where no precision was refined.
     """
+    layouts = plan.bits.layouts or (Layout(),) * len(plan.bits.quantizers)
     device_nodes = [node.name for index, node in enumerate(graph.nodes) if plan.mask >> index & 1]
     return {
         "plan": {
@@ -56,9 +68,17 @@ def plan_json(
             **timeline_json(plan.timeline),
             "scheduled_latency_s": plan.scheduled_latency_s,
             "bytes": plan.timeline.payload_bytes,
+            "packed_bytes": sum(wire_bytes(graph.values[q.name], q) for q in plan.bits.quantizers),
             "cut": [
-                {"value": q.name, "shape": list(graph.values[q.name].shape), "bits": q.bits, "codec": q.codec}
-                for q in plan.bits.quantizers
+                {
+                    "value": q.name,
+                    "shape": list(graph.values[q.name].shape),
+                    "bits": q.bits,
+                    "codec": q.codec,
+                    "ranges": len(q.scale),
+                    "coding": layout.coding,
+                }
+                for q, layout in zip(plan.bits.quantizers, layouts, strict=True)
             ],
             "gap": plan.gap,
             "candidates": plan.candidates,
@@ -76,9 +96,10 @@ def plan_json(
             for alternative in plan.alternatives
         },
         "accuracy": accuracy_json(plan.bits.accuracy),
-        "calibration": "UNCALIBRATED" if data_kind == "random" else "calibrated",
+        "calibration": {"random": "UNCALIBRATED", "none": "none"}.get(data_kind, "calibrated"),
         "rejected": [{"what": r.what, "reason": r.reason} for r in plan.rejected],
         "explanation": explanation_json(explanation),
+        "sensitivities": _sensitivities_json(refined),
         **({"mixture": mixture_json(graph, costs, plan, mixture)} if mixture is not None else {}),
     }
 
@@ -93,6 +114,11 @@ def timeline_json(timeline: Timeline) -> dict[str, float | None]:
         "cloud_s": timeline.cloud_s,
     }
     return {name: value if math.isfinite(value) else None for name, value in seconds.items()}
+
+
+def _sensitivities_json(refined: Refined | None) -> list[dict[str, Any]]:
+    """Each value at each number of bits: what rounding it alone does to the outputs."""
+    return [dataclasses.asdict(one) for one in refined.sensitivities] if refined is not None else []
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:

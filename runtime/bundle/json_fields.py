@@ -63,7 +63,7 @@ def path(value: Any, where: str) -> str:
 def one_of(allowed: Tuple[str, ...]) -> Reader:
     def read(value: Any, where: str) -> str:
         if value not in allowed:
-            raise wrong(where, "one of " + ", ".join(allowed), value)
+            raise wrong(where, "one of " + ", ".join(name or '""' for name in allowed), value)
         return value
 
     return read

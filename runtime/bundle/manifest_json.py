@@ -1,11 +1,13 @@
 """Manifest to and from canonical JSON bytes.
 
 Reading is strict: every field is there, has its type and a value that makes sense, and nothing else is there. The
-format version is looked at before all that, so that a later layout is named as such and not as damage.
+format version is looked at before all that, so that another layout is named as such and not as damage.
 """
 
 import json
-from typing import Any, Dict
+import re
+import struct
+from typing import Any, Dict, Sequence
 
 from runtime.bundle import json_fields as f
 from runtime.bundle import manifest_types as m
@@ -30,17 +32,19 @@ def from_json_bytes(data: bytes) -> m.Manifest:
     Raises
     ------
     BundleError
-        If it is not JSON, was written by a newer coachc, or a field is missing, unknown, of the wrong type or
-        contradicts another.
+        If it is not JSON, was written by a newer or an older coachc, or a field is missing, unknown, of the wrong
+        type or contradicts another.
     """
     try:
         raw = json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as exc:
         raise BundleError(f"manifest.json is not valid JSON: {exc}") from exc
     _refuse_newer(raw)
+    version = raw.get("format_version") if isinstance(raw, dict) else None
+    if type(version) is int and version != m.FORMAT_VERSION:
+        older = f.wrong("format_version", f"version {m.FORMAT_VERSION}", version)
+        raise BundleError(older.message, hint="compile again with the version installed here")
     manifest = _manifest(raw, "")
-    if manifest.format_version != m.FORMAT_VERSION:
-        raise f.wrong("format_version", f"version {m.FORMAT_VERSION}", manifest.format_version)
     _check_cross_references(manifest)
     return manifest
 
@@ -65,7 +69,8 @@ def _refuse_newer(raw: Any) -> None:
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "_asdict"):
-        return {name: _plain(field) for name, field in value._asdict().items()}
+        fields = {name: _plain(field) for name, field in value._asdict().items()}
+        return _without_later_fields(fields) if isinstance(value, m.Preprocess) else fields
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
@@ -84,7 +89,24 @@ def _no_duplicates(pairs: Any) -> Dict[str, Any]:
     return result
 
 
+# Fields of `preprocess` that came later. Absent they mean this, and with this meaning they are not written: bundles
+# from before can be read, and readers from before can read what they can carry out.
+_LATER_FIELDS = {"crop": "none", "resize_to": []}  # type: Dict[str, Any]
+
+
+def _without_later_fields(fields: Dict[str, Any]) -> Dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in _LATER_FIELDS or value != _LATER_FIELDS[name]}
+
+
+def _preprocess(value: Any, where: str) -> Any:
+    return _complete_preprocess(dict(_LATER_FIELDS, **f.json_object(value, where)), where)
+
+
 _spec = f.record(m.TensorSpec, name=f.text, dtype=f.one_of(m.DTYPES), shape=f.list_of(f.whole))
+_level = f.record(m.Level, bits=f.whole, scale=f.list_of(f.number), zero_point=f.list_of(f.whole))
+_layout = f.record(
+    m.Layout, form=f.one_of(m.FORMS), order=f.list_of(f.whole), coding=f.one_of(m.CODINGS), memory_level=f.whole
+)
 _value = f.record(
     m.CutValue,
     name=f.text,
@@ -92,9 +114,9 @@ _value = f.record(
     shape=f.list_of(f.whole),
     codec=f.one_of(m.CODECS),
     bits=f.whole,
-    scale=f.number,
-    zero_point=f.whole,
+    levels=f.list_of(_level),
     codes=f.text,
+    layout=_layout,
 )
 _cut = f.record(
     m.Cut,
@@ -105,9 +127,12 @@ _cut = f.record(
     values=f.list_of(_value),
     device_outputs=f.list_of(f.text),
     cloud_outputs=f.list_of(f.text),
+    device_parameters=f.one_of(m.PARAMETERS),
+    cloud_parameters=f.one_of(m.PARAMETERS),
+    features=f.list_of(f.text),
 )
 _artefact = f.record(m.Artefact, path=f.path, role=f.one_of(m.ROLES), sha256=f.sha256, size_bytes=f.whole)
-_preprocess = f.record(
+_complete_preprocess = f.record(
     m.Preprocess,
     size=f.list_of(f.whole),
     resize=f.one_of(m.RESIZES),
@@ -116,6 +141,8 @@ _preprocess = f.record(
     pixel_scale=f.number,
     mean=f.list_of(f.number),
     std=f.list_of(f.number),
+    crop=f.one_of(m.CROPS),
+    resize_to=f.list_of(f.whole),
 )
 _model = f.record(
     m.ModelInfo, name=f.text, sha256=f.sha256, opset=f.whole, inputs=f.list_of(_spec), outputs=f.list_of(_spec)
@@ -167,6 +194,19 @@ def _check_preprocess(pre: m.Preprocess) -> None:
         raise f.wrong("preprocess.mean", f"one number per channel ({channels})", list(pre.mean))
     if len(pre.std) != channels or min(pre.std) <= 0:
         raise f.wrong("preprocess.std", f"one positive number per channel ({channels})", list(pre.std))
+    if pre.crop != "center":
+        if pre.resize_to:
+            raise f.wrong("preprocess.resize_to", f"an empty list for crop {pre.crop}", list(pre.resize_to))
+    elif not 1 <= len(pre.resize_to) <= 2:
+        raise f.wrong("preprocess.resize_to", "one or two lengths for crop center", list(pre.resize_to))
+    elif not covers(pre.resize_to, pre.size):
+        shown = "x".join(str(length) for length in pre.resize_to)
+        raise f.wrong("preprocess.resize_to", "at least {}x{}, which is cropped out of it".format(*pre.size), shown)
+
+
+def covers(resize_to: Sequence[int], size: Sequence[int]) -> bool:
+    """Whether pictures resized to `resize_to` (see `Preprocess`) hold a crop of `size`, whatever their aspect ratio."""
+    return all(have >= want for have, want in zip(tuple(resize_to) * (2 // len(resize_to)), size))
 
 
 def _check_cut(manifest: m.Manifest, cut: m.Cut, where: str) -> None:
@@ -187,6 +227,10 @@ def _check_cut(manifest: m.Manifest, cut: m.Cut, where: str) -> None:
         raise f.wrong(where + ".values", "values exactly where there is a cloud half", len(cut.values))
     if cut.mode == "cloud-jpeg" and (manifest.preprocess is None or len(cut.values) != 1):
         raise f.wrong(where, "a preprocess and one value for mode cloud-jpeg", cut.name)
+    _unique(where + ".features", list(cut.features))
+    for index, name in enumerate(cut.features):
+        if cut.device is None or name in made or name in [value.codes for value in cut.values]:
+            raise f.wrong(f"{where}.features[{index}]", "an output of the device half that is nothing else", name)
     for index, value in enumerate(cut.values):
         _check_value(value, cut.mode, f"{where}.values[{index}]")
 
@@ -194,20 +238,83 @@ def _check_cut(manifest: m.Manifest, cut: m.Cut, where: str) -> None:
 def _check_value(value: m.CutValue, mode: str, where: str) -> None:
     if (value.codec == "jpeg") != (mode == "cloud-jpeg"):
         raise f.wrong(where + ".codec", "jpeg exactly in mode cloud-jpeg", value.codec)
-    if value.codec != "packed" and value.codes != value.name:
-        raise f.wrong(where + ".codes", "the value's own name for codec " + value.codec, value.codes)
+    if value.codec == "jpeg" and value.codes != value.name:
+        raise f.wrong(where + ".codes", "the value's own name for codec jpeg", value.codes)
+    _check_layout(value, where + ".layout")
     if value.codec == "packed":
-        if not 1 <= value.bits <= 8:
-            raise f.wrong(where + ".bits", "1 to 8", value.bits)
-        if value.scale <= 0:
-            raise f.wrong(where + ".scale", "a positive number", value.scale)
-        if value.zero_point >= 1 << value.bits:
-            raise f.wrong(where + ".zero_point", f"0 to {(1 << value.bits) - 1}", value.zero_point)
-    if value.codec == "jpeg":
-        if value.bits != 8 or value.shape[:1] != (1,):
-            raise f.wrong(where, "8 bits and a batch of 1 for codec jpeg", value.name)
-        if not (1 <= value.scale <= 95 and value.scale == int(value.scale)):
-            raise f.wrong(where + ".scale", "a JPEG quality, 1 to 95", value.scale)
+        _check_levels(value, where)
+    elif value.codec == "raw":
+        _check_raw(value, where)
+    else:
+        _check_jpeg(value, where)
+
+
+def _check_layout(value: m.CutValue, where: str) -> None:
+    layout = value.layout
+    if not 1 <= layout.memory_level <= 9:
+        raise f.wrong(where + ".memory_level", "1 to 9", layout.memory_level)
+    if value.codec != "packed":
+        for field, plain in (("form", "dense"), ("coding", "none")):
+            if getattr(layout, field) != plain:
+                raise f.wrong(f"{where}.{field}", f"{plain} for codec {value.codec}", getattr(layout, field))
+    if not layout.order:
+        return
+    if value.codec != "packed" or len(value.shape) < 2:
+        raise f.wrong(where + ".order", "no order but for a packed value with channels", list(layout.order))
+    if sorted(layout.order) != list(range(value.shape[1])):
+        raise f.wrong(where + ".order", f"each of the {value.shape[1]} channels once", list(layout.order))
+
+
+def _check_levels(value: m.CutValue, where: str) -> None:
+    known = [level.bits for level in value.levels]
+    if known != sorted(set(known)):
+        raise f.wrong(where + ".levels", "levels by ascending bits, each once", known)
+    if value.bits not in known:
+        raise f.wrong(where + ".bits", "the bits of one of its levels", value.bits)
+    for index, level in enumerate(value.levels):
+        _check_level(level, value.shape, f"{where}.levels[{index}]")
+
+
+def _check_level(level: m.Level, shape: Sequence[int], where: str) -> None:
+    if not m.MIN_BITS <= level.bits <= m.MAX_BITS:
+        raise f.wrong(where + ".bits", f"{m.MIN_BITS} to {m.MAX_BITS}", level.bits)
+    counts = {1, *shape[1:2]} - {0}
+    if len(level.scale) not in counts:
+        raise f.wrong(where + ".scale", " or ".join(map(str, sorted(counts))) + " numbers", list(level.scale))
+    if len(level.zero_point) != len(level.scale):
+        raise f.wrong(where + ".zero_point", "as many as scales", list(level.zero_point))
+    for place, scale in enumerate(level.scale):
+        if not _positive_float32(scale):
+            raise f.wrong(f"{where}.scale[{place}]", "a positive number, in float32 too", scale)
+    for place, zero_point in enumerate(level.zero_point):
+        if zero_point >= 1 << level.bits:
+            raise f.wrong(f"{where}.zero_point[{place}]", f"0 to {(1 << level.bits) - 1}", zero_point)
+
+
+def _check_raw(value: m.CutValue, where: str) -> None:
+    if value.levels:
+        raise f.wrong(where + ".levels", "no levels for codec raw", list(value.levels))
+    width = 8 if value.dtype == "bool" else int(re.sub("[a-z]", "", value.dtype))
+    if value.bits != width:
+        raise f.wrong(where + ".bits", f"{width}, the width of {value.dtype}", value.bits)
+
+
+def _check_jpeg(value: m.CutValue, where: str) -> None:
+    if value.bits != 8 or value.shape[:1] != (1,):
+        raise f.wrong(where, "8 bits and a batch of 1 for codec jpeg", value.name)
+    if [(level.bits, len(level.scale), level.zero_point) for level in value.levels] != [(8, 1, (0,))]:
+        raise f.wrong(where + ".levels", "one level of 8 bits, one scale and zero point 0 for codec jpeg", [])
+    quality = value.levels[0].scale[0]
+    if not (1 <= quality <= 95 and quality == int(quality)):
+        raise f.wrong(where + ".levels[0].scale[0]", "a JPEG quality, 1 to 95", quality)
+
+
+def _positive_float32(number: float) -> bool:
+    """Whether a quantizer's scale is still positive and finite where it is used, in float32."""
+    try:
+        return bool(struct.unpack("<f", struct.pack("<f", number))[0] > 0)
+    except OverflowError:
+        return False
 
 
 def _unique(where: str, names: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from runtime.errors import BundleError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 DTYPES = (
     "bool",
@@ -26,11 +26,16 @@ DTYPES = (
 )
 MODES = ("split", "device-only", "cloud-raw", "cloud-jpeg")
 CODECS = ("packed", "raw", "jpeg")
+FORMS = ("dense", "bytes")
+CODINGS = ("none", "huffman", "rle", "filtered")
+PARAMETERS = ("", "qdq", "arithmetic")
+MIN_BITS, MAX_BITS = 2, 8
 ROLES = ("device", "cloud", "model")
 CALIBRATIONS = ("calibrated", "uncalibrated")
 RESIZES = ("nearest", "bilinear", "bicubic", "lanczos", "area")
 COLORS = ("rgb", "bgr", "gray")
 LAYOUTS = ("nchw", "nhwc")
+CROPS = ("none", "center", "center-square")
 
 
 class TensorSpec(NamedTuple):
@@ -39,6 +44,45 @@ class TensorSpec(NamedTuple):
     name: str
     dtype: str
     shape: Tuple[int, ...]
+
+
+class Level(NamedTuple):
+    """The quantizer of one boundary value at one precision.
+
+    Attributes
+    ----------
+    bits : int
+        2 to 8.
+    scale : tuple of float
+        Positive; one for the whole tensor, or one per channel (axis 1). The JPEG quality (1 to 95) for jpeg.
+    zero_point : tuple of int
+        Codes of the real number 0, as many as scales.
+    """
+
+    bits: int
+    scale: Tuple[float, ...]
+    zero_point: Tuple[int, ...]
+
+
+class Layout(NamedTuple):
+    """How the codes of a packed value become bytes.
+
+    Attributes
+    ----------
+    form : {"dense", "bytes"}
+        dense: codes without gaps. bytes: ``8 // bits`` whole codes in each byte.
+    order : tuple of int
+        Channels (axis 1) in the order they are packed; () for the natural one.
+    coding : {"none", "huffman", "rle", "filtered"}
+        none: as they are. Otherwise deflate, with zlib's strategy of that name.
+    memory_level : int
+        zlib's memLevel, 1 to 9: the smaller, the fewer codes share a Huffman table.
+    """
+
+    form: str = "dense"
+    order: Tuple[int, ...] = ()
+    coding: str = "none"
+    memory_level: int = 9
 
 
 class CutValue(NamedTuple):
@@ -51,13 +95,16 @@ class CutValue(NamedTuple):
     dtype, shape
         Its numpy dtype name and shape, batch included, before quantization.
     codec : {"packed", "raw", "jpeg"}
-        packed: codes of `bits` bits. raw: the bytes of `dtype`. jpeg: one JPEG file, quality in `scale`.
+        packed: codes. raw: the bytes of `dtype`. jpeg: one JPEG file, quality in its level's `scale`.
     bits : int
-        1 to 8 for packed, 8 for jpeg, the width of `dtype` for raw.
-    scale, zero_point
-        The quantizer of packed; 1.0 and 0 for raw; the JPEG quality (1 to 95) and 0 for jpeg.
+        The precision chosen: one of `levels` for packed, 8 for jpeg, the width of `dtype` for raw.
+    levels : tuple of Level
+        The precisions it can travel at, by ascending bits; none for raw, one for jpeg.
     codes : str
-        Name of the tensor that leaves the device half and enters the cloud half; equal to `name` for raw and jpeg.
+        Name of the tensor that leaves the device half and enters the cloud half; equal to `name` for jpeg, and
+        for raw unless that is the name of a model input.
+    layout : Layout
+        Of the codes on the wire; the default for raw and jpeg.
     """
 
     name: str
@@ -65,9 +112,27 @@ class CutValue(NamedTuple):
     shape: Tuple[int, ...]
     codec: str
     bits: int
-    scale: float
-    zero_point: int
+    levels: Tuple[Level, ...]
     codes: str
+    layout: Layout = Layout()
+
+    def level(self, bits: Optional[int] = None) -> Level:
+        """The quantizer at `bits`, or at the chosen precision.
+
+        Raises
+        ------
+        BundleError
+            If the value has none at that precision.
+        """
+        wanted = self.bits if bits is None else bits
+        for level in self.levels:
+            if level.bits == wanted:
+                return level
+        known = ", ".join(str(level.bits) for level in self.levels)
+        raise BundleError(
+            f"value '{self.name}' has no quantizer at {wanted} bits",
+            hint=f"there is one at {known} bits" if known else f"it travels as codec {self.codec}",
+        )
 
 
 class Cut(NamedTuple):
@@ -84,6 +149,11 @@ class Cut(NamedTuple):
         What crosses, in the order it is sent.
     device_outputs, cloud_outputs : tuple of str
         Which side makes which model output.
+    device_parameters, cloud_parameters : {"", "qdq", "arithmetic"}
+        Whether that half's quantizers are constants of its graph (""), or inputs in one of two forms:
+        `runtime.quantizer_inputs`.
+    features : tuple of str
+        Further outputs of the device half, which stay on the device.
     """
 
     name: str
@@ -93,6 +163,13 @@ class Cut(NamedTuple):
     values: Tuple[CutValue, ...]
     device_outputs: Tuple[str, ...]
     cloud_outputs: Tuple[str, ...]
+    device_parameters: str = ""
+    cloud_parameters: str = ""
+    features: Tuple[str, ...] = ()
+
+    def accepted_bits(self, value: CutValue) -> Tuple[int, ...]:
+        """Precisions at which the cloud half can take a packed value: the chosen one, where it has constants."""
+        return tuple(level.bits for level in value.levels) if self.cloud_parameters else (value.bits,)
 
 
 class Artefact(NamedTuple):
@@ -110,7 +187,8 @@ class Preprocess(NamedTuple):
     Attributes
     ----------
     size : tuple of int
-        (height, width) after `resize`; the aspect ratio is not kept.
+        (height, width) of the model's input.
+    resize : {"nearest", "bilinear", "bicubic", "lanczos", "area"}
     color : {"rgb", "bgr", "gray"}
         Channel order of the model's input, and of `mean` and `std`.
     layout : {"nchw", "nhwc"}
@@ -118,6 +196,11 @@ class Preprocess(NamedTuple):
         255 for models that take [0, 1].
     mean, std : tuple of float
         One per channel.
+    crop : {"none", "center", "center-square"}
+        none: resize to `size`, whatever that does to the aspect ratio. center: resize to `resize_to`, then cut `size`
+        out of the middle. center-square: cut the largest square out of the middle, then resize to `size`.
+    resize_to : tuple of int
+        With crop "center" only: (length of the shorter side,), which keeps the aspect ratio, or (height, width).
     """
 
     size: Tuple[int, int]
@@ -127,6 +210,8 @@ class Preprocess(NamedTuple):
     pixel_scale: float
     mean: Tuple[float, ...]
     std: Tuple[float, ...]
+    crop: str = "none"
+    resize_to: Tuple[int, ...] = ()
 
 
 class ModelInfo(NamedTuple):

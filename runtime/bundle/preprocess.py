@@ -5,7 +5,7 @@ Needs Pillow, imported where it is used: devices that read arrays do without it.
 
 import io
 import os
-from typing import Any, Union
+from typing import Any, Tuple, Union
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def load_image(image: Union[bytes, Path], preprocess: Preprocess) -> np.ndarray:
 
 
 def pixels(image: Union[bytes, Path], preprocess: Preprocess) -> np.ndarray:
-    """One image, decoded and resized to `preprocess.size` without keeping its aspect ratio.
+    """One image, decoded, resized and cropped to `preprocess.size`.
 
     Returns
     -------
@@ -55,14 +55,42 @@ def pixels(image: Union[bytes, Path], preprocess: Preprocess) -> np.ndarray:
     height, width = preprocess.size
     try:
         with pillow.open(io.BytesIO(image) if isinstance(image, bytes) else os.fspath(image)) as opened:
-            converted = opened.convert(_mode(preprocess))
+            picture = opened.convert(_mode(preprocess))
     except Exception as exc:  # Pillow's decoders raise OSError, ValueError, SyntaxError and struct.error
         raise SourceError(f"cannot read {shown}: {exc}") from exc
-    if converted.size != (width, height):
+    if preprocess.crop == "center-square":
+        side = min(picture.size)
+        picture = _centre(picture, side, side)
+    target = _resized(picture.size, preprocess)
+    if picture.size != target:
         # Pillow moved its filters into an enum in 9.1.
         filters = getattr(pillow, "Resampling", pillow)
-        converted = converted.resize((width, height), getattr(filters, _FILTERS[preprocess.resize]))
-    return np.array(converted, dtype=np.uint8).reshape(height, width, -1)
+        picture = picture.resize(target, getattr(filters, _FILTERS[preprocess.resize]))
+    return np.array(_centre(picture, width, height), dtype=np.uint8).reshape(height, width, -1)
+
+
+def _resized(found: Tuple[int, int], preprocess: Preprocess) -> Tuple[int, int]:
+    """(width, height) to resize to.
+
+    Notes
+    -----
+    The longer side is rounded down and the crop's corner to the nearest even number, as torchvision's Resize and
+    CenterCrop do: models are trained with them, and a pixel more or less costs accuracy.
+    """
+    if preprocess.crop != "center":
+        return preprocess.size[1], preprocess.size[0]
+    if len(preprocess.resize_to) == 2:
+        return preprocess.resize_to[1], preprocess.resize_to[0]
+    side = preprocess.resize_to[0]
+    width, height = found
+    if width <= height:
+        return side, int(side * height / width)
+    return int(side * width / height), side
+
+
+def _centre(picture: Any, width: int, height: int) -> Any:
+    left, top = (int(round((have - want) / 2.0)) for have, want in zip(picture.size, (width, height)))
+    return picture.crop((left, top, left + width, top + height))
 
 
 def normalize(image: np.ndarray, preprocess: Preprocess) -> np.ndarray:
@@ -78,14 +106,18 @@ def normalize(image: np.ndarray, preprocess: Preprocess) -> np.ndarray:
     -------
     ndarray of float32, shape (1, C, H, W), or (1, H, W, C) for layout nhwc
     """
-    x: np.ndarray = image.astype(np.float32)
+    # Of 256 pixel values, not of every pixel: the same numbers in a quarter of the time.
+    levels = np.arange(256, dtype=np.float32)[:, np.newaxis] / np.float32(preprocess.pixel_scale)
+    table = (levels - np.array(preprocess.mean, dtype=np.float32)) / np.array(preprocess.std, dtype=np.float32)
     if preprocess.color == "bgr":
-        x = x[:, :, ::-1]
-    x = x / np.float32(preprocess.pixel_scale)
-    x = (x - np.array(preprocess.mean, dtype=np.float32)) / np.array(preprocess.std, dtype=np.float32)
-    if preprocess.layout == "nchw":
-        x = x.transpose(2, 0, 1)
-    return np.ascontiguousarray(x[np.newaxis], dtype=np.float32)
+        image = image[:, :, ::-1]
+    height, width, channels = image.shape
+    first = preprocess.layout == "nchw"
+    x = np.empty((1, channels, height, width) if first else (1, height, width, channels), dtype=np.float32)
+    for channel in range(channels):
+        plane = x[0, channel] if first else x[0, :, :, channel]
+        plane[...] = table[:, channel][image[:, :, channel]]
+    return x
 
 
 def encode_jpeg(image: np.ndarray, quality: int) -> bytes:

@@ -5,6 +5,7 @@ for, so a large file does not have to fit in a device's memory.
 """
 
 import abc
+import itertools
 import os
 import zipfile
 import zlib
@@ -14,13 +15,13 @@ import numpy as np
 
 from runtime.bundle.image_folder import find_images
 from runtime.bundle.manifest_types import Preprocess, TensorSpec
-from runtime.bundle.preprocess import load_image, pixels
+from runtime.bundle.preprocess import normalize, pixels
 from runtime.errors import SourceError
 
 Feed = Dict[str, np.ndarray]
 
 # What zipfile, zlib and numpy raise for damaged, truncated, encrypted or unsupported archives.
-_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class Source(abc.ABC):
@@ -95,9 +96,10 @@ class ImageSource(Source):
         return len(self.paths) // self._batch
 
     def __iter__(self) -> Iterator[Feed]:
-        for start in range(0, len(self.paths), self._batch):
-            rows = [load_image(path, self.preprocess) for path in self.paths[start : start + self._batch]]
-            yield {self._spec.name: np.concatenate(rows).astype(self._spec.dtype, copy=False)}
+        rows = (normalize(image, self.preprocess) for image in self.images())
+        for _ in range(len(self)):
+            batch = list(itertools.islice(rows, self._batch))
+            yield {self._spec.name: np.concatenate(batch).astype(self._spec.dtype, copy=False)}
 
     def images(self) -> Iterator[np.ndarray]:
         """Every image as `preprocess.pixels` makes it: uint8, (H, W, C)."""
@@ -126,7 +128,7 @@ class ArraySource(Source):
             with zipfile.ZipFile(path) as archive:
                 names = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
                 self._arrays = [self._inspect(archive, spec, names) for spec in inputs]
-        except _UNREADABLE as exc:
+        except UNREADABLE as exc:
             raise SourceError(f"cannot read {path}: {exc}") from exc
         tasks = {array.shape[0] // array.batch for array in self._arrays}
         if len(tasks) != 1:
@@ -144,10 +146,10 @@ class ArraySource(Source):
             with zipfile.ZipFile(self._path) as archive:
                 streams = [archive.open(array.spec.name + ".npy") for array in self._arrays]
                 for stream in streams:
-                    _read_header(stream)
+                    read_header(stream)
                 for _ in range(self._tasks):
                     yield {array.spec.name: self._next(array, stream) for array, stream in zip(self._arrays, streams)}
-        except _UNREADABLE as exc:
+        except UNREADABLE as exc:
             raise SourceError(f"cannot read {self._path}: {exc}") from exc
 
     def _next(self, array: _Array, stream: IO[bytes]) -> np.ndarray:
@@ -166,7 +168,7 @@ class ArraySource(Source):
                 "name the arrays after the model's inputs",
             )
         with archive.open(spec.name + ".npy") as stream:
-            shape, fortran, dtype = _read_header(stream)
+            shape, fortran, dtype = read_header(stream)
         if not spec.shape or spec.shape[0] == 0:
             raise SourceError(f"model input '{spec.name}' has no first dimension to take rows for")
         if len(shape) != len(spec.shape) or shape[1:] != spec.shape[1:]:
@@ -196,7 +198,7 @@ class ArraySource(Source):
         return labels.astype(np.int64)
 
 
-def _read_header(stream: IO[bytes]) -> Any:
+def read_header(stream: IO[bytes]) -> Any:
     """(shape, fortran order, dtype) of a .npy stream; leaves it at the first row."""
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):

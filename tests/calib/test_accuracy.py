@@ -7,7 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from calib.accuracy import CHANGED_LOSS, FIDELITY_TOLERANCE, Judge, paired_loss_bound, samples_to_certify, top1
+from calib.accuracy import (
+    CHANGED_LOSS,
+    FIDELITY_TOLERANCE,
+    Judge,
+    most_changed,
+    paired_loss_bound,
+    samples_to_certify,
+    top1,
+)
 
 
 def logits(*answers, classes=4):
@@ -150,3 +158,14 @@ class TestJudge:
         assert accuracy.loss_bound > 0.005
         assert not judge.keeps(accuracy, 0.005)
         assert judge.keeps(judge.compare(judge.float_right, 0.005), 0.005)
+
+
+@pytest.mark.parametrize("samples", [10, 100, 400, 2000, 5000])
+@pytest.mark.parametrize("budget", [0.001, 0.005, 0.05])
+def test_one_more_changed_answer_than_allowed_cannot_be_kept(samples, budget):
+    judge = Judge([[np.eye(3)[:1]]] * samples, None, noise=False)
+    allowed = most_changed(samples, budget)
+    for changed in range(max(allowed - 3, 0), min(allowed + 5, samples)):
+        # Nothing is lost otherwise: the changed answers alone decide.
+        keeps = judge.keeps(judge.compare(np.ones(samples, bool), budget, changed=changed), budget)
+        assert keeps == (changed <= allowed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calib import dataset
 from calib.dataset import MIX_PARTNERS, RANDOM, RANDOM_SAMPLES, open_dataset
 from coachc.core.graph import Value
 from runtime.bundle.manifest_types import Preprocess
@@ -75,13 +74,25 @@ def test_a_pass_that_is_broken_off_loses_nothing(tmp_path):
     assert len(list(data)) == 10
 
 
-def test_samples_beyond_the_cache_are_read_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "CACHE_BYTES", 3 * 24)
-    path, arrays = archive(tmp_path)
+def test_whoever_watches_hears_of_every_sample(tmp_path):
+    path, _ = archive(tmp_path)
     data = open_dataset(path, [INPUT], None, max_samples=100)
-    for _ in range(3):
-        assert [float(feed["input"][0, 0, 0]) for feed in data] == arrays["input"][:, 0, 0].tolist()
-    assert data._cached is None
+    heard = []
+    data.watch = lambda index, feed: heard.append((index, rows_of([feed])[0]))
+    rows = rows_of(data)
+    assert heard == list(enumerate(rows))
+
+
+def test_functions_keep_their_order(tmp_path):
+    (tmp_path / "data.py").write_text(
+        "import numpy as np\n"
+        "def load():\n"
+        "    for row in range(10):\n"
+        "        yield np.full((1, 2, 3), row, np.float32), row % 7\n"
+    )
+    data = open_dataset(f"{tmp_path}/data.py:load", [INPUT], None, max_samples=8)
+    assert (data.kind, data.samples, data.labels.tolist()) == ("labels", 8, [0, 1, 2, 3, 4, 5, 6, 0])
+    assert [int(feed["input"][0, 0, 0]) for feed in data] == list(range(8))
 
 
 def test_more_samples_than_wanted(tmp_path):
@@ -149,6 +160,9 @@ def test_samples_that_do_not_suit(tmp_path, options, message):
 def test_nothing_there(tmp_path):
     with pytest.raises(SourceError, match="no such source"):
         open_dataset(str(tmp_path / "absent.npz"), [INPUT], None, max_samples=5)
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(SourceError, match=r"a\.txt is neither a folder of images nor a \.npz file"):
+        open_dataset(str(tmp_path / "a.txt"), [INPUT], None, max_samples=5)
 
 
 class TestMixed:

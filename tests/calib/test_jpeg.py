@@ -9,7 +9,7 @@ import pytest
 
 from calib.dataset import open_dataset
 from calib.jpeg import DECODE_PIXELS_PER_S, ENCODE_PIXELS_PER_S, PHOTO_BITS_PER_PIXEL, measure_jpeg
-from calib.precision import trials_of
+from calib.trials import trials_of
 from coachc.core.graph import Value
 from runtime.bundle.manifest_types import Preprocess
 from tests.helpers.onnx_models import imported, info, net, op, random_weight

@@ -10,7 +10,8 @@ import pytest
 
 from calib import precision as module
 from calib.dataset import Dataset, open_dataset
-from calib.precision import CutEvaluator, float_outputs, trials_of
+from calib.precision import CutEvaluator
+from calib.trials import float_outputs, trials_of
 from coachc.core.plan import Rejected
 from coachc.frontend import ort
 from models import synthetic
@@ -177,7 +178,7 @@ def test_a_hopeless_precision_is_given_up_early(varied, monkeypatch):
     monkeypatch.setattr(trials[0].judge, "right", right)
     found = counted.lowest()
     tried = runs
-    monkeypatch.setattr(module, "LOOK_SAMPLES", 10**9)
+    monkeypatch.setattr(module, "most_changed", lambda samples, budget: samples)
     runs = 0
     thorough = evaluator(model, graph, 0b11, trials, 0.02)
     assert thorough.lowest() == found
@@ -241,7 +242,7 @@ def test_activations_beyond_memory_are_made_again(varied, monkeypatch):
     model, graph, data, _ = varied
     trials = trials_of(model.proto, data)
     expected = [evaluator(model, graph, 0b11, trials, 0.5).at(bits) for bits in (2, 8, 3)]
-    monkeypatch.setattr(module, "CACHE_BYTES", 3000)
+    monkeypatch.setattr("calib.activations.CACHE_BYTES", 3000)
     again = evaluator(model, graph, 0b11, trials, 0.5)
     assert [again.at(bits) for bits in (2, 8, 3)] == expected
     assert len(again._activations[0]._kept) == 3000 // 256

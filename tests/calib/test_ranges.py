@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calib.ranges import SAMPLE_VALUES, RangeSample, affine
+from calib.ranges import CHANNEL_VALUES, SAMPLE_VALUES, RangeSample, Scheme, affine, by_channel
 from runtime.bundle import numeric
 
 
@@ -38,9 +38,9 @@ def sampled(values, bits):
     ],
 )
 def test_affine_by_hand(low, high, bits, scale, zero_point):
-    found = affine("v", low, high, bits)
-    assert (found.name, found.codec, found.bits, found.zero_point) == ("v", "packed", bits, zero_point)
-    assert found.scale == float(np.float32(scale))
+    found = affine("v", [low], [high], bits)
+    assert (found.name, found.codec, found.bits, found.zero_point) == ("v", "packed", bits, (zero_point,))
+    assert found.scale == (float(np.float32(scale)),)
 
 
 @pytest.mark.parametrize("bits", range(2, 9))
@@ -49,9 +49,9 @@ def test_zero_is_exact_and_minmax_is_never_better(seed, bits):
     rng = np.random.default_rng([seed, bits])
     values = (rng.standard_normal(5000) * rng.uniform(0.01, 50) + rng.uniform(-20, 20)).astype(np.float32)
     found = sampled(values, bits)
-    assert 0 <= found.zero_point <= found.qmax
+    assert 0 <= found.zero_point[0] <= found.qmax
     assert not rounded(np.zeros(3, np.float32), found).any()
-    minmax = affine("v", min(0.0, float(values.min())), max(0.0, float(values.max())), bits)
+    minmax = affine("v", [min(0.0, float(values.min()))], [max(0.0, float(values.max()))], bits)
     assert error(values, found) <= error(values, minmax), f"seed {seed}"
 
 
@@ -59,19 +59,19 @@ def test_zero_is_exact_and_minmax_is_never_better(seed, bits):
 @pytest.mark.parametrize("seed", range(5))
 def test_clipping_pays_on_heavy_tails(seed, bits, share):
     values = np.random.default_rng([seed, bits]).standard_t(3, 50_000).astype(np.float32)
-    minmax = affine("v", float(values.min()), float(values.max()), bits)
+    minmax = affine("v", [values.min()], [values.max()], bits)
     assert error(values, sampled(values, bits)) < share * error(values, minmax), f"seed {seed}"
 
 
 def test_clipping_does_not_pay_on_flat_values():
     values = np.linspace(-3, 5, 10_000, dtype=np.float32)
-    assert sampled(values, 4).scale == pytest.approx(affine("v", -3, 5, 4).scale, rel=0.03)
+    assert sampled(values, 4).scale == pytest.approx(affine("v", [-3], [5], 4).scale, rel=0.03)
 
 
 def test_relu_zeros_stay_zero():
     values = np.maximum(np.random.default_rng(0).standard_normal(10_000, dtype=np.float32) - 0.5, 0)
     found = sampled(values, 3)
-    assert found.zero_point == 0
+    assert found.zero_point == (0,)
     assert np.array_equal(rounded(values, found)[values == 0], values[values == 0])
 
 
@@ -80,7 +80,7 @@ def test_relu_zeros_stay_zero():
 )
 def test_a_constant_zero(values):
     found = sampled(values.astype(np.float32), 4)
-    assert (found.scale, found.zero_point) == (1.0, 0)
+    assert (found.scale, found.zero_point) == ((1.0,), (0,))
 
 
 @pytest.mark.parametrize("constant", [3.5, -2.0, 1e-3])
@@ -92,15 +92,15 @@ def test_a_constant_is_exact(constant, bits):
 
 def test_no_sample_at_all():
     found = RangeSample(10).quantizer("v", 8)
-    assert (found.scale, found.zero_point) == (1.0, 0)
+    assert (found.scale, found.zero_point) == ((1.0,), (0,))
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
-def test_values_that_are_no_numbers_do_not_count(bad):
+def test_values_that_are_no_numbers_count_as_zero(bad):
     """Masks of attention hold minus infinity: it saturates, the others keep their resolution."""
     values = np.linspace(-1, 1, 1001, dtype=np.float32)
-    assert sampled(np.append(values, np.float32(bad)), 8) == sampled(values, 8)
-    assert sampled(np.full(5, bad, np.float32), 8).scale == 1.0
+    assert sampled(np.append(values, np.float32(bad)), 8) == sampled(np.append(values, np.float32(0)), 8)
+    assert sampled(np.full(5, bad, np.float32), 8).scale == (1.0,)
 
 
 def test_extremes_are_exact_even_where_values_are_only_sampled():
@@ -109,7 +109,7 @@ def test_extremes_are_exact_even_where_values_are_only_sampled():
     values[54321] = -9.0
     sample = RangeSample(1)
     sample.add(values)
-    assert (sample.low, sample.high) == (-9.0, 7.0)
+    assert sample.quantizer("v", 8, Scheme("min-max")) == affine("v", [-9.0], [7.0], 8)
     assert sum(part.size for part in sample._parts) == SAMPLE_VALUES
 
 
@@ -129,3 +129,59 @@ def test_every_sample_has_its_share():
 def test_float16_is_taken():
     values = np.linspace(0, 10, 500).astype(np.float16)
     assert sampled(values, 8) == sampled(values.astype(np.float32), 8)
+
+
+# Rules and channels
+
+
+def channelled(shape=(1, 6, 20, 20), seed=0):
+    """Channels of very different spread."""
+    rng = np.random.default_rng(seed)
+    spread = 4.0 ** np.arange(shape[1]).reshape(1, -1, *[1] * (len(shape) - 2))
+    return (rng.standard_normal(shape) * spread).astype(np.float32)
+
+
+def of(values, bits, scheme):
+    sample = RangeSample(1)
+    sample.add(values)
+    return sample.quantizer("v", bits, scheme)
+
+
+@pytest.mark.parametrize("rule", ["min-max", "percentile", "mse", "entropy"])
+def test_a_range_of_each_channel_is_its_own(rule):
+    values = channelled()
+    found = of(values, 4, Scheme(rule, 99.0, per_channel=True))
+    rows = by_channel(values)
+    alone = "mse" if rule == "entropy" else rule
+    for index, row in enumerate(rows):
+        single = of(row, 4, Scheme(alone, 99.0))
+        assert (found.scale[index], found.zero_point[index]) == (single.scale[0], single.zero_point[0]), rule
+    assert len(found.scale) == values.shape[1]
+    assert np.sum((rounded(values, found) - values) ** 2) < np.sum(
+        (rounded(values, of(values, 4, Scheme(alone))) - values) ** 2
+    )
+
+
+def test_min_max_is_the_whole_range_and_a_percentile_keeps_its_share():
+    values = np.random.default_rng(3).standard_normal((1, 1, 400, 400)).astype(np.float32)
+    assert of(values, 5, Scheme("min-max")) == affine("v", [values.min()], [values.max()], 5)
+    found = of(values, 5, Scheme("percentile", 95.0))
+    step, zero = found.scale[0], found.zero_point[0]
+    clipped = (values < -step * zero - step / 2) | (values > step * (found.qmax - zero) + step / 2)
+    assert 0.06 < clipped.mean() < 0.11
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_entropy_clips_a_long_tail_and_leaves_flat_values_alone(bits):
+    heavy = np.random.default_rng(5).standard_t(3, 50_000).astype(np.float32)
+    flat = np.linspace(0, 1, 50_000, dtype=np.float32)
+    whole = affine("v", [heavy.min()], [heavy.max()], bits).scale[0]
+    assert of(heavy, bits, Scheme("entropy")).scale[0] < 0.8 * whole
+    assert of(flat, bits, Scheme("entropy")).scale[0] == pytest.approx(affine("v", [0], [1], bits).scale[0], rel=0.05)
+
+
+def test_a_channel_keeps_a_bounded_number_of_values():
+    sample = RangeSample(4)
+    for _ in range(4):
+        sample.add(np.zeros((1, 3, 200, 200), np.float32))
+    assert sum(part.shape[1] for part in sample._parts) == CHANNEL_VALUES

@@ -12,7 +12,16 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from coachc.core.graph import GraphView
+from coachc.core.plan import BitPlan, Plan, Quantizer, Timeline
+from coachc.core.profile import Profile, Provenance
+from coachc.cost.device import Link, find_device
+from coachc.emit import bundle_writer
+from coachc.emit.halves import split_halves
+from coachc.frontend.fuse import fuse
+from coachc.frontend.onnx_import import import_model
 from models.synthetic import SHAPE
+from passes.ideals import all_ideals
 
 
 def save(model: onnx.ModelProto, path: Path) -> Path:
@@ -66,3 +75,62 @@ def flip_byte(path: Path, position: int) -> None:
     data = bytearray(path.read_bytes())
     data[position % len(data)] ^= 0x40
     path.write_bytes(bytes(data))
+
+
+def a_bit_plan(
+    graph: GraphView, mask: int, *, bits: int = 4, ladder: bool = True, per_channel: bool = False, layouts=()
+) -> BitPlan:
+    """Every value of a cut at some bits; with a ladder at 2 to 8, where the odd ones may be per channel."""
+    chosen, ladders = [], []
+    for index, name in enumerate(graph.cut_values(mask)):
+        value = graph.values[name]
+        if not value.quantizable:
+            chosen.append(Quantizer(name, "raw", 8 * value.size_bytes // value.elements))
+            ladders.append(())
+            continue
+
+        def quantizer(depth: int, name=name, value=value, index=index) -> Quantizer:
+            count = value.shape[1] if per_channel and depth % 2 else 1
+            scale = tuple(float(np.float32((3 + 0.1 * (c + index)) / 2**depth)) for c in range(count))
+            return Quantizer(
+                name, "packed", depth, scale, tuple((2 ** (depth - 1) + c) % 2**depth for c in range(count))
+            )
+
+        chosen.append(quantizer(bits))
+        ladders.append(tuple(quantizer(depth) for depth in range(2, 9)))
+    return BitPlan(tuple(chosen), ladder=tuple(ladders) if ladder else (), layouts=layouts)
+
+
+def widest(graph: GraphView) -> int:
+    """The mask with the most boundary values."""
+    masks = [mask for mask in all_ideals(graph)[0] if mask != graph.full_mask]
+    return max(masks, key=lambda mask: (len(graph.cut_values(mask)), mask))
+
+
+def write_split(
+    proto: onnx.ModelProto, path: Path, *, device="tx2", cloud="a6000", mask: int | None = None, **precision: Any
+) -> Path:
+    """A bundle of one cut, without calibration or search; `precision` is for `a_bit_plan`."""
+    model = import_model(save(proto, path.with_suffix(".onnx")))
+    graph = fuse(model)
+    mask = widest(graph) if mask is None else mask
+    bits = a_bit_plan(graph, mask, **precision)
+    sides = {"device": find_device(device, side="device"), "cloud": find_device(cloud, side="cloud")}
+    timeline = Timeline(0.0, 0.0, 0.0, 0.0, 0.0, 0)
+    mode = "split" if mask else "cloud-raw"
+    bundle_writer.write(
+        path,
+        model,
+        Plan(mode, mask, graph.cut_values(mask), bits, timeline, 0.0, (), 1, "exact", 0.0),
+        split_halves(model, graph, mask, bits, sides["device"], sides["cloud"]),
+        sides={
+            side: (spec, Profile(spec.name, "fp32", (), 1.0, 0.0, 4, Provenance("guess", "")))
+            for side, spec in sides.items()
+        },
+        link=Link(1e6),
+        calibrated=False,
+        preprocess=None,
+        summary={},
+        force=False,
+    )
+    return path

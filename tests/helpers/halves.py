@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import onnx
 from onnx import helper
 
+from coachc.core.graph import Value
 from coachc.frontend import ort
+from coachc.frontend.model import Model
 from models import synthetic
-from tests.helpers.onnx_models import constant, info, net, op, random_weight
+from tests.helpers.onnx_models import constant, info, net, op, random_weight, untouched
 
 GRAPHS = {
     "chain": synthetic.chain,
@@ -22,15 +26,43 @@ GRAPHS = {
 }
 
 
-def run_halves(head: onnx.ModelProto, tail: onnx.ModelProto, feed, *, level="disabled"):
-    """What both halves make, boundary values included, when the tail gets all its inputs from the head."""
-    made = ort.run(head, {item.name: feed[item.name] for item in head.graph.input}, level=level)
-    crossing = {}
+def run_halves(head: onnx.ModelProto, tail: onnx.ModelProto, feed, *, parameters=({}, {}), level="disabled"):
+    """What both halves make, boundary values included.
+
+    The tail gets all its inputs from the head, those of its quantizers (`parameters`, one mapping for each half) aside.
+    """
+    made = ort.run(head, {item.name: ({**feed, **parameters[0]})[item.name] for item in head.graph.input}, level=level)
+    crossing = dict(parameters[1])
     for item in tail.graph.input:
+        if item.name in crossing:
+            continue
         array = made[item.name]
         wanted = helper.tensor_dtype_to_np_dtype(item.type.tensor_type.elem_type)
         crossing[item.name] = array.astype(wanted) if array.dtype == np.int32 and wanted == np.uint8 else array
     return made | ort.run(tail, crossing, level=level)
+
+
+def parameters_of(quantizers, ranks, form: str, side: str, *, channels=None):
+    """What the quantizers of a half ("device" or "cloud") are fed, spelt out: names, types and shapes.
+
+    `ranks` maps values to their ranks, `channels` those whose inputs are per channel although this precision is not.
+    """
+    feed = {}
+    for quantizer in quantizers:
+        if quantizer.codec != "packed":
+            continue
+        count = (channels or {}).get(quantizer.name, len(quantizer.scale))
+        scale, zero_point = (np.resize(numbers, count) for numbers in (quantizer.scale, quantizer.zero_point))
+        shape = (1, count, *[1] * (ranks[quantizer.name] - 2)) if count > 1 else (1,)
+        if form == "qdq":
+            shape = (count,) if count > 1 else ()
+        arithmetic = form == "arithmetic"
+        feed[f"{quantizer.name}/scale"] = scale.astype(np.float32).reshape(shape)
+        feed[f"{quantizer.name}/zero_point"] = zero_point.astype(np.float32 if arithmetic else np.uint8).reshape(shape)
+        if side == "device":
+            qmax = 2**quantizer.bits - 1
+            feed[f"{quantizer.name}/qmax"] = np.float32([qmax]) if arithmetic else np.array(qmax, np.uint8)
+    return feed
 
 
 def same_bits(found: np.ndarray, expected: np.ndarray) -> bool:
@@ -93,10 +125,23 @@ def input_on_both_sides() -> onnx.ModelProto:
     return net(nodes, ["x"], ["y"], [random_weight("w", 4, 4, 3, 3)])
 
 
-def passing(dtype="float32", shape=(1, 4096)) -> onnx.ModelProto:
-    """Two operators that let every value pass unchanged: `x` -> `v` -> `y`."""
-    nodes = [op("Transpose", "x", "v", perm=[1, 0]), op("Transpose", "v", "y", perm=[1, 0])]
-    return net(nodes, [info("x", shape, dtype)], [info("y", shape, dtype)])
+class AroundOneValue(NamedTuple):
+    """Unquantized halves that let every value pass unchanged: `x` -> `v`, `v` -> `y`."""
+
+    model: Model
+    head: onnx.ModelProto
+    tail: onnx.ModelProto
+
+
+def around_one_value(shape, dtype="float32", *, opset=13) -> AroundOneValue:
+    """Such halves, not imported: the importer would drop operators that do nothing."""
+    x, v, y = (info(name, shape, dtype) for name in "xvy")
+    whole = net([op("Identity", "x", "v"), op("Identity", "v", "y")], [x], [y], opset=opset)
+    head, tail = (
+        net([op("Identity", "x", "v")], [x], [v], opset=opset),
+        net([op("Identity", "v", "y")], [v], [y], opset=opset),
+    )
+    return AroundOneValue(untouched(whole, [Value(name, dtype, tuple(shape)) for name in "xvy"]), head, tail)
 
 
 ODD = {

@@ -10,7 +10,16 @@ import threading
 
 import numpy as np
 
-from runtime.bundle.manifest_types import Cut, CutValue, Manifest, ModelInfo, Preprocess, TensorSpec
+from runtime.bundle.manifest_types import (
+    Cut,
+    CutValue,
+    Layout,
+    Level,
+    Manifest,
+    ModelInfo,
+    Preprocess,
+    TensorSpec,
+)
 from runtime.bundle.numeric import dequantize, quantize
 from runtime.bundle.store import write_bundle
 from runtime.engines.fake_engine import FakeEngine
@@ -25,13 +34,28 @@ FILES["raw.onnx"] = b"the input as it is"
 ROLES = {"model.onnx": "model", "device.onnx": "device", "cloud.onnx": "cloud", "raw.onnx": "device"}
 
 
-def make_manifest(name="tiny", bits=BITS, shape=SHAPE, chosen="middle"):
-    packed = CutValue("features", "float32", shape, "packed", bits, SCALE, ZERO_POINT, "features_codes")
-    raw = CutValue("input", "float32", shape, "raw", 32, 1.0, 0, "input")
-    jpeg = CutValue("input", "float32", shape, "jpeg", 8, 95.0, 0, "input")
+PLAIN = Layout()
+# One level per tensor, one per channel, the chosen one, and a fine one.
+LEVELS = (
+    Level(2, (1.0,), (1,)),
+    Level(3, (0.5, 0.75, 0.625), (2, 3, 4)),
+    Level(BITS, (SCALE,), (ZERO_POINT,)),
+    Level(8, (1 / 64,), (128,)),
+)
+
+
+def make_manifest(
+    name="tiny", bits=BITS, shape=SHAPE, chosen="middle", levels=(), layout=PLAIN, parameters="", features=()
+):
+    """`parameters`: of both halves of the cut "middle"; `levels`: by default one, at `bits`."""
+    levels = levels or (Level(bits, (SCALE,), (ZERO_POINT,)),)
+    packed = CutValue("features", "float32", shape, "packed", bits, levels, "features_codes", layout)
+    raw = CutValue("input", "float32", shape, "raw", 32, (), "input")
+    jpeg = CutValue("input", "float32", shape, "jpeg", 8, (Level(8, (95.0,), (0,)),), "input")
+    how = (parameters, parameters, features)
     outputs = (TensorSpec("scores", "float32", (shape[0], 5)),)
     cuts = [
-        Cut("middle", "split", "device.onnx", "cloud.onnx", (packed,), (), ("scores",)),
+        Cut("middle", "split", "device.onnx", "cloud.onnx", (packed,), (), ("scores",), *how),
         Cut("device-only", "device-only", "model.onnx", None, (), ("scores",), ()),
         Cut("raw", "cloud-raw", "raw.onnx", "model.onnx", (raw,), (), ("scores",)),
     ]
@@ -63,11 +87,26 @@ def whole_model(x):
 def fake_engine_for(data, providers=()):
     functions = {
         b"the whole model": lambda feed: {"scores": whole_model(feed["input"])},
-        b"the device half": lambda feed: {"features_codes": quantize(feed["input"], SCALE, ZERO_POINT, BITS)},
-        b"the cloud half": lambda feed: {"scores": whole_model(dequantize(feed["features_codes"], SCALE, ZERO_POINT))},
+        b"the device half": lambda feed: {"features_codes": quantize(feed["input"], *quantizer_of(feed, True))},
+        b"the cloud half": lambda feed: {
+            "scores": whole_model(dequantize(feed["features_codes"], *quantizer_of(feed, False)))
+        },
         b"the input as it is": dict,
     }
     return FakeEngine(functions[data])
+
+
+def quantizer_of(feed, with_bits):
+    """Scale, zero point and, if asked for, bits: constants, or what a half whose quantizers are inputs is fed."""
+    if "features/scale" not in feed:
+        return (SCALE, ZERO_POINT, BITS)[: 2 + with_bits]
+    scale, zero_point = [feed["features/" + name].reshape(-1) for name in ("scale", "zero_point")]
+    assert sorted(feed) == sorted(
+        ["features/scale", "features/zero_point"] + (["features/qmax", "input"] if with_bits else ["features_codes"])
+    )
+    return (
+        (scale, zero_point, int(feed["features/qmax"].reshape(())).bit_length()) if with_bits else (scale, zero_point)
+    )
 
 
 def make_service(bundle, cut=None, engine=None):

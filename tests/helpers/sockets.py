@@ -15,6 +15,7 @@ from passes.insert_qdq import insert_reference
 from runtime.bundle.store import open_bundle
 from runtime.engines.ort_engine import OrtEngine
 from runtime.offload import CloudHalf
+from runtime.quantizer_inputs import quantizer_feed
 
 Feed = Mapping[str, np.ndarray]
 
@@ -36,7 +37,7 @@ def outputs_over_socket(path: Path, address: str, feeds: Iterable[Feed]) -> list
     try:
         cloud.check()
         for feed in feeds:
-            made = engine.run(dict(feed))
+            made = engine.run({**feed, **quantizer_feed(cut, "device")})
             outputs = {**made, **cloud.infer(made).outputs}
             answers.append({spec.name: outputs[spec.name] for spec in bundle.manifest.model.outputs})
     finally:
@@ -50,7 +51,10 @@ def quantized_reference(path: Path, feeds: Iterable[Feed]) -> list[dict[str, np.
     cut = bundle.manifest.cut()
     assert cut.cloud is not None
     model = import_model(path / "model.onnx")
-    quantizers = [Quantizer(v.name, v.codec, v.bits, v.scale, v.zero_point) for v in cut.values]
+    quantizers = [
+        Quantizer(v.name, v.codec, *v.level()) if v.codec == "packed" else Quantizer(v.name, v.codec, v.bits)
+        for v in cut.values
+    ]
     on_cloud = {node.name for node in onnx.load_from_string(bundle.read(cut.cloud)).graph.node}
     session = ort.session(insert_reference(model, quantizers, on_cloud))
     return [ort.run_session(session, feed, model.outputs) for feed in feeds]

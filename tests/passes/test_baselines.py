@@ -9,7 +9,6 @@ from coachc.core.plan import UNQUANTIZED, BitPlan
 from coachc.planning.compare import compare
 from passes.baselines import dads, jps, neurosurgeon
 from passes.baselines.base import serial_s
-from passes.mixture import best_mixture
 from passes.strategy import part
 from passes.timeline import uniform
 from tests.helpers.graphs import down_closed_subsets, random_costs, random_graph
@@ -87,28 +86,6 @@ def test_jps_mixes_at_most_two_cuts_and_is_not_behind_a_single_one(seed):
     mixed, single = jps.mix(graph, costs, masks), jps.single(graph, costs, masks)
     assert len(mixed.parts) <= 2
     assert balance_s(mixed) <= balance_s(single) + TICK
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_a_mixture_is_nested_and_no_blend_of_nested_cuts_on_a_grid_is_better(seed):
-    graph, costs, _ = drawn(seed)
-    parts = [part(graph, costs, mask, BITS) for mask in down_closed_subsets(graph)]
-    mixed = best_mixture(parts, costs)
-    masks = [one.mask for one in mixed.parts]
-    assert len(masks) <= 3
-    assert all(a & b in (a, b) for a in masks for b in masks)
-    times = {
-        p.mask: np.array([p.timeline.device_s, p.timeline.link_s, p.timeline.cloud_s / costs.workers]) for p in parts
-    }
-    grid = np.linspace(0, 1, 11)
-    least_s = min(
-        float(max(share * times[a] + (1 - share) * times[b]))
-        for a in times
-        for b in times
-        if a & b in (a, b)
-        for share in grid
-    )
-    assert mixed.period_s(costs.server_share) <= least_s + TICK
 
 
 def test_neurosurgeon_on_a_chain_sends_one_tensor():

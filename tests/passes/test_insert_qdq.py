@@ -1,161 +1,67 @@
-"""One table of cases through every implementation of the quantizer: both inserted forms, the runtime's, ONNX's own."""
+"""Where the quantizers of a cut go: codes and features leave the device, codes enter the cloud, no more."""
 
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
-from calib.ranges import RangeSample
 from coachc.core.plan import Quantizer
+from coachc.errors import ModelError
 from coachc.frontend import ort
 from coachc.frontend.check import check
 from passes.cut import boundary_name, outputs_on_device, split
 from passes.ideals import all_ideals
-from passes.insert_qdq import FORMS, code_range, codes_name, dequantize_inputs, insert_reference, quantize_outputs
+from passes.insert_qdq import Crossing, dequantize_inputs, insert_reference, quantize_outputs
+from passes.quantizer_nodes import codes_name, feature_name, has_feature
 from runtime.bundle import numeric
 from tests.helpers.halves import (
     GRAPHS,
     ODD,
+    around_one_value,
     captured_in_if,
+    input_on_both_sides,
     integers_between,
     output_that_crosses,
-    passing,
+    parameters_of,
     run_halves,
     same_bits,
 )
-from tests.helpers.onnx_models import imported, info, net, op
+from tests.helpers.onnx_models import constant, imported, net, op
 
 pytestmark = pytest.mark.needs("onnxruntime")
 
-#: Scales that floats hold exactly, so that half-way values are exactly half-way, and some that they do not.
-SCALES = (1.0, 2.0**-5, 2.0**9, 0.1, 1 / 3, 3.7e-3, 1.9e4)
+
+def types_of(items):
+    return {
+        item.name: (item.type.tensor_type.elem_type, [dim.dim_value for dim in item.type.tensor_type.shape.dim])
+        for item in items
+    }
 
 
-def hard_values(quantizer, count=4096):
-    """Every half-way point around the range and its neighbours, far outliers, zeros, and random ones."""
-    rng = np.random.default_rng([quantizer.bits, quantizer.zero_point, 5])
-    scale = np.float32(quantizer.scale)
-    steps = np.arange(-quantizer.zero_point - 4, quantizer.qmax - quantizer.zero_point + 5, dtype=np.float32)
-    halves = (steps + np.float32(0.5)) * scale
-    edges = np.concatenate(
-        [halves, np.nextafter(halves, np.float32(np.inf)), np.nextafter(halves, np.float32(-np.inf))]
-    )
-    fixed = np.concatenate([edges, steps * scale, np.float32([0, -0.0, 1e30, -1e30, np.inf, -np.inf, 1e-40])])
-    noise = rng.standard_normal(count - len(fixed), dtype=np.float32) * scale * np.float32(quantizer.qmax)
-    return np.concatenate([fixed, noise]).astype(np.float32).reshape(1, count)
-
-
-def quantizers(scales=SCALES):
-    for bits in range(2, 9):
-        for scale in scales:
-            for zero_point in sorted({0, 1, 2 ** (bits - 1), 2**bits - 1}):
-                yield Quantizer("v", "packed", bits, float(np.float32(scale)), zero_point)
-
-
-def onnx_quantize(x, quantizer):
-    """QuantizeLinear of ONNX Runtime, on values clipped by NumPy to those that have a code of so many bits."""
-    low, high = code_range(quantizer)
-    parameters = [
-        onnx.numpy_helper.from_array(np.float32(quantizer.scale), "s"),
-        onnx.numpy_helper.from_array(np.uint8(quantizer.zero_point), "z"),
-    ]
-    nodes = [op("QuantizeLinear", "x s z", "q")]
-    proto = net(nodes, [info("x", x.shape)], [info("q", x.shape, "uint8")], parameters)
-    return ort.run(proto, {"x": np.clip(x, low, high)})["q"]
-
-
-@pytest.fixture(scope="module", params=["float32", "float16"])
-def halves(request, tmp_path_factory):
-    model, graph = imported(passing(request.param), tmp_path_factory.mktemp("passing"))
-    return model, *split(model, graph, 1)
-
-
-@pytest.mark.parametrize("bits", range(2, 9))
-def test_all_agree_code_for_code(halves, bits):
-    model, head, tail = halves
-    dtype = np.dtype(model.values["v"].dtype)
-    half_way = 0
-    for quantizer in quantizers():
-        if quantizer.bits != bits:
-            continue
-        where = f"{quantizer}, {dtype}"
-        with np.errstate(over="ignore"):  # float16 ends at 65504
-            x = hard_values(quantizer).astype(dtype)
-            expected = numeric.quantize(x, quantizer.scale, quantizer.zero_point, bits)
-            real = numeric.dequantize(expected, quantizer.scale, quantizer.zero_point).astype(dtype)
-        assert np.array_equal(onnx_quantize(x.astype(np.float32), quantizer), expected), where
-        ratio = x[np.isfinite(x)].astype(np.float64) / quantizer.scale
-        half_way += np.count_nonzero(ratio - np.floor(ratio) == 0.5)
-        for form, int32_codes in (("qdq", False), ("arithmetic", False), ("arithmetic", True)):
-            first = quantize_outputs(head, [(quantizer, "v")], model, form=form, int32_codes=int32_codes)
-            codes = ort.run(first, {"x": x})[codes_name("v")]
-            assert codes.dtype == (np.int32 if int32_codes else np.uint8), where
-            assert np.array_equal(codes.reshape(x.shape), expected), f"{where}, {form}"
-        for form in FORMS:
-            second = dequantize_inputs(tail, [(quantizer, "v")], model, form=form)
-            found = ort.run(second, {codes_name("v"): expected.reshape(-1, 1)})["y"]
-            assert same_bits(found, real), f"{where}, {form}"
-    assert half_way > 50, "the table holds hardly any half-way value"
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_optimizing_changes_no_code(halves, form):
-    model, head, tail = halves
-    for quantizer in quantizers(scales=(2.0**-5, 0.1)):
-        with np.errstate(over="ignore"):
-            x = hard_values(quantizer).astype(model.values["v"].dtype)
-        first = quantize_outputs(head, [(quantizer, "v")], model, form=form)
-        second = dequantize_inputs(tail, [(quantizer, "v")], model, form=form)
-        plain, optimized = (run_halves(first, second, {"x": x}, level=level) for level in ("disabled", "all"))
-        assert all(same_bits(optimized[name], array) for name, array in plain.items()), f"{quantizer}, {form}"
-
-
-def test_halves_to_even_by_hand(halves):
-    model, head, _ = halves
-    quantizer = Quantizer("v", "packed", 3, 2.0, 2)
-    x = np.zeros((1, 4096), model.values["v"].dtype)
-    #           half-way: -2.5 -1.5 -0.5  0.5  1.5  2.5 4.5 6.5, then just beyond one, and far outside
-    x[0, :12] = [-5.0, -3.0, -1.0, 1.0, 3.0, 5.0, 9.0, 13.0, 1.001, 2.999, 100.0, -100.0]
-    expected = [0, 0, 2, 2, 4, 4, 6, 7, 3, 3, 7, 0]
-    for form in FORMS:
-        first = quantize_outputs(head, [(quantizer, "v")], model, form=form)
-        assert ort.run(first, {"x": x})[codes_name("v")].ravel()[:12].tolist() == expected
-
-
-@pytest.mark.parametrize("bits", [2, 4, 8])
-def test_codes_agree_with_onnxs_reference(bits):
-    """The reference evaluator of the onnx package, as a third opinion."""
-    from onnx.reference import ReferenceEvaluator
-
-    quantizer = Quantizer("v", "packed", bits, 0.25, 2 ** (bits - 1) - 1)
-    x = hard_values(quantizer)
-    low, high = code_range(quantizer)
-    graph = helper.make_graph(
-        [op("QuantizeLinear", "x s z", "q")],
-        "q",
-        [info("x", x.shape), info("s", ()), helper.make_tensor_value_info("z", TensorProto.UINT8, ())],
-        [info("q", x.shape, "uint8")],
-    )
-    reference = ReferenceEvaluator(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]))
-    feed = {"x": np.clip(x, low, high), "s": np.float32(0.25), "z": np.uint8(quantizer.zero_point)}
-    (codes,) = reference.run(None, feed)
-    assert np.array_equal(codes, numeric.quantize(x, 0.25, quantizer.zero_point, bits))
+def fitted(name, array, bits, *, per_channel):
+    """The range of an array, or of each of its channels."""
+    rows = np.moveaxis(array, 1, 0).reshape(array.shape[1], -1) if per_channel else array.reshape(1, -1)
+    low, high = np.minimum(rows.min(axis=1), 0), np.maximum(rows.max(axis=1), 0)
+    scale = np.maximum(high - low, 1e-6).astype(np.float32) / np.float32(2**bits - 1)
+    return Quantizer(name, "packed", bits, tuple(scale.tolist()), tuple(np.rint(-low / scale).astype(int).tolist()))
 
 
 def boundary_of(graph, mask, made, bits):
-    """Quantizers fitted to what a cut really carries."""
+    """Quantizers fitted to what a cut really carries, per channel for every other value."""
     chosen = []
-    for name in graph.cut_values(mask):
-        value, sent = graph.values[name], boundary_name(graph, name)
-        if not value.quantizable:
-            chosen.append((Quantizer(name, "raw", 8 * value.size_bytes // value.elements), sent))
-            continue
-        sample = RangeSample(1)
-        sample.add(made[sent])
-        chosen.append((sample.quantizer(name, bits), sent))
+    for index, name in enumerate(graph.cut_values(mask)):
+        value, array = graph.values[name], made[boundary_name(graph, name)]
+        if value.quantizable:
+            per_channel = (index + mask) % 2 == 1 and array.ndim > 1
+            chosen.append(fitted(name, array.astype(np.float32), bits, per_channel=per_channel))
+        else:
+            chosen.append(Quantizer(name, "raw", 8 * value.size_bytes // value.elements))
     return chosen
+
+
+def crossings(graph, quantizers):
+    return [Crossing(q.name, boundary_name(graph, q.name), q.codec == "packed", len(q.scale) > 1) for q in quantizers]
 
 
 @pytest.mark.parametrize("forms", [("qdq", "qdq"), ("arithmetic", "qdq"), ("arithmetic", "arithmetic")], ids="-".join)
@@ -169,23 +75,34 @@ def test_halves_equal_the_reference_at_every_cut(name, forms, tmp_path):
     for mask in masks[:: max(len(masks) // 12, 1)]:
         head, tail = split(model, graph, mask)
         made = ort.run(head, {item.name: feed[item.name] for item in head.graph.input})
-        boundary = boundary_of(graph, mask, made, bits=3)
-        keep = outputs_on_device(graph, mask)
+        quantizers = boundary_of(graph, mask, made, bits=3)
+        boundary, keep = crossings(graph, quantizers), outputs_on_device(graph, mask)
         first = quantize_outputs(head, boundary, model, keep=keep, form=forms[0], int32_codes=True)
         second = dequantize_inputs(tail, boundary, model, form=forms[1])
         check(first)
         check(second)
         members = {n for i, node in enumerate(graph.nodes) if not mask >> i & 1 for n in node.members}
-        reference = insert_reference(model, [quantizer for quantizer, _ in boundary], members)
+        reference = insert_reference(model, quantizers, members)
         check(reference)
         expected = ort.run(reference, feed)
-        packed = [codes_name(q.name) for q, _ in boundary if q.codec == "packed"]
-        assert list(expected) == [*model.outputs, *packed]
-        found = run_halves(first, second, feed)
+        packed = [q.name for q in quantizers if q.codec == "packed"]
+        assert list(expected) == [*model.outputs, *map(codes_name, packed)]
+        ranks = {value: len(graph.values[value].shape) for value in packed}
+        parameters = [
+            parameters_of(quantizers, ranks, form, side) for form, side in zip(forms, ("device", "cloud"), strict=True)
+        ]
+        assert [item.name for item in first.graph.input] == [*model.inputs, *parameters[0]]
+        found = run_halves(first, second, feed, parameters=parameters)
         where = f"{name}, cut at {graph.cut_values(mask)}"
         for output, array in expected.items():
-            wanted = array.astype(np.int32) if output in packed and forms[0] == "arithmetic" else array
-            assert same_bits(found[output], wanted), f"{where}: {output}"
+            codes = output not in model.outputs and forms[0] == "arithmetic"
+            assert same_bits(found[output], array.astype(np.int32) if codes else array), f"{where}: {output}"
+        for value in packed:
+            array = made[boundary_name(graph, value)]
+            assert (feature_name(value) in found) == has_feature(array.shape), where
+            if has_feature(array.shape):
+                mean = array.mean(axis=tuple(range(2, array.ndim)))
+                np.testing.assert_allclose(found[feature_name(value)], mean, rtol=1e-5, atol=1e-6, err_msg=where)
         # What the device makes is exact, and a codec without loss would not be one.
         assert all(same_bits(found[output], whole[output]) for output in keep), where
         lossy += any(not same_bits(found[output], whole[output]) for output in model.outputs)
@@ -195,15 +112,31 @@ def test_halves_equal_the_reference_at_every_cut(name, forms, tmp_path):
 def test_an_output_that_crosses_leaves_as_float_and_as_codes(tmp_path):
     model, graph = imported(output_that_crosses(), tmp_path)
     head, _ = split(model, graph, 1)
-    quantizer = Quantizer("c", "packed", 4, 0.25, 7)
-    first = quantize_outputs(head, [(quantizer, "c")], model, keep=("c",))
-    assert [item.name for item in first.graph.output] == ["c/codes", "c"]
+    quantizer = Quantizer("c", "packed", 4, (0.25,), (7,))
+    first = quantize_outputs(head, [Crossing("c", "c")], model, keep=("c",))
+    assert [item.name for item in first.graph.output] == ["c/codes", "c", "c/feature"]
     feed = ort.seeded_inputs(model.proto, 4)
-    made = ort.run(first, feed)
+    made = ort.run(first, {**feed, **parameters_of([quantizer], {"c": 4}, "qdq", "device")})
     assert same_bits(made["c"], ort.run(model.proto, feed)["c"])
     assert np.array_equal(made["c/codes"], numeric.quantize(made["c"], 0.25, 7, 4))
-    dropped = quantize_outputs(head, [(quantizer, "c")], model)
-    assert [item.name for item in dropped.graph.output] == ["c/codes"]
+    dropped = quantize_outputs(head, [Crossing("c", "c")], model)
+    assert [item.name for item in dropped.graph.output] == ["c/codes", "c/feature"]
+
+
+def test_the_inputs_of_a_quantizer_have_the_types_that_engines_are_fed():
+    model, head, tail = around_one_value((2, 3, 4, 5))
+    floating, byte = TensorProto.FLOAT, TensorProto.UINT8
+    for per_channel, form, expected, qmax in (
+        (False, "qdq", {"v/scale": (floating, []), "v/zero_point": (byte, [])}, (byte, [])),
+        (True, "qdq", {"v/scale": (floating, [3]), "v/zero_point": (byte, [3])}, (byte, [])),
+        (False, "arithmetic", {"v/scale": (floating, [1]), "v/zero_point": (floating, [1])}, (floating, [1])),
+        (True, "arithmetic", dict.fromkeys(("v/scale", "v/zero_point"), (floating, [1, 3, 1, 1])), (floating, [1])),
+    ):
+        boundary = [Crossing("v", "v", per_channel=per_channel)]
+        device = types_of(quantize_outputs(head, boundary, model, form=form).graph.input)
+        assert device == {"x": (floating, [2, 3, 4, 5]), **expected, "v/qmax": qmax}
+        cloud = types_of(dequantize_inputs(tail, boundary, model, form=form).graph.input)
+        assert cloud == {"v/codes": (byte, [2, 3, 4, 5]), **expected}
 
 
 def test_integers_cross_as_they_are(tmp_path):
@@ -211,12 +144,24 @@ def test_integers_cross_as_they_are(tmp_path):
     mask = next(m for m in all_ideals(graph)[0] if "i" in graph.cut_values(m))
     assert graph.cut_values(mask) == ("f", "i")
     head, tail = split(model, graph, mask)
-    boundary = [(Quantizer("f", "packed", 8, 0.01, 128), "f"), (Quantizer("i", "raw", 64), "i")]
-    first = quantize_outputs(head, boundary, model)
-    second = dequantize_inputs(tail, boundary, model)
-    types = {item.name: item.type.tensor_type.elem_type for item in first.graph.output}
-    assert types == {"f/codes": TensorProto.UINT8, "i": TensorProto.INT64}
-    assert {item.name: item.type.tensor_type.elem_type for item in second.graph.input} == types
+    boundary = [Crossing("f", "f"), Crossing("i", "i", packed=False)]
+    first = types_of(quantize_outputs(head, boundary, model).graph.output)
+    second = types_of(dequantize_inputs(tail, boundary, model).graph.input)
+    assert list(first) == ["f/codes", "i", "f/feature"]
+    assert list(second) == ["f/codes", "i", "f/scale", "f/zero_point"]
+    assert first["f/codes"] == second["f/codes"] == (TensorProto.UINT8, [1, 4])
+    assert first["i"] == second["i"] == (TensorProto.INT64, [1])
+
+
+def test_an_input_of_the_model_crosses_under_its_own_name(tmp_path):
+    model, graph = imported(input_on_both_sides(), tmp_path)
+    head, tail = split(model, graph, 1)
+    boundary = [Crossing(name, boundary_name(graph, name)) for name in graph.cut_values(1)]
+    assert boundary[0] == Crossing("x", "x/sent")
+    first, second = quantize_outputs(head, boundary, model), dequantize_inputs(tail, boundary, model)
+    assert [item.name for item in first.graph.input][:4] == ["x", "x/scale", "x/zero_point", "x/qmax"]
+    assert {"x/codes", "x/feature"} < {item.name for item in first.graph.output}
+    assert {"x/codes", "x/scale", "x/zero_point"} < {item.name for item in second.graph.input}
 
 
 def test_only_the_clouds_readers_see_the_rounded_value(tmp_path):
@@ -226,7 +171,7 @@ def test_only_the_clouds_readers_see_the_rounded_value(tmp_path):
         op("Transpose", "v", "far", perm=[0, 1, 3, 2]),
     ]
     model, graph = imported(net(nodes, ["x"], ["near", "far"]), tmp_path)
-    quantizer = Quantizer("v", "packed", 2, 1.0, 1)
+    quantizer = Quantizer("v", "packed", 2, (1.0,), (1,))
     reference = insert_reference(model, [quantizer], {"Transpose.far"})
     x = np.random.default_rng(0).standard_normal((1, 4, 8, 8), dtype=np.float32)
     made = ort.run(reference, {"x": x})
@@ -240,10 +185,38 @@ def test_only_the_clouds_readers_see_the_rounded_value(tmp_path):
 def test_a_body_on_the_cloud_sees_the_rounded_value(tmp_path):
     model, graph = imported(captured_in_if(), tmp_path)
     cloud = {name for node in graph.nodes if node.kind == "If" or node.outputs == ("y",) for name in node.members}
-    quantizer = Quantizer("c", "packed", 2, 0.5, 1)
+    quantizer = Quantizer("c", "packed", 2, (0.5,), (1,))
     reference = insert_reference(model, [quantizer], cloud)
     feed = {"x": np.full((1, 4, 8, 8), -0.3, np.float32)}
     rounded, plain = ort.run(reference, feed)["y"], ort.run(model.proto, feed)["y"]
     assert not np.allclose(rounded, plain)
     # Nothing on the cloud: nobody reads the rounded value.
     assert same_bits(ort.run(insert_reference(model, [quantizer], set()), feed)["y"], plain)
+
+
+def test_a_weight_called_like_an_input_of_ours_is_renamed(tmp_path):
+    """It would otherwise become that input's default, and the input's number the weight."""
+    nodes = [op("Mul", "x v/scale", "v"), op("Transpose", "v", "t", perm=[0, 1, 3, 2]), op("Mul", "t v/scale", "y")]
+    model, graph = imported(net(nodes, ["x"], ["y"], [constant("v/scale", np.full(1, 3, np.float32))]), tmp_path)
+    head, tail = split(model, graph, 1)
+    assert graph.cut_values(1) == ("v",)
+    quantizer = Quantizer("v", "packed", 8, (2.0**-4,), (100,))
+    for form in ("qdq", "arithmetic"):
+        first = quantize_outputs(head, [Crossing("v", "v")], model, form=form)
+        second = dequantize_inputs(tail, [Crossing("v", "v")], model, form=form)
+        check(first)
+        check(second)
+        parameters = [parameters_of([quantizer], {"v": 4}, form, side) for side in ("device", "cloud")]
+        feed = ort.seeded_inputs(model.proto, 1)
+        found = run_halves(first, second, feed, parameters=parameters)
+        expected = ort.run(insert_reference(model, [quantizer], {"Transpose.t", "Mul.y"}), feed)
+        assert all(same_bits(found[name], array) for name, array in expected.items())
+
+
+def test_an_output_called_like_an_input_of_ours_is_refused(tmp_path):
+    nodes = [op("Transpose", "x", "v", perm=[0, 1, 3, 2]), op("Transpose", "v", "v/scale", perm=[0, 1, 3, 2])]
+    model, graph = imported(net(nodes, ["x"], ["v/scale"]), tmp_path)
+    _, tail = split(model, graph, 1)
+    with pytest.raises(ModelError, match="'v' cannot be quantized: 'v/scale', a name its quantizer needs") as caught:
+        dequantize_inputs(tail, [Crossing("v", "v")], model)
+    assert caught.value.hint == "rename 'v/scale' in the model, or cut it elsewhere"

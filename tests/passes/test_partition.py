@@ -196,7 +196,7 @@ def test_equals_brute_force(block, objective):
         assert best.timeline.payload_bytes == payload, where
         # Only cuts that could still win with the fewest bits were measured.
         goal = latency_s if objective == "latency" else period_s
-        for mask in precision.called:
+        for mask in precision.called[1:]:  # the first is a guess
             hope_s, hope_latency_s, _ = cost(graph, mask, MIN_BITS, costs)
             assert (hope_latency_s if objective == "latency" else hope_s) <= goal + TICK, where
         called += len(precision.called)

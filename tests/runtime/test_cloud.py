@@ -8,18 +8,20 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 
 import numpy as np
 import pytest
 
 from runtime import cloud, protocol
+from runtime.bundle.manifest_types import Layout
 from runtime.cloud import CloudApp, listen_on, load_service
 from runtime.connection import Connection
 from runtime.engines.fake_engine import FakeEngine
 from runtime.errors import CoachRuntimeError, ConnectionFailed, EngineError
 from runtime.tensors import to_array
 from runtime.wire import encode_values
-from tests.helpers.runtime_bundles import PREPROCESS, make_bundle, make_service, whole_model
+from tests.helpers.runtime_bundles import LEVELS, PREPROCESS, make_bundle, make_service, whole_model
 
 CODES = {"features_codes": np.arange(48, dtype=np.uint8).reshape(1, 3, 4, 4) % 16}
 
@@ -30,8 +32,8 @@ def bundle(tmp_path):
 
 
 def infer_request(cut, outputs=CODES, wanted=("scores",)):
-    headers, body = protocol.encode_request(encode_values(cut, outputs), wanted, "42")
-    return {name.lower(): value for name, value in headers.items()}, body
+    message = protocol.encode_request(encode_values(cut, outputs), wanted, "42")
+    return {name.lower(): value for name, value in message.headers.items()}, message.body
 
 
 def ask(app, method, path, headers=None, body=b"", *, pieces=1, declare=True):
@@ -84,7 +86,7 @@ def test_metadata_and_health(bundle):
             "name": name,
             "versions": ["1"],
             "platform": "coachc",
-            "inputs": [{"name": "features_codes", "datatype": "UINT8", "shape": [24]}],
+            "inputs": [{"name": "features_codes", "datatype": "UINT8", "shape": [26]}],
             "outputs": [{"name": "scores", "datatype": "FP32", "shape": [1, 5]}],
             "parameters": {"bundle_id": bundle.bundle_id, "cut": "middle"},
         },
@@ -104,6 +106,57 @@ def test_inference(bundle, pieces, wanted):
     expected = whole_model((CODES["features_codes"].astype(np.float32) - 3) * np.float32(0.25))
     assert np.allclose(to_array(tensors[0], spec), expected)
     assert json.loads(data[: int(answer["inference-header-content-length"])].decode())["id"] == "42"
+
+
+def test_every_precision_is_answered_coded_or_not(tmp_path):
+    layout = Layout("bytes", (1, 2, 0), "huffman", 8)
+    bundle = make_bundle(tmp_path / "b", shape=(40, 3, 4, 4), levels=LEVELS, layout=layout, parameters="arithmetic")
+    service, spec = make_service(bundle), bundle.manifest.model.outputs[0]
+    app, path = CloudApp(service), f"/v2/models/{bundle.served_name}/infer"
+    assert ask_json(app, "GET", "/v2/models/" + bundle.served_name)[1]["inputs"][0]["shape"] == [-1]
+    assert ask_json(app, "GET", "/v2")[1]["extensions"] == ["binary_tensor_data"]
+    for level in LEVELS:
+        codes = np.random.RandomState(level.bits).randint(0, 1 << level.bits, (40, 3, 4, 4)).astype(np.uint8)
+        codes[20:] = 0
+        tensors = encode_values(service.cut, {"features_codes": codes}, level.bits)
+        answers = []
+        for sent in (tensors, [tensor._replace(coding="none") for tensor in tensors]):
+            headers, body, _ = protocol.encode_request(sent, ["scores"])
+            assert ("Content-Encoding" in headers) == (sent is tensors)
+            headers = {name.lower(): value for name, value in headers.items()}
+            status, answer, data, _ = ask(app, "POST", path, headers, body)
+            assert (status, "content-encoding" in answer) == (200, False)
+            answers.append(protocol.decode_response(answer, data, protocol.response_limits([spec]))[0])
+        scale, zero_point = [np.reshape(numbers, (1, -1, 1, 1)) for numbers in level[1:]]
+        expected = whole_model((codes - zero_point).astype(np.float32) * scale.astype(np.float32))
+        assert np.allclose(to_array(answers[0], spec), expected, rtol=1e-4, atol=1e-4)
+        assert answers[0] == answers[1]
+
+
+def test_what_swells_beyond_the_limit_gets_400(bundle):
+    service = make_service(bundle)
+    headers, body = infer_request(service.cut)
+    headers["content-encoding"] = "deflate"
+    path = f"/v2/models/{service.name}/infer"
+    limit = service.limits.body_bytes
+    for data, message in (
+        (zlib.compress(bytes(10 * limit)), f"the deflated body is a zlib stream of more than {limit} bytes"),
+        (zlib.compress(body)[:-3], "the deflated body is a zlib stream that does not end within its"),
+        (body, "the deflated body is not a zlib stream"),
+    ):
+        status, answer = ask_json(CloudApp(service), "POST", path, headers, data)
+        assert status == 400
+        assert message in answer["error"]
+    assert ask(CloudApp(service), "POST", path, headers, zlib.compress(body))[0] == 200
+
+
+def test_a_precision_that_the_cloud_half_does_not_have_gets_400(tmp_path):
+    service = make_service(make_bundle(tmp_path / "b", levels=LEVELS))
+    codes = {"features_codes": np.zeros((1, 3, 4, 4), np.uint8)}
+    headers, body, _ = protocol.encode_request(encode_values(service.cut, codes, 3), [])
+    response = service.infer(headers, body)
+    assert response.status == 400
+    assert b"tensor 'features_codes' cannot be unpacked: expected a frame of 4 bits, found 3" in response.body
 
 
 @pytest.mark.needs("PIL")
@@ -135,7 +188,7 @@ def test_what_is_not_served_is_not_found(bundle):
 
 def test_large_bodies_are_refused_before_they_are_read(bundle):
     service = make_service(bundle)
-    path, size = f"/v2/models/{service.name}/infer", service.limits.body_bytes + 1
+    path, size = f"/v2/models/{service.name}/infer", service.limits.received_bytes + 1
     status, _, body, taken = ask(CloudApp(service), "POST", path, body=b"x" * size)
     assert (status, taken) == (413, 0)
     assert json.loads(body.decode())["error"].startswith("the request is larger than this cut's ")
@@ -296,7 +349,7 @@ def test_the_program_serves_and_stops(onnx_bundle, number):
         headers, body = infer_request(onnx_bundle.manifest.cut())
         reply = connection.post(f"/v2/models/{name}/infer", headers, body, 10000)
         assert b"scores" in reply.body
-        large = b"x" * (protocol.request_limit_bytes(onnx_bundle.manifest.cut()) + 1)
+        large = b"x" * (protocol.request_limits(onnx_bundle.manifest.cut()).received_bytes + 1)
         with pytest.raises(CoachRuntimeError, match="answers 413"):
             connection.post(f"/v2/models/{name}/infer", headers, large, 10000)
         with pytest.raises(CoachRuntimeError, match="answers 400: the JSON header is not valid JSON"):

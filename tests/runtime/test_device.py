@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from runtime import device
-from runtime.bundle.manifest_types import TensorSpec
+from runtime.bundle.manifest_types import Layout, TensorSpec
 from runtime.bundle.numeric import dequantize, quantize
 from runtime.bundle.store import write_bundle
 from runtime.device import run_bundle
@@ -29,6 +29,7 @@ from runtime.service import Response
 from tests.helpers.runtime_bundles import (
     BITS,
     FILES,
+    LEVELS,
     ROLES,
     SCALE,
     ZERO_POINT,
@@ -71,8 +72,8 @@ def test_device_and_cloud_over_loopback(bundle, source, in_flight):
     assert report.predictions == tuple(THROUGH_THE_CUT)
     assert (report.tasks, report.accuracy) == (N, 0.75)
     assert (report.cut, report.mode, report.engine) == ("middle", "split", "fake")
-    assert report.payload_bytes_per_task == 24
-    assert 24 + 150 < report.bytes_per_task < 24 + 500
+    assert report.payload_bytes_per_task == report.packed_bytes_per_task == 26
+    assert 26 + 150 < report.bytes_per_task < 26 + 500
     assert 0 < report.latency_s.p50 <= report.latency_s.p95 <= report.latency_s.p99
     assert report.latency_s.mean >= report.round_trip_s > 0
     assert report.throughput_per_s > 1
@@ -100,7 +101,7 @@ def test_batches_and_data_without_labels(tmp_path):
     with Loopback(make_service(bundle)) as server:
         report = run(bundle, server.address, str(tmp_path / "data.npz"))
     assert report.predictions == tuple(THROUGH_THE_CUT)
-    assert (report.tasks, report.accuracy, report.payload_bytes_per_task) == (5, None, 96)
+    assert (report.tasks, report.accuracy, report.payload_bytes_per_task) == (5, None, 98)
 
 
 def test_outputs_made_on_either_side(tmp_path, source):
@@ -121,6 +122,87 @@ def test_outputs_made_on_either_side(tmp_path, source):
     with Loopback(make_service(bundle)) as server:
         report = run(bundle, server.address, source, engine_factory=with_early)
     assert report.predictions == tuple(whole_model(X).argmin(1))
+
+
+# Precision and coding.
+
+
+@pytest.mark.parametrize("parameters", ["qdq", "arithmetic"])
+def test_a_run_takes_another_precision(tmp_path, source, parameters):
+    bundle = make_bundle(tmp_path / "b", levels=LEVELS, parameters=parameters)
+    with Loopback(make_service(bundle)) as server:
+        for level in LEVELS:
+            codes = quantize(X, level.scale, level.zero_point, level.bits)
+            expected = whole_model(dequantize(codes, level.scale, level.zero_point)).argmax(1)
+            report = run(bundle, server.address, source, bits=level.bits)
+            assert report.predictions == tuple(expected)
+            assert report.payload_bytes_per_task == 2 + 6 * level.bits
+        report = run(bundle, server.address, source)
+        assert (report.predictions, report.payload_bytes_per_task) == (tuple(THROUGH_THE_CUT), 26)
+
+
+def test_a_precision_that_is_not_there_is_an_error_before_anything_runs(tmp_path, bundle, source):
+    many = make_bundle(tmp_path / "many", levels=LEVELS, parameters="qdq")
+    constant = make_bundle(tmp_path / "constant", levels=LEVELS)
+    for where, cut, bits, message, hint in (
+        (many, None, 5, "value 'features' of cut 'middle' cannot be sent at 5 bits", "it can at 2, 3, 4, 8"),
+        (constant, None, 3, "value 'features' of cut 'middle' cannot be sent at 3 bits", "it can at 4"),
+        (bundle, None, 3, "value 'features' of cut 'middle' cannot be sent at 3 bits", "it can at 4"),
+        (bundle, "raw", 4, "cut 'raw' sends no packed values", "leave out --bits"),
+        (bundle, "device-only", 4, "cut 'device-only' sends no packed values", "leave out --bits"),
+    ):
+        with pytest.raises(BundleError, match=f"--bits {bits}: {message}") as caught:
+            run(where, "127.0.0.1:1", source, cut=cut, bits=bits)
+        assert caught.value.hint == hint
+    with Loopback(make_service(constant)) as server:
+        assert run(constant, server.address, source, bits=4).predictions == tuple(THROUGH_THE_CUT)
+
+
+def test_one_half_with_constants_fixes_the_precision(tmp_path, source):
+    manifest = make_manifest(levels=LEVELS, parameters="qdq")
+    for side in ("device_parameters", "cloud_parameters"):
+        cuts = (manifest.cuts[0]._replace(**{side: ""}),) + manifest.cuts[1:]
+        bundle = write_bundle(str(tmp_path / side), manifest._replace(cuts=cuts), FILES, ROLES)
+        with pytest.raises(BundleError, match="cannot be sent at 2 bits") as caught:
+            run(bundle, "127.0.0.1:1", source, bits=2)
+        assert caught.value.hint == "it can at 4"
+
+
+@pytest.mark.parametrize("coding", ["huffman", "rle", "filtered"])
+def test_coded_values_over_loopback(tmp_path, coding):
+    np.savez(str(tmp_path / "data.npz"), input=np.tile(X, (16, 1, 1, 1)))
+    reports = {}
+    for name in ("none", coding):
+        layout = Layout("bytes", (2, 0, 1), name, 8)
+        bundle = make_bundle(
+            tmp_path / name, shape=(80, 3, 4, 4), levels=LEVELS, layout=layout, parameters="arithmetic"
+        )
+        with Loopback(make_service(bundle)) as server:
+            reports[name] = run(bundle, server.address, str(tmp_path / "data.npz"), bits=3)
+    plain, coded = reports["none"], reports[coding]
+    level = LEVELS[1]
+    expected = whole_model(dequantize(quantize(X, level.scale, level.zero_point, 3), level.scale, level.zero_point))
+    assert plain.predictions == coded.predictions == tuple(expected.argmax(1)) * 16
+    assert plain.payload_bytes_per_task == plain.packed_bytes_per_task == coded.packed_bytes_per_task == 2 + 1920
+    assert coded.payload_bytes_per_task < 0.95 * plain.payload_bytes_per_task
+    saved = plain.bytes_per_task - coded.bytes_per_task
+    # The JSON header is coded too, and the request says so.
+    assert abs(saved - (1922 - coded.payload_bytes_per_task)) < 150
+    assert "payload, coded from 1922)" in coded.table()
+    assert "(1922 payload)" in plain.table()
+
+
+def test_features_stay_on_the_device(tmp_path, source):
+    bundle = make_bundle(tmp_path / "b", features=("features/pooled",))
+
+    def with_features(data, providers):
+        inner = fake_engine_for(data)
+        return FakeEngine(lambda feed: dict(inner.run(feed), **{"features/pooled": feed["input"].mean(axis=(2, 3))}))
+
+    with Loopback(make_service(bundle)) as server:
+        report = run(bundle, server.address, source, engine_factory=with_features)
+    assert report.predictions == tuple(THROUGH_THE_CUT)
+    assert report.payload_bytes_per_task == 26
 
 
 @pytest.mark.needs("PIL")
@@ -400,6 +482,7 @@ def test_the_command_line_prints_one_json_object_last(bundle, source, capsys, mo
             "engine",
             "latency_s",
             "mode",
+            "packed_bytes_per_task",
             "payload_bytes_per_task",
             "stage_s",
             "tasks",
@@ -413,6 +496,20 @@ def test_the_command_line_prints_one_json_object_last(bundle, source, capsys, mo
     assert lines[0] == "cut             middle (split)"
     assert "accuracy        75.00 %" in lines
     assert {line[15] for line in lines} == {" "}
+
+
+def test_the_precision_on_the_command_line(tmp_path, source, capsys, monkeypatch):
+    monkeypatch.setitem(run_bundle.__kwdefaults__, "engine_factory", fake_engine_for)
+    bundle = make_bundle(tmp_path / "b", levels=LEVELS, parameters="qdq")
+    with Loopback(make_service(bundle)) as server:
+        arguments = [bundle.path, "--server", server.address, "--source", source, "--json", "--bits"]
+        assert device.main(arguments + ["2"]) == 0
+        assert json.loads(capsys.readouterr().out)["packed_bytes_per_task"] == 14
+        assert device.main(arguments + ["5"]) == 1
+    assert capsys.readouterr().err == (
+        "error[bundle]: --bits 5: value 'features' of cut 'middle' cannot be sent at 5 bits\n"
+        "  hint: it can at 2, 3, 4, 8\n"
+    )
 
 
 def test_device_only_on_the_command_line_notes_the_unused_server(bundle, source, capsys, monkeypatch):

@@ -3,18 +3,21 @@ import json
 import pytest
 
 from runtime.bundle.manifest_json import from_json_bytes, to_json_bytes
+from runtime.bundle.manifest_types import Cut, CutValue, Layout, Level
 from runtime.errors import BundleError
-from tests.helpers.runtime_bundles import make_manifest
+from tests.helpers.runtime_bundles import LEVELS, make_manifest
 
 
 def complete():
-    """A manifest with artefacts, as the JSON object it is written as."""
+    """A manifest with artefacts, precisions to choose from and features, as the JSON object it is written as."""
     artefacts = [
         {"path": path, "role": role, "sha256": "a" * 64, "size_bytes": 3}
         for path, role in (("model.onnx", "model"), ("device.onnx", "device"), ("cloud.onnx", "cloud"))
     ]
     artefacts.append({"path": "halves/raw.onnx", "role": "device", "sha256": "b" * 64, "size_bytes": 0})
-    raw = json.loads(to_json_bytes(make_manifest()).decode())
+    layout = Layout("bytes", (2, 0, 1), "huffman", 6)
+    manifest = make_manifest(levels=LEVELS, layout=layout, parameters="qdq", features=("features/pooled",))
+    raw = json.loads(to_json_bytes(manifest).decode())
     raw["artefacts"] = artefacts
     raw["cuts"][2]["device"] = "halves/raw.onnx"
     return raw
@@ -81,6 +84,8 @@ WRONG = {
 @pytest.mark.parametrize("path", ALL_FIELDS, ids=str)
 def test_every_field_has_its_type(path):
     for wrong in WRONG[type(parent_of(complete(), path)[path[-1]])]:
+        if wrong == "" and str(path[-1]).endswith("_parameters"):
+            continue
         raw = complete()
         parent_of(raw, path)[path[-1]] = wrong
         with pytest.raises(BundleError, match="manifest field"):
@@ -93,16 +98,59 @@ def test_every_field_has_its_type(path):
 def test_an_unknown_field_is_refused(path):
     raw = complete()
     parent_of(raw, path + ("extra",))["extra"] = 1
-    with pytest.raises(BundleError, match=r"manifest field '.*extra' is unknown to format 1"):
+    with pytest.raises(BundleError, match=r"manifest field '.*extra' is unknown to format 2"):
         read(raw)
 
 
 def test_a_newer_format_is_named_before_anything_else_is_looked_at():
-    for raw in (dict(complete(), format_version=2, new={}), {"format_version": 2}):
+    for raw in (dict(complete(), format_version=3, new={}), {"format_version": 3}):
         with pytest.raises(BundleError) as caught:
             read(raw)
-        assert caught.value.message == "written by a newer coachc (format 2; this reader knows 1)"
+        assert caught.value.message == "written by a newer coachc (format 3; this reader knows 2)"
         assert "upgrade coachc" in caught.value.hint
+
+
+def test_an_older_format_is_named_before_anything_else_is_looked_at():
+    for raw in (dict(complete(), format_version=1, old={}), {"format_version": 1}):
+        with pytest.raises(BundleError) as caught:
+            read(raw)
+        assert caught.value.message == "manifest field 'format_version': expected version 2, found 1"
+        assert caught.value.hint == "compile again with the version installed here"
+
+
+def test_shapes_without_channels_have_one_scale():
+    raw = complete()
+    value = raw["cuts"][0]["values"][0]
+    for shape in ([], [0], [7], [1, 0, 3]):
+        value.update(shape=shape, levels=[value["levels"][0]], bits=2, layout=dict(value["layout"], order=[]))
+        assert read(raw).cuts[0].values[0].shape == tuple(shape)
+        wrong = dict(value, levels=[dict(value["levels"][0], scale=[], zero_point=[])])
+        with pytest.raises(BundleError, match="scale': expected 1 numbers"):
+            read(dict(raw, cuts=[dict(raw["cuts"][0], values=[wrong])] + raw["cuts"][1:]))
+
+
+def test_a_level_is_found_by_its_bits():
+    value = make_manifest(levels=LEVELS).cuts[0].values[0]
+    assert value.level() == LEVELS[2]
+    assert [value.level(level.bits) for level in LEVELS] == list(LEVELS)
+    with pytest.raises(BundleError, match="value 'features' has no quantizer at 5 bits") as caught:
+        value.level(5)
+    assert caught.value.hint == "there is one at 2, 3, 4, 8 bits"
+    with pytest.raises(BundleError, match="value 'input' has no quantizer at 32 bits") as caught:
+        make_manifest().cuts[2].values[0].level()
+    assert caught.value.hint == "it travels as codec raw"
+
+
+def test_the_precisions_that_the_cloud_takes():
+    for parameters, expected in (("", (4,)), ("qdq", (2, 3, 4, 8)), ("arithmetic", (2, 3, 4, 8))):
+        cut = make_manifest(levels=LEVELS, parameters=parameters).cuts[0]
+        assert cut.accepted_bits(cut.values[0]) == expected
+
+
+def test_the_defaults_are_the_plain_ones():
+    value = CutValue("v", "float32", (1, 2), "packed", 4, (Level(4, (1.0,), (0,)),), "c")
+    assert value.layout == Layout() == Layout("dense", (), "none", 9)
+    assert Cut("c", "split", "d", "e", (value,), (), ())[-3:] == ("", "", ())
 
 
 @pytest.mark.parametrize(
@@ -129,12 +177,24 @@ def change(path, value):
 
 
 VALUE = ("cuts", 0, "values", 0)
+LEVEL = VALUE + ("levels", 1)
+LAYOUT = VALUE + ("layout",)
+RAW = ("cuts", 2, "values", 0)
+JPEG = ("cuts", 3, "values", 0)
+
+
+def several(*alterations):
+    def apply(raw):
+        for alter in alterations:
+            alter(raw)
+
+    return apply
 
 
 @pytest.mark.parametrize(
     ("alter", "message"),
     [
-        (change(("format_version",), 0), "'format_version': expected version 1, found 0"),
+        (change(("format_version",), 0), "'format_version': expected version 2, found 0"),
         (change(("chosen",), "other"), "'chosen': expected the name of a cut, found \"other\""),
         (change(("model", "inputs"), []), "'model.inputs': expected at least one"),
         (change(("model", "outputs"), []), "'model.outputs': expected at least one"),
@@ -153,15 +213,67 @@ VALUE = ("cuts", 0, "values", 0)
         (change(("preprocess", "mean"), [0.5]), "'preprocess.mean': expected one number per channel \\(3\\)"),
         (change(("preprocess", "std"), [1, 1, 0]), "'preprocess.std': expected one positive number per channel"),
         (change(("preprocess", "pixel_scale"), 0), "'preprocess.pixel_scale': expected a positive number"),
-        (change(VALUE + ("bits",), 9), "values\\[0\\].bits': expected 1 to 8, found 9"),
-        (change(VALUE + ("bits",), 0), "values\\[0\\].bits': expected 1 to 8, found 0"),
-        (change(VALUE + ("scale",), 0), "values\\[0\\].scale': expected a positive number"),
-        (change(VALUE + ("zero_point",), 16), "values\\[0\\].zero_point': expected 0 to 15, found 16"),
+        (change(VALUE + ("bits",), 5), "values\\[0\\].bits': expected the bits of one of its levels, found 5"),
+        (change(VALUE + ("levels",), []), "values\\[0\\].bits': expected the bits of one of its levels, found 4"),
+        (change(LEVEL + ("bits",), 2), "levels': expected levels by ascending bits, each once"),
+        (change(LEVEL + ("bits",), 5), "levels': expected levels by ascending bits, each once"),
+        (change(VALUE + ("levels", 3, "bits"), 9), "levels\\[3\\].bits': expected 2 to 8, found 9"),
+        (change(VALUE + ("levels", 0, "bits"), 1), "levels\\[0\\].bits': expected 2 to 8, found 1"),
+        (change(LEVEL + ("scale",), []), "levels\\[1\\].scale': expected 1 or 3 numbers"),
+        (change(LEVEL + ("scale",), [1, 1]), "levels\\[1\\].scale': expected 1 or 3 numbers"),
+        (several(change(LEVEL + ("scale",), [1, 1]), change(VALUE + ("shape",), [2])), "order': expected no order but"),
+        (change(LEVEL + ("scale",), [1]), "levels\\[1\\].zero_point': expected as many as scales"),
+        (change(LEVEL + ("scale",), [1, 0, 1]), "levels\\[1\\].scale\\[1\\]': expected a positive number, in float32"),
+        (change(LEVEL + ("scale",), [1, 1, 1e-46]), "levels\\[1\\].scale\\[2\\]': expected a positive number"),
+        (change(LEVEL + ("scale",), [3.5e38, 1, 1]), "levels\\[1\\].scale\\[0\\]': expected a positive number"),
+        (change(LEVEL + ("zero_point", 2), 8), "levels\\[1\\].zero_point\\[2\\]': expected 0 to 7, found 8"),
+        (change(LAYOUT + ("form",), "sparse"), 'layout.form\': expected one of dense, bytes, found "sparse"'),
+        (change(LAYOUT + ("coding",), "zstd"), "layout.coding': expected one of none, huffman, rle, filtered"),
+        (change(LAYOUT + ("memory_level",), 0), "layout.memory_level': expected 1 to 9, found 0"),
+        (change(LAYOUT + ("memory_level",), 10), "layout.memory_level': expected 1 to 9, found 10"),
+        (change(LAYOUT + ("order",), [0, 1]), "layout.order': expected each of the 3 channels once"),
+        (change(LAYOUT + ("order",), [0, 1, 1]), "layout.order': expected each of the 3 channels once"),
+        (change(LAYOUT + ("order",), [1, 2, 3]), "layout.order': expected each of the 3 channels once"),
+        (change(RAW + ("bits",), 16), "bits': expected 32, the width of float32, found 16"),
+        (change(RAW + ("dtype",), "bool"), "bits': expected 8, the width of bool, found 32"),
+        (change(RAW + ("dtype",), "uint64"), "bits': expected 64, the width of uint64, found 32"),
+        (change(RAW + ("levels",), complete()["cuts"][0]["values"][0]["levels"]), "expected no levels for codec raw"),
+        (change(RAW + ("layout", "form"), "bytes"), 'layout.form\': expected dense for codec raw, found "bytes"'),
+        (change(RAW + ("layout", "coding"), "rle"), 'layout.coding\': expected none for codec raw, found "rle"'),
+        (change(RAW + ("layout", "order"), [0, 1, 2]), "layout.order': expected no order but for a packed value"),
+        (change(RAW + ("layout", "memory_level"), 0), "layout.memory_level': expected 1 to 9, found 0"),
+        (
+            change(("cuts", 0, "device_parameters"), "dq"),
+            'device_parameters\': expected one of "", qdq, arithmetic, found',
+        ),
+        (
+            change(("cuts", 0, "cloud_parameters"), "dq"),
+            'cloud_parameters\': expected one of "", qdq, arithmetic, found',
+        ),
+        (change(("cuts", 0, "features"), ["p", "p"]), "features': 'p' appears twice"),
+        (
+            change(("cuts", 0, "features"), ["scores"]),
+            "features\\[0\\]': expected an output of the device half that is",
+        ),
+        (
+            change(("cuts", 0, "features"), ["p", "features_codes"]),
+            "features\\[1\\]': expected an output of the device",
+        ),
+        (
+            change(("cuts", 3, "features"), ["p"]),
+            "'cuts\\[3\\].features\\[0\\]': expected an output of the device half",
+        ),
         (change(VALUE + ("dtype",), "bfloat16"), "values\\[0\\].dtype': expected one of bool, uint8"),
         (change(VALUE + ("codec",), "jpeg"), "expected jpeg exactly in mode cloud-jpeg"),
-        (change(VALUE + ("codec",), "raw"), "expected the value's own name for codec raw"),
+        (change(VALUE + ("codec",), "raw"), 'layout.form\': expected dense for codec raw, found "bytes"'),
+        (change(JPEG + ("codes",), "x"), "values\\[0\\].codes': expected the value's own name for codec jpeg"),
         (change(("cuts", 3, "values", 0, "shape"), [2, 3, 4, 4]), "expected 8 bits and a batch of 1 for codec jpeg"),
-        (change(("cuts", 3, "values", 0, "scale"), 96), "expected a JPEG quality, 1 to 95, found 96"),
+        (change(JPEG + ("levels", 0, "scale"), [96]), "scale\\[0\\]': expected a JPEG quality, 1 to 95, found 96"),
+        (change(JPEG + ("levels", 0, "scale"), [90.5]), "scale\\[0\\]': expected a JPEG quality, 1 to 95, found 90.5"),
+        (change(JPEG + ("levels", 0, "scale"), [90, 91]), "levels': expected one level of 8 bits, one scale and zero"),
+        (change(JPEG + ("levels", 0, "zero_point"), [1]), "levels': expected one level of 8 bits, one scale and zero"),
+        (change(JPEG + ("levels",), []), "levels': expected one level of 8 bits, one scale and zero point 0 for codec"),
+        (change(JPEG + ("bits",), 7), "expected 8 bits and a batch of 1 for codec jpeg"),
         (change(("artefacts", 0, "sha256"), "A" * 64), "expected 64 hexadecimal digits"),
         (change(("cuts", 0, "values"), complete()["cuts"][0]["values"] * 2), "'features_codes' appears twice"),
     ],

@@ -79,3 +79,71 @@ def test_unexpected_jpegs_are_refused():
         decode_jpeg(encode_jpeg(array, 90)[:-20], RGB)
     with pytest.raises(SourceError, match="cannot read the image"):
         load_image(b"hello", RGB)
+
+
+def steps(height, width):
+    """A picture whose red counts columns and whose green counts rows, so that a pixel says where it comes from."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([columns, rows, np.zeros_like(rows)], axis=-1).astype(np.uint8)
+
+
+def test_normalize_equals_its_formula_bit_for_bit():
+    image = np.random.RandomState(3).randint(0, 256, (9, 7, 3)).astype(np.uint8)
+    for preprocess in (RGB, RGB._replace(pixel_scale=127.5, mean=(1.0, 104.0, 0.485), std=(0.229, 57.0, 1.0))):
+        x = image.astype(np.float32) / np.float32(preprocess.pixel_scale)
+        x = (x - np.array(preprocess.mean, dtype=np.float32)) / np.array(preprocess.std, dtype=np.float32)
+        assert np.array_equal(normalize(image, preprocess)[0], x.transpose(2, 0, 1))
+
+
+@pytest.mark.needs("PIL")
+@pytest.mark.parametrize(
+    ("found", "resize_to", "size", "resized", "corner"),
+    [
+        # torchvision's Resize(256), CenterCrop(224): the longer side int(256 * 500 / 375) = 341, then (341 - 224) / 2
+        # = 58.5, which rounds to the even 58.
+        ((375, 500), (256,), (224, 224), (256, 341), (16, 58)),
+        ((500, 375), (256,), (224, 224), (341, 256), (58, 16)),
+        ((300, 300), (256,), (224, 224), (256, 256), (16, 16)),
+        ((10, 20), (8,), (6, 8), (8, 16), (1, 4)),
+        # (9 - 4) / 2 = 2.5 rounds to 2, (7 - 4) / 2 = 1.5 to 2.
+        ((30, 40), (9, 7), (4, 4), (9, 7), (2, 2)),
+        ((30, 40), (4, 4), (4, 4), (4, 4), (0, 0)),
+    ],
+)
+def test_centre_crops_are_where_torchvision_has_them(found, resize_to, size, resized, corner):
+    from PIL import Image
+
+    array = np.random.RandomState(1).randint(0, 256, found + (3,)).astype(np.uint8)
+    preprocess = RGB._replace(size=size, crop="center", resize_to=resize_to)
+    whole = np.array(Image.fromarray(array).resize(resized[::-1], Image.BILINEAR))
+    wanted = whole[corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]]
+    assert np.array_equal(pixels(image_bytes(array), preprocess), wanted)
+
+
+@pytest.mark.needs("PIL")
+@pytest.mark.parametrize(
+    ("height", "width", "corner"), [(20, 31, (0, 6)), (31, 20, (6, 0)), (8, 8, (0, 0)), (9, 8, (0, 0))]
+)
+def test_centre_squares(height, width, corner):
+    side = min(height, width)
+    preprocess = RGB._replace(size=(side, side), crop="center-square")
+    found = pixels(image_bytes(steps(height, width)), preprocess)
+    assert found[0, 0].tolist() == [corner[1], corner[0], 0]
+    assert found[-1, -1].tolist() == [corner[1] + side - 1, corner[0] + side - 1, 0]
+    smaller = pixels(image_bytes(steps(height, width)), preprocess._replace(size=(4, 5)))
+    assert smaller.shape == (4, 5, 3)
+
+
+@pytest.mark.needs("PIL")
+def test_crops_of_gray_pictures():
+    gray = Preprocess((3, 3), "nearest", "gray", "nchw", 1.0, (0.0,), (1.0,), "center", (5,))
+    array = np.arange(25, dtype=np.uint8).reshape(5, 5)
+    assert load_image(image_bytes(array), gray)[0, 0].tolist() == [[6, 7, 8], [11, 12, 13], [16, 17, 18]]
+
+
+@pytest.mark.needs("PIL")
+def test_without_a_crop_the_aspect_ratio_goes():
+    array = steps(6, 10)
+    assert np.array_equal(pixels(image_bytes(array), RGB._replace(size=(6, 10))), array)
+    narrow = pixels(image_bytes(array), RGB._replace(size=(6, 5), resize="nearest"))
+    assert narrow[0, :, 0].tolist() == [1, 3, 5, 7, 9]

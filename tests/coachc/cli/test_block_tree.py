@@ -8,8 +8,8 @@ from rich.console import Console
 from coachc.cli.block_tree import leaving_bytes, places, rendered_tree, tree_values
 from passes.cluster import cluster
 from tests.helpers import networks
+from tests.helpers.fig4 import fig4
 from tests.helpers.graphs import CHAIN, DIAMOND, graph_of
-from tests.passes.test_schedule import fig4
 
 #: The first five are connected, and none of them is comparable with all others.
 PRIME = ("x", "x", "v0", "v0 v1", "v1", "v2 v3 v4")

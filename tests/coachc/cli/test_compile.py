@@ -266,7 +266,10 @@ def test_json_is_complete_and_consistent(samples, tmp_path):
     for value in plan["cut"]:
         assert set(value) >= {"value", "shape", "bits"}
         assert 2 <= value["bits"] <= 8
-    assert plan["bytes"] == sum(math.ceil(math.prod(v["shape"]) * v["bits"] / 8) for v in plan["cut"])
+    assert plan["packed_bytes"] == sum(math.ceil(math.prod(v["shape"]) * v["bits"] / 8) for v in plan["cut"])
+    frames = 2 * len(plan["cut"])
+    assert 0 < plan["bytes"] <= plan["packed_bytes"] + frames
+    assert [one["bits"] for one in report["sensitivities"]] == list(range(2, 9)) * len(plan["cut"])
     assert set(report["alternatives"]) == {"device_only", "cloud_raw", "cloud_jpeg"}
     for name in ("device_only", "cloud_raw"):
         alternative = report["alternatives"][name]

@@ -13,11 +13,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from coachc import pipeline
 from coachc.core.graph import GraphView
 from coachc.frontend import ort
 from coachc.frontend.fuse import fuse
 from coachc.frontend.onnx_import import import_model
+from coachc.planning import plan as planning
 from models.synthetic import chain, dense, inception, residual, two_inputs, two_outputs
 from passes.cut import outputs_on_device
 from passes.ideals import all_ideals
@@ -91,8 +91,9 @@ def test_every_mode_over_the_socket(mode, colours, tmp_path):
     else:
         ran = run_over_socket(bundle, images)
         assert ran["bytes_per_task"] > ran["payload_bytes_per_task"] > 0
-        tolerance = {"cloud-jpeg": 1.0}.get(mode, 0.0)  # the plan has the mean JPEG size, rounded
-        assert ran["payload_bytes_per_task"] == pytest.approx(report["plan"]["bytes"], abs=tolerance)
+        # The plan has the mean of some calibration samples, coded or as JPEG.
+        assert ran["payload_bytes_per_task"] == pytest.approx(report["plan"]["bytes"], rel=0.15, abs=2)
+        assert ran["payload_bytes_per_task"] <= ran["packed_bytes_per_task"]
     assert (ran["mode"], ran["tasks"], ran["accuracy"]) == (mode, 36, 1.0)
     assert 0 < ran["latency_s"]["p50"] <= ran["latency_s"]["p95"] <= ran["latency_s"]["p99"]
     assert ran["latency_s"]["mean"] > 0
@@ -130,7 +131,7 @@ def test_many_tensors_over_the_socket(build, choose, tensors, tmp_path):
     graph = fuse(import_model(path))
     wanted = choose(graph, all_ideals(graph)[0])
     samples, bundle = samples_for(build(), tmp_path / "samples.npz", labels=False), tmp_path / "o.coach"
-    with mock.patch.dict(pipeline.KEEP, {"split": lambda mask: mask == wanted}):
+    with mock.patch.dict(planning.KEEP, {"split": lambda mask: mask == wanted}):
         report = compile_json(path, bundle, "--calib", samples, "--mode", "split")
     assert len(report["plan"]["cut"]) >= tensors
     succeed("check", bundle)
@@ -144,7 +145,7 @@ def test_many_tensors_over_the_socket(build, choose, tensors, tmp_path):
         ran = coachc("run", bundle, "--server", address, "--source", samples, "--json", "--limit", 10).json()
     assert_same_outputs(answers, quantized_reference(bundle, feeds))
     assert (ran["tasks"], ran["accuracy"]) == (10, None)
-    assert ran["payload_bytes_per_task"] == report["plan"]["bytes"]
+    assert ran["payload_bytes_per_task"] == pytest.approx(report["plan"]["bytes"], rel=0.15, abs=2)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from coachc.core.plan import UNQUANTIZED, quantizer_for
 def test_raw_values_have_the_width_of_their_type(dtype, bits, shape):
     for asked in (UNQUANTIZED, 2, 8):
         quantizer = quantizer_for(Value("v", dtype, shape), asked)
-        assert (quantizer.codec, quantizer.bits, quantizer.scale, quantizer.zero_point) == ("raw", bits, 1.0, 0)
+        assert (quantizer.codec, quantizer.bits, quantizer.scale, quantizer.zero_point) == ("raw", bits, (1.0,), (0,))
 
 
 @pytest.mark.parametrize(("dtype", "width"), [("float32", 32), ("float16", 16)])

@@ -12,8 +12,8 @@ import pytest
 
 from coachc.draw.blocks_svg import CHARACTER_WIDTH, MOST_CHARACTERS, blocks_svg
 from passes.cluster import cluster
+from tests.helpers.fig4 import fig4
 from tests.helpers.graphs import CHAIN, DIAMOND, graph_of, random_graph
-from tests.passes.test_schedule import fig4
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 

@@ -11,8 +11,8 @@ from coachc.draw.layout import GUTTER, layout
 from passes.cluster import cluster
 from passes.ideals import all_ideals
 from tests.helpers import networks
+from tests.helpers.fig4 import fig4
 from tests.helpers.graphs import CHAIN, DIAMOND, graph_of, random_graph
-from tests.passes.test_schedule import fig4
 
 SEEDS = range(80)
 

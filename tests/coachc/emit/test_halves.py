@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from coachc.core.plan import Quantizer
+from coachc.core.plan import BitPlan, Quantizer
 from coachc.cost.device import find_device
 from coachc.emit.halves import device_only_cut, jpeg_cut, quantizer_form, split_halves
 from coachc.frontend import ort
@@ -18,7 +18,11 @@ from coachc.frontend.onnx_import import import_model
 from models.synthetic import chain, inception, two_outputs
 from passes.ideals import all_ideals
 from runtime.bundle import numeric
-from tests.helpers.bundles import save
+from runtime.bundle.manifest_types import Layout, Level
+from runtime.quantizer_inputs import quantizer_feed
+from tests.helpers.bundles import a_bit_plan, save, widest
+from tests.helpers.halves import parameters_of, same_bits
+from tests.helpers.onnx_models import info
 
 
 @pytest.fixture
@@ -26,16 +30,13 @@ def model(tmp_path):
     return import_model(save(inception(), tmp_path / "net.onnx"))
 
 
-def halves_of(model, device="tx2", cloud="a6000", *, bits=4, mask=None):
+def halves_of(model, device="tx2", cloud="a6000", *, mask=None, **precision):
+    """Halves at the cut of most values, or at a mask, and their plan; `precision` is for `a_bit_plan`."""
     graph = fuse(model)
-    if mask is None:
-        masks = [m for m in all_ideals(graph)[0] if m != graph.full_mask]
-        mask = max(masks, key=lambda m: (len(graph.cut_values(m)), m))
-    quantizers = tuple(
-        Quantizer(name, "packed", bits, 0.1 + 0.01 * i, 2) for i, name in enumerate(graph.cut_values(mask))
-    )
+    mask = widest(graph) if mask is None else mask
+    bits = a_bit_plan(graph, mask, **precision)
     targets = find_device(device, side="device"), find_device(cloud, side="cloud")
-    return split_halves(model, graph, mask, quantizers, *targets), quantizers
+    return split_halves(model, graph, mask, bits, *targets), bits
 
 
 def operators(half: onnx.ModelProto) -> set[str]:
@@ -59,27 +60,50 @@ def test_tensorrt_gets_arithmetic_and_onnx_runtime_gets_quantizelinear(model):
     [("tx2", TensorProto.INT32), ("xavier-nx", TensorProto.UINT8), ("local", TensorProto.UINT8)],
 )
 def test_codes_leave_in_a_type_the_target_has(device, dtype, model):
-    made, quantizers = halves_of(model, device)
-    outputs = made.models["device.onnx"].graph.output
-    assert len(outputs) == len(quantizers) > 1
-    assert {item.type.tensor_type.elem_type for item in outputs} == {dtype}
-    assert {i.type.tensor_type.elem_type for i in made.models["cloud.onnx"].graph.input} == {TensorProto.UINT8}
+    made, bits = halves_of(model, device)
+    codes = {value.codes for value in made.cut.values}
+    outputs = {o.name: o.type.tensor_type.elem_type for o in made.models["device.onnx"].graph.output}
+    assert len(codes) == len(bits.quantizers) > 1
+    assert {outputs[name] for name in codes} == {dtype}
+    inputs = {i.name: i.type.tensor_type.elem_type for i in made.models["cloud.onnx"].graph.input}
+    assert {inputs[name] for name in codes} == {TensorProto.UINT8}
 
 
 @pytest.mark.parametrize("device", ["tx2", "local"])
-@pytest.mark.parametrize("bits", [2, 4, 8])
-def test_codes_are_those_of_the_runtime(device, bits, model):
-    made, quantizers = halves_of(model, device, bits=bits)
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_codes_are_those_of_the_runtime_at_every_precision(device, per_channel, model):
+    made, plan = halves_of(model, device, per_channel=per_channel)
     feed = ort.seeded_inputs(model.proto, 3)
-    codes = ort.run(made.models["device.onnx"], feed)
     whole = onnx.ModelProto()
     whole.CopyFrom(model.proto)
-    for quantizer in quantizers:
+    for quantizer in plan.quantizers:
         whole.graph.output.append(onnx.ValueInfoProto(name=quantizer.name))
     values = ort.run(whole, feed)
-    for value, quantizer in zip(made.cut.values, quantizers, strict=True):
-        expected = numeric.quantize(values[quantizer.name], quantizer.scale, quantizer.zero_point, bits)
-        np.testing.assert_array_equal(codes[value.codes].astype(np.uint8), expected)
+    session = ort.session(made.models["device.onnx"])
+    for rung in range(7):
+        codes = ort.run_session(session, {**feed, **quantizer_feed(made.cut, "device", rung + 2)})
+        for value, ladder in zip(made.cut.values, plan.ladder, strict=True):
+            quantizer = ladder[rung]
+            expected = numeric.quantize(values[value.name], quantizer.scale, quantizer.zero_point, rung + 2)
+            np.testing.assert_array_equal(codes[value.codes].astype(np.uint8), expected)
+
+
+@pytest.mark.parametrize(("device", "form"), [("tx2", "arithmetic"), ("local", "qdq")])
+def test_the_runtime_feeds_what_the_halves_take(device, form, model):
+    """Names, types and shapes of the inputs as the halves have them, as the runtime makes them, and as spelt out."""
+    for per_channel in (False, True):
+        made, plan = halves_of(model, device, device.replace("tx2", "a6000"), bits=5, per_channel=per_channel)
+        ranks = {value.name: len(value.shape) for value in made.cut.values}
+        for side in ("device", "cloud"):
+            fed = quantizer_feed(made.cut, side)
+            expected = parameters_of(plan.quantizers, ranks, form, side)
+            assert fed.keys() == expected.keys()
+            assert all(same_bits(fed[name], array) for name, array in expected.items())
+            others = {*model.inputs, *(value.codes for value in made.cut.values)}
+            taken = {item.name: item for item in made.models[f"{side}.onnx"].graph.input if item.name not in others}
+            assert taken.keys() == fed.keys()
+            for name, item in taken.items():
+                assert item == info(name, fed[name].shape, fed[name].dtype), name
 
 
 def test_opset_and_ir_are_those_of_the_model(model):
@@ -90,16 +114,42 @@ def test_opset_and_ir_are_those_of_the_model(model):
 
 
 def test_the_entry_in_the_manifest(model):
-    made, quantizers = halves_of(model, bits=5)
-    assert (made.cut.name, made.cut.mode, made.cut.device, made.cut.cloud) == (
-        "split", "split", "device.onnx", "cloud.onnx",
-    )  # fmt: skip
-    for value, quantizer in zip(made.cut.values, quantizers, strict=True):
-        assert (value.name, value.bits, value.scale, value.zero_point) == (
-            quantizer.name, 5, quantizer.scale, 2,
-        )  # fmt: skip
-        assert value.shape == model.values[value.name].shape
-    assert (made.cut.device_outputs, made.cut.cloud_outputs) == ((), ("logits",))
+    graph = fuse(model)
+    layouts = tuple(Layout("dense", (), "huffman", 1 + i) for i in range(len(graph.cut_values(widest(graph)))))
+    made, plan = halves_of(model, bits=5, per_channel=True, layouts=layouts)
+    cut = made.cut
+    assert (cut.name, cut.mode, cut.device, cut.cloud) == ("split", "split", "device.onnx", "cloud.onnx")
+    assert (cut.device_parameters, cut.cloud_parameters) == ("arithmetic", "arithmetic")
+    assert cut.features == tuple(f"{value.name}/feature" for value in cut.values)
+    assert tuple(value.layout for value in cut.values) == layouts
+    for value, quantizer, ladder in zip(cut.values, plan.quantizers, plan.ladder, strict=True):
+        assert (value.name, value.bits, value.shape) == (quantizer.name, 5, model.values[value.name].shape)
+        assert value.levels == tuple(Level(q.bits, q.scale, q.zero_point) for q in ladder)
+        assert value.level() == Level(5, quantizer.scale, quantizer.zero_point)
+    assert (cut.device_outputs, cut.cloud_outputs) == ((), ("logits",))
+
+
+def test_without_a_ladder_there_is_one_level(model):
+    made, plan = halves_of(model, "local", ladder=False)
+    for value, quantizer in zip(made.cut.values, plan.quantizers, strict=True):
+        assert value.levels == (Level(4, quantizer.scale, quantizer.zero_point),)
+        assert value.layout == Layout()
+    assert (made.cut.device_parameters, made.cut.cloud_parameters) == ("qdq", "arithmetic")
+
+
+def test_features_stay_on_the_device(model):
+    """One vector per value and row, of what is quantized, and no output of the model."""
+    made, _ = halves_of(model, "local", bits=2)
+    feed = {**ort.seeded_inputs(model.proto, 3), **quantizer_feed(made.cut, "device")}
+    outputs = ort.run(made.models["device.onnx"], feed)
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model.proto)
+    for value in made.cut.values:
+        whole.graph.output.append(onnx.ValueInfoProto(name=value.name))
+    values = ort.run(whole, ort.seeded_inputs(model.proto, 3))
+    for value, feature in zip(made.cut.values, made.cut.features, strict=True):
+        np.testing.assert_allclose(outputs[feature], values[value.name].mean(axis=(2, 3)), rtol=1e-5, atol=1e-6)
+    assert not set(made.cut.features) & {*made.cut.device_outputs, *made.cut.cloud_outputs, *model.outputs}
 
 
 def test_the_cut_at_the_inputs_is_cloud_raw(tmp_path):
@@ -124,7 +174,10 @@ def test_cuts_without_halves(model):
     assert (alone.device, alone.cloud, alone.values, alone.device_outputs) == ("model.onnx", None, (), ("logits",))
     jpeg = jpeg_cut(model)
     assert (jpeg.device, jpeg.cloud, jpeg.cloud_outputs) == (None, "model.onnx", ("logits",))
-    assert (jpeg.values[0].codec, jpeg.values[0].scale, jpeg.values[0].name) == ("jpeg", 90.0, "input")
+    assert (jpeg.values[0].codec, jpeg.values[0].level(), jpeg.values[0].name) == (
+        "jpeg", Level(8, (90.0,), (0,)), "input",
+    )  # fmt: skip
+    assert not any(cut.device_parameters or cut.cloud_parameters or cut.features for cut in (alone, jpeg))
 
 
 def test_raw_values_travel_as_they_are(model):
@@ -132,9 +185,10 @@ def test_raw_values_travel_as_they_are(model):
     mask = next(m for m in all_ideals(graph)[0] if m and len(graph.cut_values(m)) == 1)
     (name,) = graph.cut_values(mask)
     targets = find_device("tx2", side="device"), find_device("a6000", side="cloud")
-    made = split_halves(model, graph, mask, (Quantizer(name, "raw", 32),), *targets)
+    made = split_halves(model, graph, mask, BitPlan((Quantizer(name, "raw", 32),)), *targets)
     (value,) = made.cut.values
-    assert (value.codec, value.bits, value.codes) == ("raw", 32, name)
+    assert (value.codec, value.bits, value.codes, value.levels) == ("raw", 32, name, ())
+    assert (made.cut.device_parameters, made.cut.cloud_parameters, made.cut.features) == ("", "", ())
     feed = ort.seeded_inputs(model.proto, 0)
     sent = ort.run(made.models["device.onnx"], feed)
     np.testing.assert_array_equal(

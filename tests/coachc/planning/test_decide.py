@@ -162,11 +162,16 @@ class TestLatency:
 def test_no_split_within_the_budget():
     refused = Rejected("cut at v0", "more than 0.50% accuracy is lost at 8 bits")
     with pytest.raises(InfeasibleError, match="no split plan keeps the accuracy budget") as caught:
-        plan(costs(), mode="split", precision=lambda mask, cut, most_bits: refused)
+        plan(costs(), mode="split", objective="paper-eq6", precision=lambda mask, cut, most_bits: refused)
     assert caught.value.context == ("cut at v0: more than 0.50% accuracy is lost at 8 bits",) * 3
     assert "--budget" in caught.value.hint
     # Without the demand the device does it alone.
-    assert plan(costs(), precision=lambda mask, cut, most_bits: refused).mode == "device-only"
+    alone = plan(costs(), objective="paper-eq6", precision=lambda mask, cut, most_bits: refused)
+    assert alone.mode == "device-only"
+    # Eq. 6 always quantizes; otherwise tensors may travel as they are, and then nothing is lost.
+    as_it_is = plan(costs(), mode="split", precision=lambda mask, cut, most_bits: refused)
+    assert [quantizer.codec for quantizer in as_it_is.bits.quantizers] == ["raw"]
+    assert as_it_is.bits.accuracy.split == as_it_is.bits.accuracy.whole
 
 
 def test_an_incomplete_search_states_its_gap():

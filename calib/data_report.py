@@ -1,0 +1,70 @@
+"""How calibration samples were read and what came out, as facts for whoever prints them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calib.arrays import CalibrationArrays
+from calib.dataset import Dataset
+from calib.images import CalibrationImages
+from calib.observed import Observed, Observer, doubts
+from runtime.bundle.manifest_types import Preprocess
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """Samples as they were used.
+
+    Attributes
+    ----------
+    source : str
+        As `calib.dataset.open_dataset` takes it.
+    form : str
+        "pictures", "arrays" or "function".
+    labels : str
+        Where labels come from, in words.
+    samples : int
+    preprocess : Preprocess or None
+        What made inputs of pictures; for other forms what is stated about pictures the device will see.
+    observed : Observed
+    captions : tuple of str
+        Label of each picture in `observed`: the class's name where it is known, else its index.
+    doubts : tuple of str
+        What looks wrong.
+    """
+
+    source: str
+    form: str
+    labels: str
+    samples: int
+    preprocess: Preprocess | None
+    observed: Observed
+    captions: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+
+def report_on(source: str, data: Dataset, preprocess: Preprocess | None, observer: Observer) -> DataReport:
+    """The facts about real samples, once they have been read at least once.
+
+    Parameters
+    ----------
+    source : str
+    data : Dataset
+    preprocess : Preprocess or None
+    observer : Observer
+        That watched `data`.
+    """
+    observed = observer.report()
+    labels = "no labels" if data.labels is None else "labelled"
+    form = "function"
+    names: tuple[str, ...] = ()
+    if isinstance(data.source, CalibrationImages):
+        form, labels, names = "pictures", data.source.layout, data.source.class_names
+    elif isinstance(data.source, CalibrationArrays):
+        form = "arrays"
+    captions = [""] * len(observed.pictures)
+    if data.labels is not None:
+        firsts = data.labels[:: len(data.labels) // data.samples].tolist()
+        captions = [names[label] if names else str(label) for label in firsts[: len(captions)]]
+    found = tuple(doubts(observed, preprocess))
+    return DataReport(source, form, labels, data.samples, preprocess, observed, tuple(captions), found)

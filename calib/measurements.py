@@ -1,0 +1,71 @@
+"""Accuracies that were measured, kept in a file while a compilation runs, so that one that was stopped goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from coachc.core.plan import Accuracy, Quantizer
+
+
+class Measurements:
+    """Accuracy by what was measured; each is appended to the file at once.
+
+    A line that cannot be read ends the file: that is where the last run was stopped.
+
+    Parameters
+    ----------
+    path : path or None
+        None keeps them in memory only.
+
+    Attributes
+    ----------
+    resumed : int
+        How many were in the file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self._path = Path(path) if path is not None else None
+        self._known: dict[str, Accuracy] = {}
+        if self._path is not None and self._path.is_file():
+            for line in self._path.read_text("utf-8").splitlines():
+                try:
+                    entry = json.loads(line)
+                    self._known[entry["key"]] = Accuracy(**entry["accuracy"])
+                except (ValueError, TypeError, KeyError):
+                    break
+        self.resumed = len(self._known)
+
+    def get(self, key: str) -> Accuracy | None:
+        """What was measured under a key."""
+        return self._known.get(key)
+
+    def put(self, key: str, accuracy: Accuracy) -> None:
+        """Keep one measurement."""
+        self._known[key] = accuracy
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"key": key, "accuracy": dataclasses.asdict(accuracy)}) + "\n")
+
+    def discard(self) -> None:
+        """Remove the file."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+def measurement_key(fingerprints: Sequence[str], budget: float, quantizers: Sequence[Quantizer]) -> str:
+    """What identifies a measurement: the model's answers on the samples, the budget, and how each value is rounded.
+
+    Parameters
+    ----------
+    fingerprints : sequence of str
+        Of the trials: the model and the samples are in them.
+    budget : float
+    quantizers : sequence of Quantizer
+    """
+    rounded = [dataclasses.astuple(quantizer) for quantizer in quantizers]
+    return hashlib.sha256(repr((tuple(fingerprints), budget, rounded)).encode()).hexdigest()

@@ -1,0 +1,157 @@
+"""Whether the quantized halves of a cut do what their manifest says, at every precision a task can take.
+
+Each precision is compared with the whole model that has QuantizeLinear and DequantizeLinear where values cross: the
+codes one by one, the outputs to float rounding. The precision chosen is compared on every input, each other one on the
+first: only the numbers fed differ then, and each one more costs the whole model loaded and run once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+import onnx
+
+from coachc.checks.recompose import TOLERANCE, Feed, Finding, compare
+from coachc.core.plan import Quantizer
+from coachc.errors import CheckFailure
+from coachc.frontend import ort
+from coachc.frontend.model import Model
+from passes.insert_qdq import insert_reference
+from passes.quantizer_nodes import codes_name, feature_name
+from runtime.bundle.manifest_types import Cut, CutValue
+from runtime.quantizer_inputs import value_inputs
+
+#: Bits of each packed value.
+Bits = Mapping[str, int]
+
+
+def precisions(cut: Cut) -> list[Bits]:
+    """The precision chosen, then all values of a cut at each number of bits that one of them has.
+
+    A value without a quantizer at that number of bits stays at its own. Only the first where the quantizers of a half
+    are constants.
+    """
+    packed = [value for value in cut.values if value.codec == "packed"]
+    chosen = {value.name: value.bits for value in packed}
+    if not (cut.device_parameters and cut.cloud_parameters):
+        return [chosen]
+    known = {value.name: {level.bits for level in value.levels} for value in packed}
+    rungs = [
+        {name: bits if bits in known[name] else chosen[name] for name in chosen}
+        for bits in sorted(set().union(*known.values()))
+    ]
+    return [chosen, *(rung for rung in rungs if rung != chosen)]
+
+
+def parameter_inputs(cut: Cut, side: str, bits: Bits) -> dict[str, np.ndarray]:
+    """What the runtime feeds the quantizers of a half ("device" or "cloud")."""
+    inputs = {}
+    for value in cut.values:
+        if value.codec == "packed":
+            inputs.update(value_inputs(cut, value, side, bits[value.name]))
+    return inputs
+
+
+def check_quantized(
+    cut: Cut,
+    halves: tuple[onnx.ModelProto, onnx.ModelProto],
+    model: Model,
+    cloud_nodes: AbstractSet[str],
+    feeds: Sequence[Feed],
+    floats: Sequence[Mapping[str, np.ndarray]],
+    *,
+    level: ort.Level,
+    kind: str,
+) -> Iterator[Finding]:
+    """Compare the halves with the whole model at every precision.
+
+    Parameters
+    ----------
+    cut : Cut
+    halves : tuple of onnx.ModelProto
+    model : Model
+    cloud_nodes : set of str
+        Names of the model's nodes on the cloud.
+    feeds : sequence of mapping
+        Inputs of the model.
+    floats : sequence of mapping
+        The boundary values, by name, that the whole model makes of each.
+    level : {"disabled", "basic", "all"}
+    kind : str
+        Of the inputs, for messages.
+
+    Raises
+    ------
+    CheckFailure
+        A code, an output or a feature differs.
+    """
+    device, cloud = (ort.session(half, level) for half in halves)
+    rungs, tasks = precisions(cut), list(zip(feeds, floats, strict=True))
+    codes, worst, worst_feature = 0, 0.0, 0.0
+    for index, bits in enumerate(rungs):
+        quantizers = [_quantizer(value, bits) for value in cut.values]
+        reference = ort.session(insert_reference(model, quantizers, cloud_nodes), level)
+        for feed, values in tasks if index == 0 else tasks[:1]:
+            expected = ort.run_session(reference, feed)
+            made = ort.run_session(device, {**feed, **parameter_inputs(cut, "device", bits)})
+            where = f"cut '{cut.name}', {kind} inputs, {_in_words(bits)}"
+            sent = {value.codes: _codes(value, made, expected, where) for value in cut.values}
+            codes += sum(sent[value.codes].size for value in cut.values if value.codec == "packed")
+            together = {**made, **ort.run_session(cloud, {**sent, **parameter_inputs(cut, "cloud", bits)})}
+            worst = max(worst, compare({name: expected[name] for name in model.outputs}, together, where))
+            worst_feature = max(worst_feature, _check_features(cut, made, values))
+    yield Finding(
+        "quantized",
+        f"{codes} codes at {len(rungs)} {'precision' if len(rungs) == 1 else 'precisions'} equal QuantizeLinear's, "
+        f"outputs within {worst:.1e} of the Q/DQ reference",
+    )
+    if cut.features:
+        yield Finding("features", f"{len(cut.features)} equal the mean of their value within {worst_feature:.1e}")
+
+
+def _codes(value: CutValue, made: Feed, expected: Feed, where: str) -> np.ndarray:
+    """What the device half sends of a value, having compared its codes with QuantizeLinear's."""
+    found = made[value.codes]
+    if value.codec != "packed":
+        return found
+    wanted = expected[codes_name(value.name)]
+    differing = int(np.sum(found != wanted))
+    if differing:
+        raise CheckFailure(
+            f"codes of '{value.name}' differ from QuantizeLinear",
+            context=[f"{differing} of {wanted.size} codes, {where}"],
+            hint="recompile the bundle; report this if it happens again",
+        )
+    return found.astype(np.uint8)
+
+
+def _check_features(cut: Cut, made: Feed, values: Feed) -> float:
+    """Largest difference of a feature from the mean of its value, relative to the value's largest magnitude."""
+    worst = 0.0
+    for value in cut.values:
+        name = feature_name(value.name)
+        if name not in cut.features:
+            continue
+        array = values[value.name].astype(np.float64)
+        difference = np.abs(made[name] - array.mean(axis=tuple(range(2, array.ndim))))
+        relative = float(np.max(difference)) / (float(np.max(np.abs(array))) or 1.0)
+        if not relative <= TOLERANCE:
+            raise CheckFailure(
+                f"'{name}' is not the mean of its value at cut '{cut.name}'",
+                context=[f"relative difference {relative:.3g}", f"admissible {TOLERANCE:g}"],
+            )
+        worst = max(worst, relative)
+    return worst
+
+
+def _quantizer(value: CutValue, bits: Bits) -> Quantizer:
+    if value.codec != "packed":
+        return Quantizer(value.name, value.codec, value.bits)
+    level = value.level(bits[value.name])
+    return Quantizer(value.name, value.codec, level.bits, level.scale, level.zero_point)
+
+
+def _in_words(bits: Bits) -> str:
+    return ", ".join(f"{count} bits" for count in sorted(set(bits.values()))) or "nothing packed"

@@ -1,0 +1,114 @@
+"""How pictures become a model's input: from the texts of flags and the model's shape."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from coachc.errors import UsageError
+
+if TYPE_CHECKING:
+    from coachc.cli.options import ImageFlags
+    from coachc.frontend.model import Model
+    from runtime.bundle.manifest_types import Preprocess
+
+
+def preprocess_of(model: Model, flags: ImageFlags) -> Preprocess | None:
+    """How images become the input of `model`; None for inputs that are no single picture.
+
+    Raises
+    ------
+    UsageError
+        A flag cannot be understood, or does not suit the model or another flag.
+    """
+    from calib.observed import channel_axis
+    from runtime.bundle.manifest_types import COLORS, RESIZES, Preprocess
+
+    shape = model.values[model.inputs[0]].shape
+    axis = channel_axis(shape)
+    if len(model.inputs) != 1 or axis is None:
+        return None
+    layout, channels = ("nchw", shape[1]) if axis == 1 else ("nhwc", shape[3])
+    size = shape[2:] if axis == 1 else shape[1:3]
+    if flags.size and flags.size != size:
+        raise UsageError(f"the recipe is for inputs of {_times(flags.size)}, the model takes {_times(size)}")
+    if flags.layout and flags.layout != layout:
+        raise UsageError(f"the recipe is for layout {flags.layout}, the model's input is {layout}")
+    if flags.resize not in RESIZES:
+        raise UsageError(f"--resize '{flags.resize}' is unknown", hint=f"one of {', '.join(RESIZES)}")
+    color = flags.color or ("gray" if channels == 1 else "rgb")
+    if color not in COLORS or (color == "gray") != (channels == 1):
+        raise UsageError(
+            f"--color '{color}' does not suit an input of {channels} channel(s)", hint=f"one of {', '.join(COLORS)}"
+        )
+    if not 0 < flags.pixel_scale < math.inf:
+        found = f"--pixel-scale {flags.pixel_scale:g}"
+        raise UsageError(f"{found} is not a positive number", hint="255 maps pixels to 0..1")
+    deviations = parse_floats(flags.std, "--std", channels)
+    if not all(s > 0 for s in deviations):
+        raise UsageError(f"--std '{flags.std}' has a number that is not positive")
+    crop, resize_to = _crop(flags, size)
+    return Preprocess(
+        size=(size[0], size[1]),
+        resize=flags.resize,
+        color=color,
+        layout=layout,
+        pixel_scale=flags.pixel_scale,
+        mean=parse_floats(flags.mean, "--mean", channels),
+        std=deviations,
+        crop=crop,
+        resize_to=resize_to,
+    )
+
+
+def parse_floats(text: str, flag: str, count: int) -> tuple[float, ...]:
+    """One number a channel, from "0.485,0.456,0.406"; a single one stands for all."""
+    try:
+        values = tuple(float(part) for part in text.split(","))
+        if not all(map(math.isfinite, values)):
+            raise ValueError
+    except ValueError:
+        raise UsageError(
+            f"{flag} '{text}' is not a list of numbers", hint=f"for example {flag} 0.485,0.456,0.406"
+        ) from None
+    if len(values) == 1:
+        values *= count
+    if len(values) != count:
+        raise UsageError(f"{flag} has {len(values)} numbers, the model's input has {count} channels")
+    return values
+
+
+def parse_resize_to(text: str) -> tuple[int, ...]:
+    """(shorter side,) from "256", (height, width) from "256x320", () from ""."""
+    parts = text.lower().split("x") if text else []
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(
+            f"--resize-to '{text}' is no length", hint="--resize-to 256 (shorter side) or 256x320 (height x width)"
+        )
+    return tuple(int(part) for part in parts)
+
+
+def _crop(flags: ImageFlags, size: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    from runtime.bundle.manifest_json import covers
+    from runtime.bundle.manifest_types import CROPS
+
+    resize_to = parse_resize_to(flags.resize_to)
+    # Nothing else can be meant by a size other than the input's.
+    crop = flags.crop or ("center" if resize_to else "none")
+    if crop not in CROPS:
+        raise UsageError(f"--crop '{crop}' is unknown", hint=f"one of {', '.join(CROPS)}")
+    if crop != "center" and resize_to:
+        raise UsageError(
+            f"--resize-to {flags.resize_to} does not go with --crop {crop}",
+            context=[f"it resizes to the model's input, {_times(size)}"],
+            hint="--crop center crops what was resized",
+        )
+    if crop == "center" and not resize_to:
+        raise UsageError("--crop center needs the size that is cropped from", hint="for example --resize-to 256")
+    if resize_to and not covers(resize_to, size):
+        raise UsageError(f"--resize-to {flags.resize_to} is smaller than the model's input of {_times(size)}")
+    return crop, resize_to
+
+
+def _times(lengths: tuple[int, ...]) -> str:
+    return "x".join(map(str, lengths))

@@ -1,0 +1,112 @@
+"""Folders of pictures: their order, their labels' names, one decoding, and bounded look-ahead."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from calib import images as module
+from calib.images import CalibrationImages
+from runtime.bundle.manifest_types import Preprocess, TensorSpec
+from runtime.errors import SourceError
+
+pytestmark = pytest.mark.needs("PIL")
+
+GRAY = Preprocess((2, 3), "nearest", "gray", "nchw", 1.0, (0.0,), (1.0,))
+SPEC = TensorSpec("x", "float32", (1, 1, 2, 3))
+
+
+def folder(path, classes=3, each=4):
+    """Picture i of class c is of the gray 40 c + i."""
+    from PIL import Image
+
+    for label in range(classes):
+        (path / f"class {label}").mkdir(parents=True)
+        for number in range(each):
+            Image.new("L", (3, 2), label * 40 + number).save(path / f"class {label}" / f"{number}.png")
+    return str(path)
+
+
+def grays(source):
+    return [int(feed["x"][row, 0, 0, 0]) for feed in source for row in range(len(feed["x"]))]
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Paths in the order they were decoded."""
+    seen, original = [], module.pixels
+    lock = threading.Lock()
+
+    def counting(path, preprocess):
+        with lock:
+            seen.append(path)
+        return original(path, preprocess)
+
+    monkeypatch.setattr(module, "pixels", counting)
+    return seen
+
+
+def test_an_order_of_the_callers(tmp_path):
+    source = CalibrationImages(folder(tmp_path / "d"), [SPEC], GRAY)
+    assert grays(source) == [0, 1, 2, 3, 40, 41, 42, 43, 80, 81, 82, 83]
+    source.take(np.array([11, 0, 5]))
+    assert (len(source), source.labels.tolist()) == (3, [2, 0, 1])
+    assert grays(source) == grays(source) == [83, 0, 41]
+    assert [int(image[0, 0, 0]) for image in source.images()] == [83, 0, 41]
+
+
+def test_batches_stay_together(tmp_path):
+    source = CalibrationImages(folder(tmp_path / "d"), [SPEC._replace(shape=(2, 1, 2, 3))], GRAY)
+    source.take(np.array([4, 1]))
+    assert (len(source), source.labels.tolist()) == (2, [2, 2, 0, 0])
+    assert grays(source) == [80, 81, 2, 3]
+
+
+def test_decoded_once_for_all_passes(tmp_path, decoded):
+    source = CalibrationImages(folder(tmp_path / "d"), [SPEC], GRAY)
+    for _ in range(3):
+        grays(source)
+        list(source.images())
+    assert len(decoded) == 12
+
+
+def test_decoded_again_where_there_is_no_space(tmp_path, decoded, monkeypatch):
+    monkeypatch.setattr("calib.activations.CACHE_BYTES", 6 * 5)
+    source = CalibrationImages(folder(tmp_path / "d"), [SPEC], GRAY)
+    source.take(np.arange(12)[::-1])
+    wanted = [83, 82, 81, 80, 43, 42, 41, 40, 3, 2, 1, 0]
+    assert [grays(source) for _ in range(3)] == [wanted] * 3
+    assert len(decoded) == 36
+
+
+def test_no_more_is_decoded_ahead_than_stated(tmp_path, decoded):
+    source = CalibrationImages(folder(tmp_path / "d", classes=5, each=40), [SPEC], GRAY)
+    iterator = iter(source)
+    next(iterator)
+    assert len(decoded) <= 1 + module.LOOK_AHEAD
+    iterator.close()
+
+
+def test_names_of_classes(tmp_path):
+    from PIL import Image
+
+    source = CalibrationImages(folder(tmp_path / "d"), [SPEC], GRAY)
+    assert source.class_names == ("class 0", "class 1", "class 2")
+    assert source.layout == "one folder per class, 3 classes"
+    (tmp_path / "d" / "labels.csv").write_text("file,label\nclass 1/0.png,7\n")
+    source = CalibrationImages(str(tmp_path / "d"), [SPEC], GRAY)
+    assert (source.class_names, source.layout, source.labels.tolist()) == ((), "labels from labels.csv", [7])
+    (tmp_path / "loose").mkdir()
+    Image.new("L", (3, 2), 5).save(tmp_path / "loose" / "a.png")
+    source = CalibrationImages(str(tmp_path / "loose"), [SPEC], GRAY)
+    assert (source.class_names, source.layout, source.labels) == ((), "no labels", None)
+
+
+def test_an_unreadable_picture_is_named_and_the_threads_end(tmp_path):
+    source = CalibrationImages(folder(tmp_path / "d"), [SPEC], GRAY)
+    (tmp_path / "d" / "class 1" / "2.png").write_bytes(b"no picture")
+    with pytest.raises(SourceError, match=r"cannot read .*class 1/2\.png"):
+        grays(source)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]

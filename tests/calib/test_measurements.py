@@ -1,0 +1,58 @@
+"""Measurements survive a run that was stopped, and only what is the same is taken for the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from calib.measurements import Measurements, measurement_key
+from coachc.core.plan import Accuracy, Quantizer
+
+ONE = Accuracy("labels", 0.9, 0.89, 100, 0.01, 0.03, certified=False)
+TWO = Accuracy("labels", 0.9, 0.9, 100, 0.0, 0.02, certified=True, mixed_whole=0.8)
+
+
+def test_a_second_run_goes_on_where_the_first_was_stopped(tmp_path):
+    path = tmp_path / "bundle.coach.partial"
+    first = Measurements(path)
+    first.put("a", ONE)
+    first.put("b", TWO)
+    second = Measurements(path)
+    assert second.resumed == 2
+    assert (second.get("a"), second.get("b"), second.get("c")) == (ONE, TWO, None)
+    second.discard()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "damage", [b'{"key": "b", "accur', b"\x00\x01", b'{"key": "b"}\n', b'{"key": "b", "accuracy": {}}']
+)
+def test_a_line_that_was_cut_off_ends_the_file(tmp_path, damage):
+    path = tmp_path / "partial"
+    Measurements(path).put("a", ONE)
+    with path.open("ab") as file:
+        file.write(damage)
+    again = Measurements(path)
+    assert again.resumed == 1
+    assert again.get("a") == ONE
+
+
+def test_nothing_is_written_without_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept = Measurements()
+    kept.put("a", ONE)
+    assert kept.get("a") == ONE
+    kept.discard()
+    assert not list(tmp_path.iterdir())
+
+
+def test_keys_tell_samples_budgets_and_quantizers_apart():
+    base = (("f",), 0.005, [Quantizer("v", "packed", 4, (0.5,), (0,))])
+    keys = {
+        measurement_key(*base),
+        measurement_key(("g",), *base[1:]),
+        measurement_key(base[0], 0.01, base[2]),
+        measurement_key(base[0], base[1], [Quantizer("v", "packed", 4, (0.25,), (0,))]),
+        measurement_key(base[0], base[1], [Quantizer("w", "packed", 4, (0.5,), (0,))]),
+    }
+    assert len(keys) == 5
+    assert measurement_key(*base) == measurement_key(*base)
