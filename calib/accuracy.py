@@ -141,6 +141,17 @@ def samples_to_certify(budget: float) -> int:
     return max(math.ceil(Z95 / budget) - 2, 1)
 
 
+def samples_needed(accuracy: Accuracy, budget: float) -> int | None:
+    """About how many samples would certify a budget, if as large a share of them were lost; None if never.
+
+    What a bound adds to the loss falls with the root of the number of samples.
+    """
+    if accuracy.loss >= budget:
+        return None
+    times = ((accuracy.loss_bound - accuracy.loss) / (budget - accuracy.loss)) ** 2
+    return max(math.ceil(accuracy.samples * times), samples_to_certify(budget))
+
+
 def top1(output: np.ndarray) -> np.ndarray | None:
     """Class of each row of an output of shape (batch, classes) or (batch, classes, 1, 1); None for any other."""
     if output.ndim < 2 or output.shape[1] < 2 or math.prod(output.shape[2:]) != 1:

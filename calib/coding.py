@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from runtime.bundle.deflate import coded_size
-from runtime.bundle.frame import FRAME_HEADER_BYTES, encode_frame
 from runtime.bundle.manifest_types import Layout
 
 #: (coding, memory level) tried; smaller memory levels mean smaller blocks, each with its own table. zlib's "filtered"
@@ -22,9 +21,6 @@ CODINGS = (("huffman", 9), ("huffman", 6), ("huffman", 5), ("rle", 9), ("rle", 6
 QUICK_LAYOUT = Layout("bytes", (), "huffman", 9)
 #: Activations a layout is chosen on.
 SAMPLES = 16
-#: Share of `packed_entropy_bytes` below which no coder got on the features of CIFAR ResNets, DenseNet and MobileNetV2,
-#: except where nearly all codes are 0.
-OPTIMISM = 0.85
 
 
 def choose_layout(codes: Sequence[np.ndarray], bits: int) -> tuple[Layout, float]:
@@ -69,11 +65,6 @@ def entropy_bytes(codes: np.ndarray) -> float:
     counts = np.bincount(np.asarray(codes).ravel())
     share = counts[counts > 0] / max(codes.size, 1)
     return float(-(share * np.log2(share)).sum() * codes.size / 8)
-
-
-def packed_entropy_bytes(codes: np.ndarray, bits: int) -> float:
-    """Zero-order entropy of the bytes that hold whole codes: about what a Huffman coder makes of them, in bytes."""
-    return entropy_bytes(np.frombuffer(encode_frame(codes, bits, Layout("bytes")), np.uint8)[FRAME_HEADER_BYTES:])
 
 
 def quick_bytes(codes: Sequence[np.ndarray], bits: int) -> float:

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -29,6 +30,9 @@ from runtime.bundle import numeric
 
 #: Samples a range is chosen from.
 RANGE_SAMPLES = 256
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -69,7 +73,7 @@ class CutEvaluator:
         self._outputs = tuple(outputs)
         self._trials = tuple(trials)
         self._budget = budget
-        self._activations = [Remembered(functools.partial(self._run_head, trial)) for trial in trials]
+        self._activations = [Remembered(functools.partial(_run_head, self._head, trial)) for trial in trials]
         self._ranges = self._sample_ranges()
         self._store = store if store is not None else Measurements()
         self._exact: list[list[np.ndarray]] = []
@@ -245,9 +249,11 @@ class CutEvaluator:
             answers = dict(zip(names, self._tail.run(None, {n: feed[n] for n in tail_inputs}), strict=True))
             yield [answers[n] if n in answers else made[n] for n in self._outputs]
 
-    def _run_head(self, trial: Trial) -> Iterator[Tensors]:
-        names = [item.name for item in self._head.get_outputs()]
-        wanted = {item.name for item in self._head.get_inputs()}
-        for feed in trial.data:
-            inputs = {name: array for name, array in feed.items() if name in wanted}
-            yield dict(zip(names, self._head.run(None, inputs), strict=True))
+
+def _run_head(head: InferenceSession, trial: Trial) -> Iterator[Tensors]:
+    """Boundary values of each sample. No method, so that an evaluator nobody holds frees its files at once."""
+    names = [item.name for item in head.get_outputs()]
+    wanted = {item.name for item in head.get_inputs()}
+    for feed in trial.data:
+        inputs = {name: array for name, array in feed.items() if name in wanted}
+        yield dict(zip(names, head.run(None, inputs), strict=True))

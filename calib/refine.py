@@ -95,7 +95,7 @@ def refine(
     -------
     Refined
     """
-    points = _points(evaluator, start, advance)
+    points = candidate_points(evaluator, start, advance)
     front = pareto(points)
     low, high = -1, len(front) - 1
     if not evaluator.passes(front[high].quantizers):
@@ -120,7 +120,9 @@ def pareto(points: Sequence[Point]) -> list[Point]:
     return front
 
 
-def _points(evaluator: CutEvaluator, start: BitPlan, advance: Callable[[int, int], None]) -> list[Point]:
+def candidate_points(
+    evaluator: CutEvaluator, start: BitPlan, advance: Callable[[int, int], None] = lambda done, total: None
+) -> list[Point]:
     """The start, then every rule at some numbers of bits, the same for all values."""
     values = range(len(start.quantizers))
     default = tuple(Scheme() for _ in values)

@@ -17,7 +17,7 @@ from coachc.frontend.model import Model
 from coachc.planning.calibration import open_calibration
 from coachc.planning.explain import explain
 from coachc.planning.plan import make_plan
-from coachc.planning.problem import Problem, Progress, Setting, load_problem, silent, with_rates
+from coachc.planning.problem import Problem, Progress, Setting, load_problem, silent
 from coachc.planning.summary import plan_json, setting_json
 from passes.mixture import search_mixture
 from passes.partition import Found, Limits
@@ -122,9 +122,6 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         progress=progress,
         store=store,
     )
-    if calibration.rates is not None:
-        problem = with_rates(problem, calibration.rates)
-        costs = problem.costs
     limits = Limits(options.max_latency_s, options.device.memory_bytes or None)
     planned = make_plan(
         problem,

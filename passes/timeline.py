@@ -9,11 +9,11 @@ attains it. Where several devices share the server, each has its own link and wo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coachc.core.graph import GraphView, Value
-from coachc.core.plan import MIN_BITS, BitPlan, Quantizer, Timeline, quantizer_for
+from coachc.core.plan import BitPlan, Quantizer, Timeline, quantizer_for
 from coachc.core.profile import Profile
 from coachc.cost.device import CODING_S_PER_BYTE, Link
 
@@ -30,9 +30,6 @@ class Costs:
         Engines on the server that work on different tasks at once.
     devices : int
         Devices with the same plan and rhythm that share the server, each with a link of its own.
-    rates : mapping of str to tuple of float, optional
-        Bytes that each value takes at 2 to 8 bits once it is entropy-coded, as far as they are known before a cut is
-        measured (`calib.rates`); without them codes are packed only.
     """
 
     device: Profile
@@ -40,7 +37,6 @@ class Costs:
     link: Link
     workers: int = 1
     devices: int = 1
-    rates: Mapping[str, tuple[float, ...]] | None = None
 
     @property
     def server_share(self) -> float:
@@ -85,15 +81,14 @@ def stage_times(
     device_s, cloud_s = node_seconds(mask, costs)
     if mask == graph.full_mask:
         return Timeline(device_s, 0.0, 0.0, device_s, device_s, 0)
-    payload, packed = 0.0, 0
+    packed = 0
     for quantizer in quantizers:
         value = graph.values[quantizer.name]
-        payload += expected_bytes(value, quantizer, costs)
         packed += wire_bytes(value, quantizer)
         if quantizer.codec == "packed":
             device_s += costs.device.elementwise_s(value.elements, value.elements)
             cloud_s += costs.cloud.elementwise_s(value.elements, value.elements)
-    coding_s = 0.0
+    payload, coding_s = float(packed), 0.0
     if measured is not None and measured.coded_bytes is not None:
         payload = measured.coded_bytes
         if any(layout.coding != "none" for layout in measured.layouts):
@@ -132,13 +127,6 @@ def node_seconds(mask: int, costs: Costs) -> tuple[float, float]:
 def wire_bytes(value: Value, quantizer: Quantizer) -> int:
     """Bytes of one value on the wire: ceil(elements * bits / 8) when packed, its own size when raw."""
     return -(-value.elements * quantizer.bits // 8) if quantizer.codec == "packed" else value.size_bytes
-
-
-def expected_bytes(value: Value, quantizer: Quantizer, costs: Costs) -> float:
-    """Bytes of one value on the wire as far as they are known: entropy-coded if there is a rate, else packed."""
-    if costs.rates is None or quantizer.codec != "packed" or value.name not in costs.rates:
-        return wire_bytes(value, quantizer)
-    return min(costs.rates[value.name][quantizer.bits - MIN_BITS], wire_bytes(value, quantizer))
 
 
 def uniform(graph: GraphView, cut: Sequence[str], bits: int) -> tuple[Quantizer, ...]:

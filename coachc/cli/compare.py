@@ -87,7 +87,7 @@ def compare(
     points: list[tuple[Link, Comparison]] = []
     errors: list[tuple[str, ...]] = []
     for link in links:
-        costs = dataclasses.replace(problem.costs, link=link, rates=calibration.rates)
+        costs = dataclasses.replace(problem.costs, link=link)
         compared = compare_all(
             problem.graph,
             costs,

@@ -69,7 +69,7 @@ def explain(
     else:
         from coachc.planning.explain import explain as explain_plan
         from coachc.planning.plan import make_plan
-        from coachc.planning.problem import Setting, load_problem, with_rates
+        from coachc.planning.problem import Setting, load_problem
         from coachc.planning.summary import plan_json, setting_json
         from passes.candidates.auto import METHODS
         from passes.objective import OBJECTIVES
@@ -95,8 +95,6 @@ def explain(
         calibration = opt.calibration_of(problem, calibration_flags(ctx), bits, preview)
         write_preview(calibration.data, preview)
         data = calibration.data
-        if calibration.rates is not None:
-            problem = with_rates(problem, calibration.rates)
         planned = make_plan(
             problem,
             calibration,

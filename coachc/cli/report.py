@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from calib.accuracy import samples_needed
 from coachc.core.plan import Accuracy, Plan, Sensitivity, Timeline
 from coachc.core.profile import Provenance
 from coachc.pipeline import Compiled, CompileOptions
@@ -58,9 +59,11 @@ def warnings(compiled: Compiled, options: CompileOptions) -> list[str]:
         found.append("UNCALIBRATED: compiled on noise, accuracy is unknown; give --calib real inputs")
     opset, accuracy = compiled.problem.model.opset, compiled.plan.bits.accuracy
     if accuracy is not None and not accuracy.certified and accuracy.kind != "random":
+        needed = samples_needed(accuracy, options.budget)
         found.append(
             f"accuracy not certified: measured loss {accuracy.loss:.2%}, but with {accuracy.samples} samples it may be "
-            f"up to {accuracy.loss_bound:.2%} (budget {options.budget:.2%}); give more calibration samples"
+            f"up to {accuracy.loss_bound:.2%} (budget {options.budget:.2%}); "
+            + (f"about {needed:,} samples would certify it" if needed else "no number of samples would certify it")
         )
     for side, spec in (("device", options.device), ("cloud", options.cloud)):
         if opset > spec.max_opset:

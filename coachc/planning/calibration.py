@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from calib.accuracy import Judge
@@ -11,7 +10,6 @@ from calib.dataset import RANDOM, open_dataset
 from calib.jpeg import JpegCost, estimate_jpeg, measure_jpeg
 from calib.measurements import Measurements
 from calib.observed import Observer
-from calib.rates import measure_rates
 from calib.trials import trials_of
 from coachc.planning.precisions import FixedPrecision, MeasuredPrecision, PrecisionSource
 from coachc.planning.problem import Problem, Progress, silent
@@ -34,8 +32,6 @@ class Calibration:
         None where the model does not take one picture.
     measured : MeasuredPrecision or None
         None without samples; on noise it measures what the search does not ask for.
-    rates : mapping of str to tuple of float, or None
-        Bytes that each value is expected to take at 2 to 8 bits; None without samples.
     data : DataReport or None
         How the samples were read and what came out; None without real ones.
     """
@@ -45,7 +41,6 @@ class Calibration:
     judge: Judge | None
     jpeg: JpegCost | None
     measured: MeasuredPrecision | None
-    rates: Mapping[str, tuple[float, ...]] | None = None
     data: DataReport | None = None
 
 
@@ -116,9 +111,7 @@ def open_calibration(
     measured = MeasuredPrecision(problem, trials, budget, progress, store)
     if data.kind == RANDOM:
         return Calibration(data.kind, FixedPrecision(problem.graph), judge, jpeg, measured)
-    progress("bytes of all values", 0, 0)
-    rates = measure_rates(model.proto, problem.graph, data)
-    return Calibration(data.kind, measured, judge, jpeg, measured, rates, report)
+    return Calibration(data.kind, measured, judge, jpeg, measured, report)
 
 
 def without_samples(problem: Problem, bits: int) -> Calibration:

@@ -129,11 +129,10 @@ def compare(
         Time between arrivals at each device.
     """
     # Baselines pack their codes as published; only coachc's own rows count on entropy coding.
-    plain = dataclasses.replace(costs, rates=None)
     candidates = auto.candidates(graph, costs, blocks=blocks)
     sweep = recursive.candidates(graph, costs, blocks=blocks)
     masks = [mask for mask in candidates.masks if cuttable(graph, mask)]
-    raw = Strategy("cloud only, raw", (part(graph, plain, 0, MAX_BITS),), "8-bit inputs, everything on the cloud")
+    raw = Strategy("cloud only, raw", (part(graph, costs, 0, MAX_BITS),), "8-bit inputs, everything on the cloud")
     alone = costed(graph, graph.full_mask, (), BitPlan(()), costs)
 
     def packed(mask: int, cut: tuple[str, ...], most_bits: int) -> BitPlan | Rejected:
@@ -143,8 +142,8 @@ def compare(
     def best(
         name: str, note: str, among: Candidates, objective: str = "exact", *, coded: bool = False
     ) -> tuple[Strategy, Found]:
-        asked, counted = (precision, costs) if coded else (packed, plain)
-        found = search(graph, counted, asked, limits=limits, objective=objective, candidates=among)
+        asked = precision if coded else packed
+        found = search(graph, costs, asked, limits=limits, objective=objective, candidates=among)
         options = [alone] if found.best is None else [alone, found.best]
         chosen = min(options, key=lambda candidate: candidate.key(objective))
         return Strategy(name, (Part(1.0, chosen.mask, chosen.bits.quantizers, chosen.timeline),), note), found
@@ -159,14 +158,14 @@ def compare(
         Strategy("device only", (Part(1.0, graph.full_mask, (), alone.timeline),), "the whole model on the device"),
         *([raw] if cuttable(graph, 0) else []),
         *([_jpeg(costs, jpeg)] if jpeg is not None else []),
-        neurosurgeon.chain(graph, plain, masks),
-        neurosurgeon.topological(graph, plain),
-        dads.dsl(graph, plain, masks),
-        dads.dsh(graph, plain, masks),
-        spinn.no_exit(graph, plain, masks),
-        jps.single(graph, plain, masks),
-        jps.mix(graph, plain, masks),
-        quantpipe.adaptive_bits(graph, plain, masks, packed),
+        neurosurgeon.chain(graph, costs, masks),
+        neurosurgeon.topological(graph, costs),
+        dads.dsl(graph, costs, masks),
+        dads.dsh(graph, costs, masks),
+        spinn.no_exit(graph, costs, masks),
+        jps.single(graph, costs, masks),
+        jps.mix(graph, costs, masks),
+        quantpipe.adaptive_bits(graph, costs, masks, packed),
         best("COACH, Eq. 6 as printed", "least bubbles + max stage over all cuts", candidates, "paper-eq6")[0],
         best("COACH, recursion", "Algorithm 1's candidates, least period", sweep)[0],
         exact,

@@ -125,9 +125,8 @@ def _alternatives(graph: GraphView, costs: Costs, jpeg: JpegCost | None, whole: 
     device_only = Alternative(
         "device-only", stage_times(graph, graph.full_mask, (), costs), whole.accuracy, note="the whole model, float"
     )
-    plain = dataclasses.replace(costs, rates=None)
     cloud_raw = Alternative(
-        "cloud-raw", stage_times(graph, 0, raw, plain), None, note="inputs as 8-bit codes, accuracy not measured"
+        "cloud-raw", stage_times(graph, 0, raw, costs), None, note="inputs as 8-bit codes, accuracy not measured"
     )
     if jpeg is None:
         inf = float("inf")

@@ -99,11 +99,6 @@ def load_problem(setting: Setting, progress: Progress = silent) -> Problem:
     return Problem(model, graph, blocks, costs)
 
 
-def with_rates(problem: Problem, rates: Mapping[str, tuple[float, ...]]) -> Problem:
-    """The problem with the bytes that each value is expected to take."""
-    return dataclasses.replace(problem, costs=dataclasses.replace(problem.costs, rates=rates))
-
-
 def profile(model: Model, graph: GraphView, spec: DeviceSpec, precision: str | None) -> Profile:
     """Seconds per operator: measured for `local`, else from the target's roofline."""
     return local_profile.measure(model, graph) if spec.is_local else estimate(graph, spec, precision)

@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from coachc.core.graph import GraphView, Value
 from coachc.core.plan import MAX_BITS, MIN_BITS, Timeline, quantizer_for
 from coachc.cost.device import TENSOR_HEADER_BYTES
-from passes.timeline import Costs, expected_bytes, from_stages
+from passes.timeline import Costs, from_stages, wire_bytes
 
 #: Numbers of bits, in the order of the columns of `Tally.payload`.
 BITS = tuple(range(MIN_BITS, MAX_BITS + 1))
@@ -76,8 +76,8 @@ class Tally:
     @cached_property
     def payload(self) -> np.ndarray:
         """Bytes of each value at 2 to 8 bits, without its header, shape (values, 7)."""
-        rows = [[expected_bytes(v, quantizer_for(v, bits), self.costs) for bits in BITS] for v in self.values]
-        return np.array(rows, dtype=float).reshape(-1, len(BITS))
+        rows = [[wire_bytes(v, quantizer_for(v, bits)) for bits in BITS] for v in self.values]
+        return np.array(rows, dtype=np.int64).reshape(-1, len(BITS))
 
     @cached_property
     def wire(self) -> np.ndarray:
@@ -130,13 +130,13 @@ class Tally:
         -------
         stages : ndarray of float, shape (masks, 3)
             Seconds of device, link and cloud.
-        payload : ndarray of float, shape (masks,)
+        payload : ndarray of int, shape (masks,)
             Bytes without headers.
         uncuttable : ndarray of int, shape (masks,)
             Values that would cross and cannot.
         """
         stages = np.zeros((len(masks), 3))
-        payload = np.zeros(len(masks))
+        payload = np.zeros(len(masks), dtype=np.int64)
         uncuttable = np.zeros(len(masks), dtype=np.int64)
         for start in range(0, len(masks), _ROWS):
             some = slice(start, start + _ROWS)
@@ -166,7 +166,7 @@ class Tally:
             if mask == self.graph.full_mask:
                 found.append((Timeline(device_s, 0.0, 0.0, device_s, device_s, 0), 0))
             else:
-                found.append((from_stages(device_s, link_s, cloud_s, round(float(size)), self.costs), int(stuck)))
+                found.append((from_stages(device_s, link_s, cloud_s, int(size), self.costs), int(stuck)))
         return found
 
 

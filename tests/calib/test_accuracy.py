@@ -13,9 +13,11 @@ from calib.accuracy import (
     Judge,
     most_changed,
     paired_loss_bound,
+    samples_needed,
     samples_to_certify,
     top1,
 )
+from coachc.core.plan import Accuracy
 
 
 def logits(*answers, classes=4):
@@ -169,3 +171,20 @@ def test_one_more_changed_answer_than_allowed_cannot_be_kept(samples, budget):
         # Nothing is lost otherwise: the changed answers alone decide.
         keeps = judge.keeps(judge.compare(np.ones(samples, bool), budget, changed=changed), budget)
         assert keeps == (changed <= allowed)
+
+
+@pytest.mark.parametrize(("worse", "samples"), [(0, 50), (1, 300), (3, 800), (6, 2000)])
+def test_as_many_samples_as_needed_do_certify(worse, samples):
+    budget = 0.005
+
+    def of(count, lost):
+        bound = paired_loss_bound(lost, 0, count)
+        return Accuracy("labels", 1.0, 1 - lost / count, count, lost / count, bound, certified=bound <= budget)
+
+    few = of(samples, worse)
+    needed = samples_needed(few, budget)
+    assert not few.certified
+    assert needed > samples
+    # The bound adds half an observation to each cell, which weighs less among more samples.
+    assert paired_loss_bound(round(worse * needed / samples), 0, needed) <= 1.1 * budget
+    assert samples_needed(of(100, 2), budget) is None

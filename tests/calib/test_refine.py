@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calib.coding import CODINGS, QUICK_LAYOUT, choose_layout, entropy_bytes, entropy_order
+from calib.coding import CODINGS, choose_layout, entropy_bytes, entropy_order
 from calib.precision import CutEvaluator
-from calib.rates import measure_rates
 from calib.refine import Point, layouts_of, pareto, quickly_coded, refine
 from calib.trials import trials_of
 from coachc.core.plan import MAX_BITS, MIN_BITS
@@ -149,15 +148,3 @@ class TestLayouts:
     def test_entropy_by_hand(self):
         assert entropy_bytes(np.array([0, 0, 1, 1, 2, 2, 3, 3] * 4, np.uint8)) == pytest.approx(8.0)
         assert entropy_bytes(np.zeros(100, np.uint8)) == 0.0
-
-
-def test_rates_are_an_optimistic_guess_of_what_is_measured(forked):
-    model, graph, data = forked
-    rates = measure_rates(model.proto, graph, data)
-    assert set(rates) == {name for name in graph.ordered_values if graph.values[name].quantizable}
-    evaluator = evaluator_at(model, graph, data, {"left", "right"})
-    for bits in range(MIN_BITS, MAX_BITS + 1):
-        quantizers = evaluator.quantizers(bits)
-        for quantizer, arrays in zip(quantizers, evaluator.codes(quantizers, 8), strict=True):
-            measured = np.mean([coded_size(array, bits, QUICK_LAYOUT) for array in arrays])
-            assert rates[quantizer.name][bits - MIN_BITS] <= measured
