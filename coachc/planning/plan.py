@@ -17,6 +17,9 @@ from passes.candidates import auto
 from passes.candidates.base import Candidates
 from passes.partition import Candidate, Found, Limits, costed, search
 
+#: Share of the period by which refining a cut may overtake another one.
+NEAR = 0.1
+
 #: Partitions that each mode leaves to the search; mask 0 is the cut at the model's inputs.
 KEEP: Mapping[str, Callable[[int], bool]] = {
     "auto": lambda mask: True,
@@ -83,12 +86,35 @@ def make_plan(
     )
     better = None
     if refined and found.best is not None and calibration.kind not in (RANDOM, "none"):
-        better = _refine(problem, calibration, found.best, progress)
-        if better is not None:
-            bits = where_it_pays(better.plan, problem)
-            found = dataclasses.replace(found, best=costed(graph, found.best.mask, found.best.cut, bits, costs))
+        best = found.best
+        for near in (found.best, *_near(problem, calibration, found.best, limits, mode)):
+            tried = _refine(problem, calibration, near, progress)
+            if tried is None:
+                continue
+            candidate = costed(graph, near.mask, near.cut, where_it_pays(tried.plan, problem), costs)
+            if near is found.best or candidate.key(objective) < best.key(objective):
+                best, better = candidate, tried
+        found = dataclasses.replace(found, best=best)
     plan = decide(graph, costs, found, calibration.jpeg, calibration.judge, limits, mode=mode, objective=objective)
     return Planned(plan, found, candidates, better)
+
+
+def _near(problem: Problem, calibration: Calibration, best: Candidate, limits: Limits, mode: str) -> list[Candidate]:
+    """The best cut inside the model beside one at its input, or the other way round, where it is nearly as good.
+
+    Refining may turn them. Only cuts that the search has measured count.
+    """
+    measured = calibration.measured
+    if mode != "auto" or measured is None:
+        return []
+    options = [
+        costed(problem.graph, mask, problem.graph.cut_values(mask), bits, problem.costs)
+        for mask, bits in measured.measured().items()
+        if (mask == 0) != (best.mask == 0)
+    ]
+    fitting = [o for o in options if limits.max_latency_s is None or o.timeline.latency_s <= limits.max_latency_s]
+    near = min(fitting, key=lambda option: option.key("exact"), default=None)
+    return [near] if near is not None and near.timeline.period_s < best.timeline.period_s * (1 + NEAR) else []
 
 
 def _refine(problem: Problem, calibration: Calibration, best: Candidate, progress: Progress) -> Refined | None:

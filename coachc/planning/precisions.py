@@ -66,6 +66,10 @@ class MeasuredPrecision:
                 self._known[mask] = where_it_pays(quickly_coded(evaluator, answer), self._problem)
         return self._known[mask]
 
+    def measured(self) -> dict[int, BitPlan]:
+        """Every cut that keeps the budget, as far as cuts were measured."""
+        return {mask: answer for mask, answer in self._known.items() if isinstance(answer, BitPlan)}
+
     def known(self, mask: int) -> BitPlan | Rejected | None:
         """What no further call can change; None where nothing of that kind is known."""
         return self._known.get(mask)
