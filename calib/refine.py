@@ -181,15 +181,13 @@ def _finish(evaluator: CutEvaluator, point: Point) -> Refined:
     """Ladder, layouts and sensitivities of what was chosen."""
     quantizers = point.quantizers
     ladder = tuple(
-        tuple(evaluator.quantizer(place, bits, point.schemes[place]) for bits in range(MIN_BITS, MAX_BITS + 1))
+        tuple(
+            q if bits == q.bits else evaluator.quantizer(place, bits, point.schemes[place])
+            for bits in range(MIN_BITS, MAX_BITS + 1)
+        )
         if q.codec == "packed"
         else ()
         for place, q in enumerate(quantizers)
-    )
-    # The start may have been measured under another scheme: what was chosen stays on the ladder as it is.
-    ladder = tuple(
-        tuple(quantizers[place] if rung.bits == quantizers[place].bits else rung for rung in rungs)
-        for place, rungs in enumerate(ladder)
     )
     layouts, size = layouts_of(evaluator, quantizers)
     plan = dataclasses.replace(evaluator.measure(quantizers), ladder=ladder, layouts=layouts, coded_bytes=size)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from calib.data_report import DataReport
 from calib.dataset import RANDOM
 from calib.measurements import Measurements
 from calib.refine import Refined
@@ -74,7 +75,7 @@ class Compiled:
     """What `compile_model` leaves: the bundle and everything that led to it.
 
     `refined` is None where no precision was refined, `mixture` unless it was asked for and one keeps limits and
-    accuracy.
+    accuracy; `data` on noise.
     """
 
     bundle: Bundle
@@ -85,6 +86,7 @@ class Compiled:
     mixture: Strategy | None
     summary: Mapping[str, Any]
     preprocess: Preprocess | None
+    data: DataReport | None
 
 
 def compile_model(options: CompileOptions, progress: Progress = silent) -> Compiled:
@@ -161,4 +163,6 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         force=options.force,
     )
     store.discard()
-    return Compiled(bundle, problem, planned.found, plan, planned.refined, mixture, summary, preprocess)
+    return Compiled(
+        bundle, problem, planned.found, plan, planned.refined, mixture, summary, preprocess, calibration.data
+    )

@@ -9,7 +9,6 @@ further than with the paper's as printed; coachc. Accuracy is that of the test s
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -178,7 +177,7 @@ def main() -> None:
 
 def _text(row: Row) -> str:
     """One line; the interval is that of the paired loss, 95 % one-sided."""
-    accuracy = dataclasses.replace(row.accuracy)
+    accuracy = row.accuracy
     entropy = f"{row.over_entropy:.3f} x entropy" if row.over_entropy is not None else ""
     return (
         f"{row.method:<52} {row.bits:>8} bits {row.size_bytes:10,.0f} bytes  {entropy:<16} "

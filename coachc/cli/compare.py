@@ -60,26 +60,14 @@ def compare(
     from coachc.cost.device import Link, find_device, parse_bandwidth, parse_duration
     from coachc.planning.compare import compare as compare_all
     from coachc.planning.compare import published_dads_error
-    from coachc.planning.problem import Setting, load_problem
+    from coachc.planning.problem import load_problem
     from coachc.planning.summary import setting_json
     from passes.partition import Limits
 
     sides = find_device(device, side="device"), find_device(cloud, side="cloud")
-    precisions = opt.family_of(sides, family)
     rtt_s = parse_duration(rtt, "--rtt")
     links = [Link(parse_bandwidth(text), rtt_s) for text in bandwidth.split(",")]
-    setting = Setting(
-        model=model,
-        device=sides[0],
-        cloud=sides[1],
-        link=links[0],
-        device_precision=precisions[0],
-        cloud_precision=precisions[1],
-        batch=batch,
-        input_shapes=opt.parse_shapes(shape),
-        workers=workers,
-        devices=devices,
-    )
+    setting = opt.setting_of(model, sides, links[0], family, batch, shape, workers=workers, devices=devices)
     problem = load_problem(setting)
     given = calibration_flags(ctx)
     calibration = opt.calibration_of(problem, given, bits, preview)

@@ -74,7 +74,6 @@ def compile_(
     from coachc.cost.device import Link, find_device, parse_bandwidth, parse_duration
     from coachc.errors import UsageError
     from coachc.pipeline import CompileOptions, compile_model
-    from coachc.planning.calibration import Listening
     from passes.candidates.auto import METHODS
     from passes.objective import OBJECTIVES
 
@@ -112,15 +111,14 @@ def compile_(
     )
     announce(given.calib)
     with reporting() as progress:
-        listening = Listening(progress)
-        compiled = compile_model(options, listening)
+        compiled = compile_model(options, progress)
     if save_recipe is not None:
         write_recipe(save_recipe, given, compiled.preprocess)
-    write_preview(listening.report, preview)
+    write_preview(compiled.data, preview)
     if json:
-        result = {**compile_json(compiled, options), "calibration_data": data_json(listening.report, preview)}
+        result = {**compile_json(compiled, options), "calibration_data": data_json(compiled.data, preview)}
         print(json_module.dumps(result, indent=1))
         return
-    for line in data_lines(listening.report, preview):
+    for line in data_lines(compiled.data, preview):
         print(line)
-    print_compiled(compiled, options, as_json=False)
+    print_compiled(compiled, options)

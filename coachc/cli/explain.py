@@ -69,26 +69,15 @@ def explain(
     else:
         from coachc.planning.explain import explain as explain_plan
         from coachc.planning.plan import make_plan
-        from coachc.planning.problem import Setting, load_problem
+        from coachc.planning.problem import load_problem
         from coachc.planning.summary import plan_json, setting_json
         from passes.candidates.auto import METHODS
         from passes.objective import OBJECTIVES
         from passes.partition import Limits
 
         sides = find_device(device, side="device"), find_device(cloud, side="cloud")
-        precisions = opt.family_of(sides, family)
-        setting = Setting(
-            model=path,
-            device=sides[0],
-            cloud=sides[1],
-            link=Link(parse_bandwidth(bandwidth), parse_duration(rtt, "--rtt")),
-            device_precision=precisions[0],
-            cloud_precision=precisions[1],
-            batch=batch,
-            input_shapes=opt.parse_shapes(shape),
-            workers=workers,
-            devices=devices,
-        )
+        link = Link(parse_bandwidth(bandwidth), parse_duration(rtt, "--rtt"))
+        setting = opt.setting_of(path, sides, link, family, batch, shape, workers=workers, devices=devices)
         limit_s = None if max_latency is None else parse_duration(max_latency, "--max-latency")
         limits = Limits(limit_s, sides[0].memory_bytes or None)
         problem = load_problem(setting)

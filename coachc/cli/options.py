@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from coachc.cli.recipe_flags import CalibrationFlags
-    from coachc.cost.device import DeviceSpec
+    from coachc.cost.device import DeviceSpec, Link
     from coachc.frontend.model import Model
     from coachc.planning.calibration import Calibration
-    from coachc.planning.problem import Problem
+    from coachc.planning.problem import Problem, Setting
     from runtime.bundle.manifest_types import Preprocess
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of a table.")]
@@ -210,9 +210,38 @@ def one_of(text: str, flag: str, known: Iterable[str]) -> str:
     return text
 
 
-def family_of(sides: tuple[DeviceSpec, DeviceSpec], family: str) -> tuple[str | None, str | None]:
-    """Precisions of both sides' profiles in a family; a target that is measured here has only one."""
+def setting_of(
+    model: str,
+    sides: tuple[DeviceSpec, DeviceSpec],
+    link: Link,
+    family: str,
+    batch: int,
+    shape: list[str] | None,
+    *,
+    workers: int,
+    devices: int,
+) -> Setting:
+    """Where a model is to run, both sides' profiles being of one family; a target that is measured here has only one.
+
+    Raises
+    ------
+    UsageError, ProfileError
+        There is no such family, or a target has no profile of it.
+    """
     from coachc.cost.device import FAMILIES
+    from coachc.planning.problem import Setting
 
     one_of(family, "--family", FAMILIES)
-    return tuple(None if spec.is_local else spec.precision_of(family) for spec in sides)  # type: ignore[return-value]
+    precisions = [None if spec.is_local else spec.precision_of(family) for spec in sides]
+    return Setting(
+        model=model,
+        device=sides[0],
+        cloud=sides[1],
+        link=link,
+        device_precision=precisions[0],
+        cloud_precision=precisions[1],
+        batch=batch,
+        input_shapes=parse_shapes(shape),
+        workers=workers,
+        devices=devices,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,11 +22,8 @@ _TITLES = {
 }
 
 
-def print_compiled(compiled: Compiled, options: CompileOptions, *, as_json: bool) -> None:
+def print_compiled(compiled: Compiled, options: CompileOptions) -> None:
     """Print the plan beside its alternatives."""
-    if as_json:
-        print(json.dumps(compile_json(compiled, options), indent=1))
-        return
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
     plan, costs = compiled.plan, compiled.problem.costs
     mbit = options.link.bandwidth_bytes_per_s * 8 / 1e6

@@ -44,27 +44,6 @@ class Calibration:
     data: DataReport | None = None
 
 
-class Listening:
-    """A `Progress` that also hears how real samples were read, once the whole model has run on them.
-
-    Parameters
-    ----------
-    progress : callable
-        Hears everything else.
-
-    Attributes
-    ----------
-    report : DataReport or None
-    """
-
-    def __init__(self, progress: Progress = silent) -> None:
-        self._progress = progress
-        self.report: DataReport | None = None
-
-    def __call__(self, step: str, done: int, total: int) -> None:
-        self._progress(step, done, total)
-
-
 def open_calibration(
     problem: Problem,
     source: str,
@@ -105,8 +84,6 @@ def open_calibration(
     trials = trials_of(model.proto, data, advance=lambda done: progress("whole model", done, data.samples))
     judge = trials[0].judge
     report = None if data.kind == RANDOM else report_on(source, data, preprocess, observer)
-    if isinstance(progress, Listening):
-        progress.report = report
     jpeg = measure_jpeg(model.proto, inputs, data, judge, budget)
     measured = MeasuredPrecision(problem, trials, budget, progress, store)
     if data.kind == RANDOM:

@@ -25,7 +25,7 @@ class MeasuredPrecision:
     ----------
     problem : Problem
     trials : sequence of Trial
-        `calib.precision.trials_of` the model.
+        `calib.trials.trials_of` the model.
     budget : float
         Admissible accuracy loss, a fraction.
     progress : callable
