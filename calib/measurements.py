@@ -32,12 +32,16 @@ class Measurements:
         self._path = Path(path) if path is not None else None
         self._known: dict[str, Accuracy] = {}
         if self._path is not None and self._path.is_file():
-            for line in self._path.read_text("utf-8").splitlines():
+            whole: list[str] = []
+            for line in self._path.read_text("utf-8", errors="replace").splitlines():
                 try:
                     entry = json.loads(line)
                     self._known[entry["key"]] = Accuracy(**entry["accuracy"])
                 except (ValueError, TypeError, KeyError):
+                    # Without what was cut off, or the next measurement would be written into the same line.
+                    self._path.write_text("".join(f"{kept}\n" for kept in whole), "utf-8")
                     break
+                whole.append(line)
         self.resumed = len(self._known)
 
     def get(self, key: str) -> Accuracy | None:

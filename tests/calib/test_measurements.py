@@ -34,6 +34,9 @@ def test_a_line_that_was_cut_off_ends_the_file(tmp_path, damage):
     again = Measurements(path)
     assert again.resumed == 1
     assert again.get("a") == ONE
+    again.put("b", TWO)
+    third = Measurements(path)
+    assert (third.resumed, third.get("b")) == (2, TWO)
 
 
 def test_nothing_is_written_without_a_path(tmp_path, monkeypatch):
