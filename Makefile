@@ -57,11 +57,12 @@ $(VENV)/.demo: $(VENV)/.pip pyproject.toml
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.pip pyproject.toml
-	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e '.[cpu,serve,images,digits,export]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e '.[cpu,serve,images,video,digits,export]'
 	@touch $@ $(VENV)/.demo
 
 .venv36/.test:
 	$(PYTHON36) -m venv .venv36
 	.venv36/bin/python -m pip install --quiet --disable-pip-version-check pip==21.3.1
-	.venv36/bin/python -m pip install --quiet --disable-pip-version-check numpy==1.19.5 pytest==7.0.1
+	.venv36/bin/python -m pip install --quiet --disable-pip-version-check numpy==1.19.5 pytest==7.0.1 \
+		pillow==8.4.0 opencv-python-headless==4.6.0.66
 	@touch $@

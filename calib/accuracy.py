@@ -54,6 +54,16 @@ class Judge:
         elif not self._answers:
             self.kind = "fidelity"
 
+    @property
+    def answers(self) -> np.ndarray | None:
+        """The float model's class of each sample, shape (samples * batch,); None unless it classifies."""
+        return np.concatenate(self._answers) if self._answers else None
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """The samples' classes, where the data holds them."""
+        return self._labels
+
     def right(self, sample: int, outputs: list[np.ndarray]) -> bool:
         """Whether `outputs` of a sample are right: its label, else the float model's answer."""
         answer = top1(outputs[0])

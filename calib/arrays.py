@@ -27,17 +27,17 @@ class CalibrationArrays(ArraySource):
     temporary files.
     """
 
-    def __init__(self, path: str, inputs: Sequence[TensorSpec]) -> None:
-        super().__init__(path, inputs)
+    def __init__(self, path: str, inputs: Sequence[TensorSpec], limit: int | None = None) -> None:
+        super().__init__(path, inputs, limit)
         self._order = np.arange(self._tasks)
         self._streams: list[tuple[IO[bytes], int]] = []
 
     def take(self, tasks: np.ndarray) -> None:
         """Go over these tasks only, in this order."""
         self._order = tasks
-        if self.labels is not None:
-            batch = self._arrays[0].batch
-            self.labels = self.labels[(tasks[:, None] * batch + np.arange(batch)).ravel()]
+        batch = self._arrays[0].batch
+        rows = (tasks[:, None] * batch + np.arange(batch)).ravel()
+        self.labels, self.groups = (None if array is None else array[rows] for array in (self.labels, self.groups))
 
     def __len__(self) -> int:
         return len(self._order)

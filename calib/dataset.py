@@ -1,4 +1,4 @@
-"""Calibration samples: real ones from a folder, a file or the user's code, or noise that has to be asked for."""
+"""Calibration samples: from a folder, a file, videos or the user's code, or noise that has to be asked for."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from calib.arrays import CalibrationArrays
 from calib.images import CalibrationImages
 from calib.script import ScriptSource, script_of
 from coachc.core.graph import Value
+from runtime.bundle.image_folder import is_video
 from runtime.bundle.manifest_types import Preprocess, TensorSpec
-from runtime.bundle.source import Source, open_source
+from runtime.bundle.source import Source, open_source, refuse_frame_rate
 
 Feed = Mapping[str, np.ndarray]
 
@@ -43,6 +44,10 @@ class Dataset:
         Samples that are in memory: noise.
     watch : callable or None
         Told of each sample that is read: its index and its feed.
+    groups : ndarray of int64, shape (samples * batch,), or None
+        The clip that each row belongs to, where the source says; see `runtime.bundle.source.Source`.
+    positions : ndarray of int64, shape (samples * batch,), or None
+        Place of each row in the source; None where samples are in its order.
     """
 
     kind: str
@@ -51,6 +56,8 @@ class Dataset:
     source: Source | None
     feeds: Sequence[Feed] | None = field(default=None, repr=False)
     watch: Callable[[int, Feed], None] | None = None
+    groups: np.ndarray | None = None
+    positions: np.ndarray | None = None
 
     def __iter__(self) -> Iterator[Feed]:
         feeds = self.source if self.feeds is None else self.feeds
@@ -71,7 +78,8 @@ class Mixed:
     """Samples blended in pairs, at least half of each picture its own; labels stay.
 
     For a model that was trained on the samples they stand for pictures it has not seen: its margins on them are no
-    longer those of training. Blending is mixup's (Zhang et al., 2018), used here to test instead of to train.
+    longer those of training. Blending is mixup's (Zhang et al., 2018), used here to test instead of to train. All
+    frames of a clip are blended alike, so that they resemble each other as much as before.
 
     Attributes
     ----------
@@ -91,30 +99,43 @@ class Mixed:
 
     def __iter__(self) -> Iterator[Feed]:
         rng = np.random.default_rng(self.seed)
-        for feed in self.data:
+        for index, feed in enumerate(self.data):
+            if self.data.groups is not None:
+                rng = np.random.default_rng((self.seed, int(self.data.groups[index])))
             share = rng.uniform(0.5, 1.0)
             other = self.partners[rng.integers(len(self.partners))]
             yield {name: _blend(array, other[name], share) for name, array in feed.items()}
 
 
 def open_dataset(
-    path: str, inputs: Sequence[Value], preprocess: Preprocess | None, *, max_samples: int, seed: int = 0
+    path: str,
+    inputs: Sequence[Value],
+    preprocess: Preprocess | None,
+    *,
+    max_samples: int,
+    seed: int = 0,
+    ordered: bool = False,
+    frames_per_second: float | None = None,
 ) -> Dataset:
     """Open `--calib`.
 
     Parameters
     ----------
     path : str
-        A .npz file, a folder of images, "file.py:function", or "random".
+        A .npz file, a folder of images or videos, a video, "file.py:function", or "random".
     inputs : sequence of Value
         The model's inputs, batch included.
     preprocess : Preprocess or None
-        How images become tensors; needed for a folder.
+        How images become tensors; needed for folders and videos.
     max_samples : int
         Use at most this many.
     seed : int
         Of the noise, and of the order of real samples. They come shuffled: folders are sorted by class, and whoever
         looks at the first few has to see all classes. A function's samples keep the order it gives them.
+    ordered : bool
+        The first samples as they are in the source instead, for whoever replays continuous frames.
+    frames_per_second : float, optional
+        Take that many frames of a video by their timestamps; without, every frame.
 
     Raises
     ------
@@ -122,24 +143,39 @@ def open_dataset(
         Nothing there, nothing in it, or it does not suit the model.
     """
     if path == RANDOM:
+        refuse_frame_rate(path, "noise", frames_per_second)
         rng = np.random.default_rng(seed)
         feeds = [{value.name: _noise(value, rng) for value in inputs} for _ in range(RANDOM_SAMPLES)]
         return Dataset(RANDOM, len(feeds), None, None, feeds)
     specs = tuple(TensorSpec(value.name, value.dtype, value.shape) for value in inputs)
-    source = _open(path, specs, preprocess, max_samples)
-    if isinstance(source, CalibrationImages | CalibrationArrays):
-        source.take(np.random.default_rng(seed).permutation(len(source))[:max_samples])
-    return Dataset("unlabelled" if source.labels is None else "labels", len(source), source.labels, source)
+    source = _open(path, specs, preprocess, max_samples, max_samples if ordered else None, frames_per_second)
+    positions = None
+    if isinstance(source, CalibrationImages | CalibrationArrays) and not ordered:
+        order = np.random.default_rng(seed).permutation(len(source))[:max_samples]
+        source.take(order)
+        batch = inputs[0].shape[0]
+        positions = (order[:, None] * batch + np.arange(batch)).ravel()
+    kind = "unlabelled" if source.labels is None else "labels"
+    return Dataset(kind, len(source), source.labels, source, groups=source.groups, positions=positions)
 
 
-def _open(path: str, inputs: Sequence[TensorSpec], preprocess: Preprocess | None, max_samples: int) -> Source:
+def _open(
+    path: str,
+    inputs: Sequence[TensorSpec],
+    preprocess: Preprocess | None,
+    max_samples: int,
+    limit: int | None,
+    frames_per_second: float | None,
+) -> Source:
     script = script_of(path)
     if script is not None:
+        refuse_frame_rate(path, "samples of its own", frames_per_second)
         return ScriptSource(*script, inputs, max_samples)
-    if os.path.isdir(path):
-        return CalibrationImages(path, inputs, preprocess)
+    if os.path.exists(path) and (os.path.isdir(path) or is_video(path)):
+        return CalibrationImages(path, inputs, preprocess, frames_per_second, limit)
     if path.endswith(".npz") and os.path.exists(path):
-        return CalibrationArrays(path, inputs)
+        refuse_frame_rate(path, "arrays", frames_per_second)
+        return CalibrationArrays(path, inputs, limit)
     return open_source(path, inputs, preprocess)
 
 

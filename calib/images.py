@@ -1,16 +1,17 @@
-"""Folders of pictures for calibration: in any order, decoded once, none of them kept in memory."""
+"""Pictures for calibration, of folders or videos: in any order, decoded once, none of them kept in memory."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 
 from calib.activations import Remembered, Tensors
+from calib.video import DecodedFrames
 from runtime.bundle.image_folder import LABELS_FILE
 from runtime.bundle.manifest_types import Preprocess, TensorSpec
 from runtime.bundle.preprocess import pixels
@@ -23,10 +24,10 @@ LOOK_AHEAD = 4 * DECODERS
 
 
 class CalibrationImages(ImageSource):
-    """The pictures of a folder, in an order of the caller's.
+    """The pictures of a folder or of videos, in an order of the caller's.
 
-    The first pass decodes them in a few threads. Their pixels go to a temporary file, since decoding a photograph again
-    for every cut that is measured takes longer than running the model on it.
+    The first pass decodes images in a few threads, videos from their beginning on. Their pixels go to a temporary file,
+    since decoding a photograph again for every cut that is measured takes longer than running the model on it.
 
     Attributes
     ----------
@@ -36,28 +37,45 @@ class CalibrationImages(ImageSource):
         What the folder looks like, in words.
     """
 
-    def __init__(self, root: str, inputs: Sequence[TensorSpec], preprocess: Preprocess | None) -> None:
-        super().__init__(root, inputs, preprocess)
+    def __init__(
+        self,
+        path: str,
+        inputs: Sequence[TensorSpec],
+        preprocess: Preprocess | None,
+        frames_per_second: float | None = None,
+        limit: int | None = None,
+    ) -> None:
+        super().__init__(path, inputs, preprocess, frames_per_second, limit)
         self.class_names: tuple[str, ...] = ()
         self.layout = "no labels"
-        if os.path.isfile(os.path.join(root, LABELS_FILE)):
+        if os.path.isfile(os.path.join(path, LABELS_FILE)):
             self.layout = f"labels from {LABELS_FILE}"
         elif self.labels is not None:
             named = dict(zip(self.labels.tolist(), map(_folder, self.paths), strict=True))
             self.class_names = tuple(named.get(label, str(label)) for label in range(max(named) + 1))
             self.layout = f"one folder per class, {len(named)} classes"
-        self._pixels = Remembered(partial(_decoded, self.paths, self.preprocess))
+        if self.groups is not None:
+            videos = int(self.groups[-1]) + 1
+            self.layout += f", frames of {videos} video{'s' if videos > 1 else ''}"
+        self._pixels = self._undecoded()
 
     def take(self, tasks: np.ndarray) -> None:
         """Go over these tasks only, in this order."""
         rows = (tasks[:, None] * self._batch + np.arange(self._batch)).ravel()
         self.paths = [self.paths[row] for row in rows]
-        self.labels = None if self.labels is None else self.labels[rows]
-        self._pixels = Remembered(partial(_decoded, self.paths, self.preprocess))
+        self.labels, self.frames, self.groups = (
+            None if array is None else array[rows] for array in (self.labels, self.frames, self.groups)
+        )
+        self._pixels = self._undecoded()
 
     def images(self) -> Iterator[np.ndarray]:
         """Every image as `preprocess.pixels` makes it: uint8, (H, W, C)."""
         return (kept["pixels"] for kept in self._pixels)
+
+    def _undecoded(self) -> Iterable[Tensors]:
+        if self.frames is not None and self.groups is not None:
+            return DecodedFrames(self.paths, self.frames, self.groups, self.preprocess)
+        return Remembered(partial(_decoded, self.paths, self.preprocess))
 
 
 def _decoded(paths: Sequence[str], preprocess: Preprocess) -> Iterator[Tensors]:

@@ -156,6 +156,29 @@ class CutEvaluator:
             samples=len(pairs),
         )
 
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """What the cut is tried on: the samples first, the hardest last."""
+        return self._trials
+
+    def pooled(self, trial: int, values: Sequence[str]) -> list[np.ndarray]:
+        """Boundary values of every sample of a trial, averaged over their positions: (samples, channels) each.
+
+        What the device half puts out as features; `runtime.online.feature.join` makes one of them.
+        """
+        names = {value.name: name for value, name in self._boundary}
+        rows: list[list[np.ndarray]] = [[] for _ in values]
+        for made in self._activations[trial]:
+            for kept, value in zip(rows, values, strict=True):
+                array = made[names[value]]
+                kept.append(array.reshape(*array.shape[:2], -1).mean(axis=2, dtype=np.float32))
+        return [np.concatenate(kept) for kept in rows]
+
+    def changed(self, trial: int, quantizers: tuple[Quantizer, ...]) -> np.ndarray:
+        """Samples of a trial whose answer with these quantizers is not the whole model's, shape (samples,)."""
+        answers = self._answers(self._trials[trial], self._activations[trial], quantizers)
+        return np.array([not same for _, same in answers], bool)
+
     def raw_bytes(self, place: int) -> int:
         """Bytes of one value of the cut as it is."""
         return self._boundary[place][0].size_bytes

@@ -38,15 +38,20 @@ class Scheme:
         Of rule "percentile".
     per_channel : bool
         One range for each index of axis 1; "entropy" then means "mse", since a channel's histogram is too thin.
+    widened : float
+        The range is this many times as wide. With entropy coding it is the step that costs bytes, not the number of
+        codes: codes at the ends that nothing uses are free, and steps between those of two numbers of bits are had.
     """
 
     rule: str = "mse"
     percentile: float = 99.9
     per_channel: bool = False
+    widened: float = 1.0
 
     def __str__(self) -> str:
         rule = f"{self.percentile:g}th percentile" if self.rule == "percentile" else self.rule
-        return f"{rule} {'per channel' if self.per_channel else 'per tensor'}"
+        wider = f" x {self.widened:.2f}" if self.widened != 1 else ""
+        return f"{rule}{wider} {'per channel' if self.per_channel else 'per tensor'}"
 
 
 #: Ranges of the search over cuts; the cut that wins is refined over all of them.
@@ -103,17 +108,23 @@ class RangeSample:
         """
         if self._low is None or self._high is None:
             return affine(name, [0.0], [0.0], bits)
+        low, high = self._range(name, bits, scheme)
+        return affine(name, low * scheme.widened, high * scheme.widened, bits)
+
+    def _range(self, name: str, bits: int, scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
+        assert self._low is not None
+        assert self._high is not None
         values = np.concatenate(self._parts, axis=1)
         low, high = self._low, self._high
         rule, per_channel = scheme.rule, scheme.per_channel
         if not per_channel:
             values, low, high = values.reshape(1, -1), low.min(keepdims=True), high.max(keepdims=True)
         if rule == "min-max":
-            return affine(name, low, high, bits)
+            return low, high
         if rule == "percentile":
-            return affine(name, *_clipped(values, low, high, scheme.percentile), bits)
+            return _clipped(values, low, high, scheme.percentile)
         if rule == "entropy" and not per_channel:
-            return affine(name, *_least_divergence(values[0], low, high, bits), bits)
+            return _least_divergence(values[0], low, high, bits)
         return _least_error(name, values, low, high, bits)
 
 
@@ -146,7 +157,9 @@ def _clipped(values: np.ndarray, low: np.ndarray, high: np.ndarray, percentile: 
     return np.minimum(below, 0.0), np.maximum(above, 0.0)
 
 
-def _least_error(name: str, values: np.ndarray, low: np.ndarray, high: np.ndarray, bits: int) -> Quantizer:
+def _least_error(
+    name: str, values: np.ndarray, low: np.ndarray, high: np.ndarray, bits: int
+) -> tuple[np.ndarray, np.ndarray]:
     """For each row the percentile range of least mean squared error."""
     best_low, best_high = low.astype(np.float64), high.astype(np.float64)
     least = np.full(len(values), np.inf)
@@ -159,7 +172,7 @@ def _least_error(name: str, values: np.ndarray, low: np.ndarray, high: np.ndarra
         better = error < least
         least = np.where(better, error, least)
         best_low, best_high = np.where(better, lows, best_low), np.where(better, highs, best_high)
-    return affine(name, best_low, best_high, bits)
+    return best_low, best_high
 
 
 def _least_divergence(

@@ -37,6 +37,12 @@ SCHEMES = (
     Scheme("min-max", per_channel=True),
     Scheme("percentile", 99.9, per_channel=True),
     Scheme("mse", per_channel=True),
+    *(
+        Scheme(rule, per_channel=each, widened=2**part)
+        for rule in ("min-max", "mse")
+        for each in (False, True)
+        for part in (1 / 3, 2 / 3)
+    ),
 )
 
 

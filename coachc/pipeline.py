@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from calib.data_report import DataReport
 from calib.dataset import RANDOM
 from calib.measurements import Measurements
+from calib.online_policy import Online
 from calib.refine import Refined
 from coachc.core.plan import MAX_BITS, Plan
 from coachc.emit import bundle_writer
-from coachc.emit.halves import split_halves
+from coachc.emit.cuts import emit_cuts
+from coachc.emit.halves import Way
 from coachc.frontend.model import Model
 from coachc.planning.calibration import open_calibration
+from coachc.planning.cut_set import CutSet, plan_cuts
 from coachc.planning.explain import explain
+from coachc.planning.online import NoPolicy, alone_policies, online_json, online_policies
 from coachc.planning.plan import make_plan
 from coachc.planning.problem import Problem, Progress, Setting, load_problem, silent
-from coachc.planning.summary import plan_json, setting_json
+from coachc.planning.summary import cut_set_json, plan_json, setting_json
 from passes.mixture import search_mixture
 from passes.partition import Found, Limits
 from passes.strategy import Strategy
@@ -54,6 +58,8 @@ class CompileOptions(Setting):
         How candidates are found, one of `passes.candidates.auto.METHODS`, or "auto".
     mix : bool
         Whether to plan a mixture of cuts beside the plan.
+    bandwidths : (float, float) or None
+        A range in bytes a second for which the bundle gets several cuts; the link's bandwidth is its geometric middle.
     force : bool
     """
 
@@ -67,6 +73,7 @@ class CompileOptions(Setting):
     objective: str = "exact"
     search: str = "auto"
     mix: bool = False
+    bandwidths: tuple[float, float] | None = None
     force: bool = False
 
 
@@ -75,7 +82,8 @@ class Compiled:
     """What `compile_model` leaves: the bundle and everything that led to it.
 
     `refined` is None where no precision was refined, `mixture` unless it was asked for and one keeps limits and
-    accuracy; `data` on noise.
+    accuracy; `data` on noise; `cut_set` for a single bandwidth. `online` has what was learnt of each cut's online
+    policies, or why it has none.
     """
 
     bundle: Bundle
@@ -87,6 +95,8 @@ class Compiled:
     summary: Mapping[str, Any]
     preprocess: Preprocess | None
     data: DataReport | None
+    cut_set: CutSet | None = None
+    online: Mapping[str, Online | NoPolicy] = field(default_factory=dict)
 
 
 def compile_model(options: CompileOptions, progress: Progress = silent) -> Compiled:
@@ -125,44 +135,87 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         store=store,
     )
     limits = Limits(options.max_latency_s, options.device.memory_bytes or None)
-    planned = make_plan(
-        problem,
-        calibration,
-        limits,
-        mode=options.mode,
-        objective=options.objective,
-        method=options.search,
-        refined=True,
-        progress=progress,
-    )
+    cut_set = None
+    mode, objective, method = options.mode, options.objective, options.search
+    if options.bandwidths is None:
+        planned = make_plan(
+            problem,
+            calibration,
+            limits,
+            mode=mode,
+            objective=objective,
+            method=method,
+            refined=True,
+            progress=progress,
+        )
+    else:
+        planned, cut_set = plan_cuts(
+            problem,
+            calibration,
+            limits,
+            options.bandwidths,
+            mode=mode,
+            objective=objective,
+            method=method,
+            progress=progress,
+        )
     plan, masks, precision = planned.plan, planned.candidates.masks, calibration.precision
     packed = any(quantizer.codec == "packed" for quantizer in plan.bits.quantizers)
-    if calibration.kind == RANDOM and packed and calibration.measured is not None:
+    if calibration.kind == RANDOM and packed and calibration.measured is not None and cut_set is None:
         plan = dataclasses.replace(plan, bits=calibration.measured.evaluator(plan.mask).at(MAX_BITS))
     mixture = search_mixture(graph, costs, masks, precision, limits=limits) if options.mix else None
     explanation = explain(problem, plan, masks, precision=precision, limits=limits, mode=options.mode)
 
+    ways = _ways(plan, cut_set)
+    online = {
+        way.name: online_policies(problem, way.name, way.mask, way.bits, calibration, options.budget, progress)
+        for way in ways
+    }
+    policies = {name: found.policies for name, found in online.items() if isinstance(found, Online)}
+    if policies:
+        policies["device-only"] = alone_policies("device-only", problem)
+    adjusts = any(isinstance(found, Online) and found.adjust for found in online.values())
+
     progress("emit", 0, 0)
-    halves = None
-    if plan.mode in ("split", "cloud-raw"):
-        halves = split_halves(model, graph, plan.mask, plan.bits, options.device, options.cloud)
+    emitted = emit_cuts(model, graph, ways, options.device, options.cloud, edges=adjusts)
     summary = {
         **setting_json(options, problem),
         **plan_json(graph, costs, plan, calibration.kind, explanation, mixture, planned.refined),
+        **({"cut_set": cut_set_json(graph, cut_set)} if cut_set is not None else {}),
+        "online": {name: online_json(found) for name, found in online.items()},
     }
     bundle = bundle_writer.write(
         options.output,
         model,
-        plan,
-        halves,
+        emitted,
+        chosen=cut_set.chosen if cut_set is not None else "",
         sides={"device": (options.device, costs.device), "cloud": (options.cloud, costs.cloud)},
         link=options.link,
+        bandwidths=options.bandwidths,
         calibrated=calibration.kind != RANDOM,
         preprocess=preprocess,
         summary=summary,
+        policies=policies,
         force=options.force,
     )
     store.discard()
     return Compiled(
-        bundle, problem, planned.found, plan, planned.refined, mixture, summary, preprocess, calibration.data
+        bundle,
+        problem,
+        planned.found,
+        plan,
+        planned.refined,
+        mixture,
+        summary,
+        preprocess,
+        calibration.data,
+        cut_set,
+        online,
     )
+
+
+def _ways(plan: Plan, cut_set: CutSet | None) -> list[Way]:
+    """What is emitted beside device-only."""
+    if cut_set is not None:
+        return [Way(cut.name, cut.mode, cut.mask, cut.bits) for cut in cut_set.cuts if cut.mode != "device-only"]
+    return [] if plan.mode == "device-only" else [Way(plan.mode, plan.mode, plan.mask, plan.bits)]

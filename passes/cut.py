@@ -58,7 +58,7 @@ def split(model: Model, graph: GraphView, mask: int) -> tuple[onnx.ModelProto, o
         sent.append(typed_variable(tensor, graph.values[name]))
     kept = [tensors[name] for name in outputs_on_device(graph, mask)]
     device.outputs = sent + [tensor for tensor in kept if all(tensor is not s for s in sent)]
-    _keep(device, on_device, model)
+    keep_members(device, on_device, model)
 
     cloud = import_graph(model.proto)
     tensors = Tensors(cloud)
@@ -68,7 +68,7 @@ def split(model: Model, graph: GraphView, mask: int) -> tuple[onnx.ModelProto, o
         tensor.name = boundary_name(graph, name)
     cloud.inputs = [tensors[name] for name in cut]
     cloud.outputs = [tensors[name] for name in outputs_on_cloud(graph, mask)]
-    _keep(cloud, on_cloud, model)
+    keep_members(cloud, on_cloud, model)
     return export(device, model), export(cloud, model)
 
 
@@ -87,7 +87,7 @@ def outputs_on_cloud(graph: GraphView, mask: int) -> tuple[str, ...]:
     return tuple(n for n in graph.outputs if n in graph.producer and not mask >> graph.producer[n] & 1)
 
 
-def _keep(graph: gs.Graph, members: Iterable[str], model: Model) -> None:
+def keep_members(graph: gs.Graph, members: Iterable[str], model: Model) -> None:
     """Drop every node that is neither a member nor a constant a member reads."""
     wanted = set(members)
     constants = constant_nodes(model)

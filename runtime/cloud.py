@@ -1,4 +1,4 @@
-"""The cloud program: ``python3 -m runtime.cloud BUNDLE``, a server for one cut of one bundle.
+"""The cloud program: ``python3 -m runtime.cloud BUNDLE``, a server for the cuts of one bundle.
 
 An ASGI application around `service`, and uvicorn around that. Inference runs in one worker thread, so the event loop
 keeps answering health checks meanwhile and the engine sees one caller at a time.
@@ -9,14 +9,17 @@ import asyncio
 import signal
 import socket
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Awaitable, Callable, Dict, List, Optional, Sequence
+from typing import Any, Awaitable, Callable, Dict, List, Optional, Sequence, Union
 
 from runtime.bundle.store import open_bundle
 from runtime.connection import parse_address
+from runtime.engines.base import Engine
 from runtime.engines.ort_engine import CPU, OrtEngine
 from runtime.errors import CoachRuntimeError, ConnectionFailed, EngineError
-from runtime.service import Response, Service
+from runtime.halves import Engines, cloud_engine
+from runtime.service import Response, Service, Services
 
 Receive = Callable[[], Awaitable[Dict[str, Any]]]
 Send = Callable[[Dict[str, Any]], Awaitable[None]]
@@ -27,9 +30,9 @@ KEEP_ALIVE_S = 75
 
 
 class CloudApp:
-    """ASGI application of one service."""
+    """ASGI application of one service, or of several."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Union[Service, Services]) -> None:
         self._service = service
         self._worker = ThreadPoolExecutor(max_workers=1)
 
@@ -51,7 +54,8 @@ class CloudApp:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         length = headers.get("content-length", "0")
         declared = int(length) if length.isdecimal() else 0
-        refused = self._service.refuse(scope["method"], scope["path"], declared)
+        service = self._service.at(scope["path"])
+        refused = service.refuse(scope["method"], scope["path"], declared)
         if refused is not None:
             return refused
         pieces: List[bytes] = []
@@ -63,32 +67,54 @@ class CloudApp:
                 return None
             pieces.append(message.get("body", b""))
             received += len(pieces[-1])
-            if received > self._service.limits.received_bytes:
-                return self._service.too_large()
+            if received > service.limits.received_bytes:
+                return service.too_large()
             more = message.get("more_body", False)
+        start_s = time.perf_counter()
         loop = asyncio.get_event_loop()
-        return await loop.run_in_executor(self._worker, self._service.infer, headers, b"".join(pieces))
+        response = await loop.run_in_executor(self._worker, service.infer, headers, b"".join(pieces))
+        # Waiting for the worker included: what is left of the device's waiting is the link's.
+        timing = "total;dur={:.3f}".format(1e3 * (time.perf_counter() - start_s))
+        return response._replace(headers=dict(response.headers, **{"Server-Timing": timing}))
 
 
-def load_service(
+def load_services(
     bundle_path: str, cut_name: Optional[str] = None, providers: Sequence[str] = (CPU,), threads: int = 0
-) -> Service:
-    """Open a bundle and load the cloud half of its chosen cut, or of the cut called `cut_name`.
+) -> Services:
+    """Open a bundle and load the cloud halves of all its cuts that have one, or of the cut called `cut_name`.
+
+    Segments that several cuts share are loaded once. The chosen cut comes first.
 
     Raises
     ------
     CoachRuntimeError
-        If the bundle is damaged, the engine cannot be made, or the cut has no cloud half.
+        If the bundle is damaged, an engine cannot be made, or there is no cloud half to serve.
     """
     bundle = open_bundle(bundle_path)
-    cut = bundle.manifest.cut(cut_name)
-    if cut.cloud is None:
-        others = ", ".join(other.name for other in bundle.manifest.cuts if other.cloud is not None)
+    manifest = bundle.manifest
+    served = [cut for cut in manifest.cuts if cut.cloud is not None]
+    served.sort(key=lambda cut: cut.name != manifest.chosen)
+    if cut_name is not None:
+        wanted = manifest.cut(cut_name)
+        if wanted.cloud is None:
+            others = ", ".join(other.name for other in served)
+            raise CoachRuntimeError(
+                f"nothing to serve: cut '{wanted.name}' of {bundle_path} runs on the device alone",
+                hint=f"--cut serves another cut of it: {others}" if others else "coachc run needs no server for it",
+            )
+        served = [wanted]
+    if not served:
         raise CoachRuntimeError(
-            f"nothing to serve: cut '{cut.name}' of {bundle_path} runs on the device alone",
-            hint=f"--cut serves another cut of it: {others}" if others else "coachc run needs no server for it",
+            f"nothing to serve: every cut of {bundle_path} runs on the device alone",
+            hint="coachc run needs no server for it",
         )
-    return Service(bundle, cut, OrtEngine(bundle.read(cut.cloud), providers, threads))
+
+    def make_engine(model: bytes, wanted: Sequence[str]) -> Engine:
+        return OrtEngine(model, wanted, threads)
+
+    engines = Engines(bundle, make_engine, providers)
+    names = [bundle.served_name_of(cut) for cut in served]
+    return Services([Service(bundle, cut, cloud_engine(engines, cut), names) for cut in served])
 
 
 def listen_on(address: str) -> socket.socket:
@@ -117,7 +143,7 @@ def listen_on(address: str) -> socket.socket:
     return listener
 
 
-def make_server(service: Service, on_ready: Callable[[], None]) -> Any:
+def make_server(service: Union[Service, Services], on_ready: Callable[[], None]) -> Any:
     """A uvicorn server; ``.run(sockets=[...])`` serves until ``.should_exit`` is set.
 
     Raises
@@ -168,14 +194,18 @@ def serve(
     CoachRuntimeError
         If the bundle, the engine, the address or uvicorn is not usable; nothing has been served then.
     """
-    service = load_service(bundle_path, cut, providers, threads)
+    loaded = load_services(bundle_path, cut, providers, threads)
+    first = loaded.services[0]
     listener = listen_on(listen)
     with listener:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        facts = f"{service.model_name}, cut {service.cut.name}, {len(service.cut.values)} cut tensors"
-        line = f"serving {service.name} on http://{shown}:{port} ({facts})"
-        server = make_server(service, lambda: print(line, file=sys.stderr, flush=True))
+        if len(loaded.services) > 1:
+            facts = "cuts " + ", ".join(service.cut.name for service in loaded.services)
+        else:
+            facts = f"cut {first.cut.name}, {len(first.cut.values)} cut tensors"
+        line = f"serving {first.name} on http://{shown}:{port} ({first.model_name}, {facts})"
+        server = make_server(loaded, lambda: print(line, file=sys.stderr, flush=True))
 
         def stop(number: int, frame: Any) -> None:
             server.should_exit = True
@@ -191,10 +221,10 @@ def serve(
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python3 -m runtime.cloud", description="Serve the cloud half of a bundle.")
+    parser = argparse.ArgumentParser(prog="python3 -m runtime.cloud", description="Serve the cloud halves of a bundle.")
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--listen", metavar="HOST:PORT", default=DEFAULT_LISTEN, help="default %(default)s")
-    parser.add_argument("--cut", metavar="NAME", help="a cut other than the chosen one")
+    parser.add_argument("--cut", metavar="NAME", help="only this cut; all that have a cloud half otherwise")
     parser.add_argument("--provider", action="append", help="ONNX Runtime execution provider, repeatable")
     parser.add_argument("--threads", type=int, default=0, help="0: ONNX Runtime chooses")
     options = parser.parse_args(argv)

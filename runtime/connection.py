@@ -131,6 +131,9 @@ class Connection:
                 f"no server at {self.address}: {exc.strerror or exc}",
                 hint=f"coachc serve BUNDLE --listen {self.address}",
             ) from exc
+        except http.client.IncompleteRead as exc:
+            self._http.close()
+            raise ConnectionFailed(f"the server at {self.address} went away in the middle of an answer") from exc
         except http.client.HTTPException as exc:
             self._http.close()
             raise RemoteProtocolError(

@@ -1,29 +1,43 @@
 """The device program: ``python3 -m runtime.device BUNDLE --server HOST:PORT --source PATH``.
 
-From a bundle and a source to a report; the threads that keep device, link and server busy at once are `pipeline`'s.
+From a bundle and a source to a report: which policies a run has, what it loads, and the command line. The threads that
+keep device, link and server busy at once are `pipeline`'s, what happens to one task is `stage`'s.
 """
 
 import argparse
 import itertools
 import json
+import os
+import random
 import sys
 import time
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from contextlib import closing
+from typing import Any, Callable, Iterator, List, Optional, Sequence
+
+if __name__ == "__main__":
+    # One decision is a product with a small matrix: waking more threads for it takes longer than it does.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from runtime.bundle.manifest_types import Cut, ModelInfo
-from runtime.bundle.preprocess import encode_jpeg
+from runtime.answers import Arrays, top1_of
+from runtime.bundle.manifest_types import Cut, Manifest
 from runtime.bundle.source import ImageSource, Source, open_source
-from runtime.bundle.store import open_bundle
-from runtime.engines.base import Engine
+from runtime.bundle.store import Bundle, open_bundle
 from runtime.engines.ort_engine import CPU, OrtEngine
-from runtime.errors import BundleError, CoachRuntimeError, ConnectionFailed, EngineError, SourceError
+from runtime.errors import BundleError, CoachRuntimeError, ConnectionFailed, SourceError, WrongBundleError
+from runtime.halves import DeviceHalf, EngineFactory, Halves
 from runtime.metrics import mean, summarize
 from runtime.offload import CloudHalf
-from runtime.pipeline import Arrays, Done, Predict, Work, offload
-from runtime.quantizer_inputs import quantizer_feed
-from runtime.report import Report
+from runtime.online.policy import POLICIES, PREFERENCES
+from runtime.pipeline import PROBE_TIMEOUT_S, Uplink, run_tasks
+from runtime.policies import check_features, plain_policy, policies_for
+from runtime.report import Answers, Online, Report
+from runtime.stage import DeviceStage, Done
+from runtime.stream import Stream
+
+#: Believed of the link where the bundle does not say what it was compiled for: the compiler's own default.
+BANDWIDTH_BYTES_PER_S = 2.5e6
 
 
 def run_bundle(
@@ -37,16 +51,21 @@ def run_bundle(
     limit: Optional[int] = None,
     cut: Optional[str] = None,
     bits: Optional[int] = None,
-    engine_factory: Callable[[bytes, Sequence[str]], Engine] = OrtEngine,
+    policy: Optional[str] = None,
+    prefer: str = "accuracy",
+    stats: Optional[str] = None,
+    allow_offline: bool = False,
+    draw: Optional[Callable[[], float]] = None,
+    engine_factory: EngineFactory = OrtEngine,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
-    """Run a bundle's chosen cut, or the one called `cut`, over a source.
+    """Run a bundle over a source, from its chosen cut on or at the one called `cut`.
 
     Parameters
     ----------
     bundle_path : str
     server : str or None
-        HOST:PORT; not used by a device-only cut.
+        HOST:PORT; not used where no cut sends anything.
     source_path : str
         As `runtime.bundle.source.open_source` takes it.
     providers : sequence of str
@@ -57,8 +76,21 @@ def run_bundle(
         For connecting, and for each wait on a connection.
     limit : int, optional
         At most that many tasks.
+    cut : str, optional
+        The run stays at this one.
     bits : int, optional
-        Precision of every packed value, instead of the chosen ones.
+        Precision of every packed value, instead of the chosen ones; then nothing is decided.
+    policy : {"none", "paper", "default"}, optional
+        What decides about exits and precision, and for default about cuts. Not given: default where the cut has one.
+        With default a lost server is no error: the device answers by itself until it is back.
+    prefer : {"accuracy", "bytes"}
+        What default does with spare time on the link.
+    stats : str, optional
+        A file that gets a JSON object for each task, in the order of the answers.
+    allow_offline : bool
+        Begin without a server too. Policy default only.
+    draw : callable, optional
+        Numbers in [0, 1) that choose the exits to audit.
     engine_factory : callable
         (model bytes, providers) -> Engine.
     progress : callable
@@ -70,33 +102,105 @@ def run_bundle(
         Whatever went wrong first, in any thread.
     """
     bundle = open_bundle(bundle_path)
-    wanted = bundle.manifest.cut(cut)
+    manifest = bundle.manifest
+    wanted = manifest.cut(cut)
     if bits is not None:
+        if policy not in (None, "none"):
+            raise BundleError(
+                f"--policy {policy} chooses the precision, and so does --bits {bits}", hint="leave one out"
+            )
         _check_bits(wanted, bits)
-    source = open_source(source_path, bundle.manifest.model.inputs, bundle.manifest.preprocess)
+        policies = {wanted.name: plain_policy(wanted, bits)}
+    else:
+        policies = policies_for(bundle, policy, wanted, cut is not None, server is not None)
+    name = policies[wanted.name].name
+    resilient = name == "default"
+    alone = next(each.name for each in manifest.cuts if each.mode == "device-only") if resilient else None
+    if allow_offline and not resilient:
+        raise BundleError(f"policy {name} cannot begin without a server", hint="leave out --allow-offline")
+    sending = [each for each in policies if manifest.cut(each).cloud is not None]
+    if sending and server is None:
+        raise ConnectionFailed(f"cut '{wanted.name}' needs a server", hint="--server HOST:PORT")
+    source = open_source(source_path, manifest.model.inputs, manifest.preprocess)
     tasks = len(source) if limit is None else min(limit, len(source))
-    engine = None if wanted.device is None else engine_factory(bundle.read(wanted.device), providers)
+    load_start_s = time.perf_counter()
+    halves = Halves(bundle, engine_factory, providers)
+    # All of them now, also the one for an outage: the first task that needs it will not wait.
+    for each in sorted(set(policies).union([alone] if alone is not None else [])):
+        half = halves.half(each)
+        if each in policies:
+            check_features(half, policies[each], manifest.model)
+    load_s = time.perf_counter() - load_start_s
+    stream = Stream(policies, wanted.name, alone, _planned_bandwidth(manifest), prefer, draw or random.Random(0).random)
+    predict = top1_of(manifest.model)
+    stage = DeviceStage(halves, policies, stream, predict, alone)
+    stats_file = _open_stats(stats)
     clouds: List[CloudHalf] = []
-    if wanted.cloud is not None:
-        if server is None:
-            raise ConnectionFailed(f"cut '{wanted.name}' needs a server", hint="--server HOST:PORT")
-        clouds = [CloudHalf(bundle, wanted, server, timeout_s, bits) for _ in range(in_flight)]
     try:
-        if clouds:
-            clouds[0].check()
-        predict = _top1_of(bundle.manifest.model)
+        answers = Answers(manifest, lambda: stream.bandwidth_bytes_per_s, stats_file)
+        uplink = None
+        if sending and server is not None:
+            clouds += [CloudHalf(bundle, server, timeout_s) for _ in range(in_flight)]
+            down = _connect(clouds[0], sending, stream, name != "none", allow_offline)
+            probe = _prober(bundle, server, min(timeout_s, PROBE_TIMEOUT_S), sending) if resilient else None
+            uplink = Uplink(clouds, predict, stream, manifest.model.outputs[0].name, probe, down)
+        half = halves.half(wanted.name)
         start_s = time.perf_counter()
-        halves = _device_halves(wanted, engine, source, quantizer_feed(wanted, "device", bits))
-        works = _count(itertools.islice(halves, tasks), tasks, progress)
-        if clouds:
-            done = offload(works, clouds, predict)
-        else:
-            done = [_finish_alone(work, predict) for work in works]
+        rows: Any = _images(wanted, source) if half.takes_images else iter(source)
+        with closing(rows) as feeds:  # a generator that holds files open
+            first = itertools.islice(feeds, tasks)
+            run_tasks(first, stage, uplink, answers.add, lambda task: progress(task + 1, tasks))
         elapsed_s = time.perf_counter() - start_s
     finally:
         for cloud in clouds:
             cloud.connection.close()
-    return _report(wanted, engine, source.labels, done, elapsed_s)
+        if stats_file is not None:
+            stats_file.close()
+    bandwidth = stream.bandwidth_bytes_per_s if sending else None
+    online = answers.online(name, stream.moves, bandwidth, load_s)
+    return _report(half, source.labels, answers.in_order(), elapsed_s, online)
+
+
+def _connect(cloud: CloudHalf, cuts: Sequence[str], stream: Stream, timed: bool, allow_offline: bool) -> bool:
+    """Check that the server runs what will be asked of it, and time a round trip; True if it is out of reach."""
+    try:
+        cloud.check(cuts)
+        if timed:
+            stream.reached(cloud.round_trip_s())
+    except WrongBundleError:
+        raise
+    except ConnectionFailed:
+        if not allow_offline:
+            raise
+        return True
+    return False
+
+
+def _prober(bundle: Bundle, server: str, timeout_s: float, cuts: Sequence[str]) -> Callable[[], float]:
+    def probe() -> float:
+        cloud = CloudHalf(bundle, server, timeout_s)
+        try:
+            cloud.check(cuts)
+            return cloud.round_trip_s()
+        finally:
+            cloud.connection.close()
+
+    return probe
+
+
+def _planned_bandwidth(manifest: Manifest) -> float:
+    """What the bundle was compiled for; anything else than a positive number there is not ours to complain about."""
+    found = manifest.link.get("bandwidth_bytes_per_s")
+    return float(found) if isinstance(found, (int, float)) and found > 0 else BANDWIDTH_BYTES_PER_S
+
+
+def _open_stats(path: Optional[str]) -> Any:
+    if path is None:
+        return None
+    try:
+        return open(path, "w", encoding="ascii")
+    except OSError as exc:
+        raise CoachRuntimeError(f"cannot write --stats {path}: {exc.strerror or exc}") from exc
 
 
 def _check_bits(cut: Cut, bits: int) -> None:
@@ -114,23 +218,6 @@ def _check_bits(cut: Cut, bits: int) -> None:
             )
 
 
-def _device_halves(cut: Cut, engine: Optional[Engine], source: Source, quantizers: Arrays) -> Iterator[Work]:
-    """Device halves in the source's order. Reading the source is not part of a task's latency."""
-    if engine is None:
-        feeds = _images(cut, source)
-    else:
-        feeds = iter(source)
-    for index, feed in enumerate(feeds):
-        start_s = time.perf_counter()
-        if engine is not None:
-            outputs = engine.run(dict(feed, **quantizers) if quantizers else feed)
-        else:
-            value = cut.values[0]
-            data = encode_jpeg(feed[value.name], int(value.level().scale[0]))
-            outputs = {value.codes: np.frombuffer(data, dtype=np.uint8)}
-        yield Work(index, start_s, time.perf_counter() - start_s, outputs)
-
-
 def _images(cut: Cut, source: Source) -> Iterator[Arrays]:
     if not isinstance(source, ImageSource):
         raise SourceError(
@@ -140,28 +227,17 @@ def _images(cut: Cut, source: Source) -> Iterator[Arrays]:
     return ({cut.values[0].name: image} for image in source.images())
 
 
-def _count(works: Iterator[Work], total: int, progress: Callable[[int, int], None]) -> Iterator[Work]:
-    for work in works:
-        progress(work.task + 1, total)
-        yield work
-
-
-def _finish_alone(work: Work, predict: Predict) -> Done:
-    latency_s = time.perf_counter() - work.start_s
-    return Done(work.task, predict(work.outputs), latency_s, work.device_s, 0.0, 0, 0, 0)
-
-
 def _report(
-    cut: Cut, engine: Optional[Engine], labels: Optional[np.ndarray], done: Sequence[Done], elapsed_s: float
+    half: DeviceHalf, labels: Optional[np.ndarray], done: Sequence[Done], elapsed_s: float, online: Online
 ) -> Report:
     predictions = tuple(itertools.chain.from_iterable(item.predictions for item in done))
     accuracy = None
     if labels is not None and predictions:
         accuracy = float(np.mean(labels[: len(predictions)] == np.array(predictions)))
     return Report(
-        cut=cut.name,
-        mode=cut.mode,
-        engine=engine.description if engine is not None else "none",
+        cut=half.cut.name,
+        mode=half.cut.mode,
+        engine=half.description,
         tasks=len(done),
         accuracy=accuracy,
         bytes_per_task=mean([item.sent_bytes for item in done]),
@@ -170,25 +246,10 @@ def _report(
         latency_s=summarize([item.latency_s for item in done]),
         throughput_per_s=len(done) / elapsed_s,
         device_s=mean([item.device_s for item in done]),
-        round_trip_s=mean([item.round_trip_s for item in done]),
+        round_trip_s=mean([item.round_trip_s for item in done if not item.exit]),
         predictions=predictions,
+        online=online,
     )
-
-
-def _top1_of(model: ModelInfo) -> Predict:
-    """A function from model outputs to the class of each row; empty if the first output has no row per input row."""
-    rows = model.inputs[0].shape[0]
-    name = model.outputs[0].name
-
-    def predict(outputs: Arrays) -> Tuple[int, ...]:
-        if name not in outputs:
-            raise EngineError(f"the engine made no output '{name}'")
-        output = outputs[name]
-        if output.size == 0 or (rows != 1 and output.shape[:1] != (rows,)):
-            return ()
-        return tuple(int(index) for index in output.reshape(rows, -1).argmax(axis=1))
-
-    return predict
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -197,8 +258,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--server", metavar="HOST:PORT", help="needed unless the cut is device-only")
     parser.add_argument("--source", metavar="PATH", required=True, help="FILE.npz, or a folder of images")
-    parser.add_argument("--cut", metavar="NAME", help="a cut other than the chosen one")
+    parser.add_argument("--cut", metavar="NAME", help="stay at this cut")
     parser.add_argument("--bits", metavar="N", type=int, help="precision of this run, instead of the chosen one")
+    parser.add_argument("--policy", choices=POLICIES, help="default where the cut has one, else none")
+    parser.add_argument("--prefer", choices=PREFERENCES, default=PREFERENCES[0], help="default %(default)s")
+    parser.add_argument("--stats", metavar="FILE.jsonl", help="one JSON object a task, in the order of the answers")
+    parser.add_argument("--allow-offline", action="store_true", help="begin without a server too, on the device alone")
     parser.add_argument("--provider", action="append", help="ONNX Runtime execution provider, repeatable")
     parser.add_argument("--in-flight", metavar="N", type=_positive(int), default=2, help="default %(default)s")
     parser.add_argument("--timeout", metavar="SECONDS", type=_positive(float), default=10.0, help="default %(default)s")
@@ -216,12 +281,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             limit=options.limit,
             cut=options.cut,
             bits=options.bits,
+            policy=options.policy,
+            prefer=options.prefer,
+            stats=options.stats,
+            allow_offline=options.allow_offline,
             progress=show_progress if sys.stderr.isatty() else lambda done, total: None,
         )
     except CoachRuntimeError as exc:
         print(exc.render(), file=sys.stderr)
         return exc.exit_code
-    if report.mode == "device-only" and options.server is not None:
+    if report.online.bandwidth_bytes_per_s is None and options.server is not None:
         print(f"note: cut '{report.cut}' runs on the device alone; --server is not used", file=sys.stderr)
     print(json.dumps(report.to_json()) if options.json else report.table())
     return 0

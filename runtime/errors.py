@@ -2,6 +2,8 @@
 
     CoachRuntimeError        message + context + hint, no traceback, exit 1
       BundleError            damaged, tampered with, or newer than this reader
+        SignatureError       not signed by a trusted key
+      InstallError           a bundle that may not replace the installed one, or cannot
       SourceError            input data missing or of the wrong shape
       EngineError            ONNX Runtime (or another engine) is missing or failed
       ConnectionFailed       nobody answers at the address, or not in time
@@ -48,6 +50,14 @@ class CoachRuntimeError(Exception):
 
 class BundleError(CoachRuntimeError):
     kind = "bundle"
+
+
+class SignatureError(BundleError):
+    kind = "signature"
+
+
+class InstallError(CoachRuntimeError):
+    kind = "install"
 
 
 class SourceError(CoachRuntimeError):

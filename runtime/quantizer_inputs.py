@@ -15,31 +15,32 @@ from typing import Dict, Optional
 
 import numpy as np
 
-from runtime.bundle.manifest_types import Cut, CutValue
+from runtime.bundle.manifest_types import Bits, Cut, CutValue
 from runtime.bundle.numeric import along_channels
 
 Inputs = Dict[str, np.ndarray]
 
 
-def quantizer_feed(cut: Cut, side: str, bits: Optional[int] = None) -> Inputs:
+def quantizer_feed(cut: Cut, side: str, bits: Bits = None) -> Inputs:
     """The quantizer inputs of one half of a cut; nothing where its quantizers are constants.
 
     Parameters
     ----------
     cut : Cut
     side : {"device", "cloud"}
-    bits : int, optional
-        For all packed values; else each one's chosen precision.
+    bits : int or tuple of int, optional
+        For all packed values, or one for each value of the cut (those of others are ignored); else each one's chosen
+        precision.
 
     Raises
     ------
     BundleError
-        If a packed value has no quantizer at `bits`.
+        If a packed value has no quantizer at its `bits`, or there are not as many as values.
     """
     feed: Inputs = {}
-    for value in cut.values:
+    for value, depth in zip(cut.values, cut.precisions(bits)):
         if value.codec == "packed":
-            feed.update(value_inputs(cut, value, side, bits))
+            feed.update(value_inputs(cut, value, side, depth))
     return feed
 
 

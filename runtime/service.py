@@ -1,11 +1,11 @@
 """What the server answers, without a server: requests and responses as values.
 
-One bundle, one cut, one engine. `cloud` puts this behind sockets.
+Each cut is a model of its own, with its own limits; cuts of one bundle share engines. `cloud` puts this behind sockets.
 """
 
 import json
 import logging
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -40,10 +40,13 @@ class Service:
         One with a cloud half.
     engine : Engine
         That half, loaded.
+    served : sequence of str
+        Names of all models of this server; this one alone, if empty.
     """
 
-    def __init__(self, bundle: Bundle, cut: Cut, engine: Engine) -> None:
-        self.name = bundle.served_name
+    def __init__(self, bundle: Bundle, cut: Cut, engine: Engine, served: Sequence[str] = ()) -> None:
+        self.name = bundle.served_name_of(cut)
+        self.served = tuple(served) or (self.name,)
         self.model_name = bundle.manifest.model.name
         self.cut = cut
         self.limits = request_limits(cut)
@@ -58,6 +61,10 @@ class Service:
             if value.codec == "packed"
             for bits in cut.accepted_bits(value)
         }
+
+    def at(self, path: str) -> "Service":
+        """The service that answers requests to a path: this one."""
+        return self
 
     def refuse(self, method: str, path: str, content_length: int) -> Optional[Response]:
         """The answer to a request whose body need not be read: all but inference, and bodies over the limit."""
@@ -113,7 +120,7 @@ class Service:
             extensions = ["binary_tensor_data"]
             return _json(200, {"name": "coachc", "version": self._bundle.manifest.producer, "extensions": extensions})
         if path == "/v2/repository/index":
-            return _json(200, [{"name": self.name, "version": "1", "state": "READY", "reason": ""}])
+            return _json(200, [{"name": name, "version": "1", "state": "READY", "reason": ""} for name in self.served])
         if path == model:
             return _json(200, self._metadata())
         return self._not_found(path)
@@ -129,7 +136,27 @@ class Service:
         }
 
     def _not_found(self, path: str) -> Response:
-        return _error(404, f"nothing at {path[:200]}; this server serves model {self.name}")
+        return _error(404, f"nothing at {path[:200]}; this server serves model {', '.join(self.served)}")
+
+
+class Services:
+    """Several cuts of one bundle, each at its own path.
+
+    Parameters
+    ----------
+    services : sequence of Service
+        At least one; the first answers what is about no model.
+    """
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self.services = tuple(services)
+
+    def at(self, path: str) -> Service:
+        """The service that answers requests to a path."""
+        for service in self.services:
+            if path.startswith("/v2/models/" + service.name + "/") or path == "/v2/models/" + service.name:
+                return service
+        return self.services[0]
 
 
 def _result(results: Dict[str, np.ndarray], name: str) -> np.ndarray:

@@ -1,11 +1,11 @@
 """Boundary values of a cut to and from the tensors of a message: packing on one side, unpacking on the other."""
 
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from runtime.bundle.frame import decode_frame, encode_frame, frame_size
-from runtime.bundle.manifest_types import Cut, CutValue, TensorSpec
+from runtime.bundle.manifest_types import Bits, Cut, CutValue, TensorSpec
 from runtime.errors import LocalProtocolError, RemoteProtocolError
 from runtime.protocol import value_limit_bytes
 from runtime.tensors import Tensor, element_count, to_array, to_tensor
@@ -38,7 +38,7 @@ def wire_spec(cut: Cut, value: CutValue) -> TensorSpec:
     return TensorSpec(value.codes, "uint8", (-1,))
 
 
-def encode_values(cut: Cut, device_half_outputs: Mapping[str, np.ndarray], bits: Optional[int] = None) -> List[Tensor]:
+def encode_values(cut: Cut, device_half_outputs: Mapping[str, np.ndarray], bits: Bits = None) -> List[Tensor]:
     """Tensors to send for one task.
 
     Parameters
@@ -47,19 +47,23 @@ def encode_values(cut: Cut, device_half_outputs: Mapping[str, np.ndarray], bits:
     device_half_outputs : mapping
         Name -> array. packed: codes of an integer dtype and the value's shape; raw: the value itself; jpeg: the file's
         bytes as uint8, shape (n,). Others are not sent.
-    bits : int, optional
-        Precision of the codes of packed values; else the chosen one of each.
+    bits : int or tuple of int, optional
+        Precision of the codes of all packed values, or one for each value of the cut (those of others are ignored);
+        else the chosen one of each.
 
     Raises
     ------
+    BundleError
+        If there are not as many precisions as values.
     LocalProtocolError
         If a tensor is missing or has another shape, dtype or range than the cut says: the device half is not this
         cut's.
     """
-    return [_encode(cut, value, device_half_outputs, bits) for value in cut.values]
+    depths = cut.precisions(bits)
+    return [_encode(cut, value, device_half_outputs, depth) for value, depth in zip(cut.values, depths)]
 
 
-def _encode(cut: Cut, value: CutValue, outputs: Mapping[str, np.ndarray], bits: Optional[int]) -> Tensor:
+def _encode(cut: Cut, value: CutValue, outputs: Mapping[str, np.ndarray], bits: int) -> Tensor:
     if value.codes not in outputs:
         raise LocalProtocolError(f"the device half made no tensor '{value.codes}'", _found(outputs))
     array = outputs[value.codes]
@@ -81,7 +85,7 @@ def _encode(cut: Cut, value: CutValue, outputs: Mapping[str, np.ndarray], bits: 
             )
         return to_tensor(value.codes, array)
     try:
-        data = encode_frame(array, value.bits if bits is None else bits, value.layout)
+        data = encode_frame(array, bits, value.layout)
     except ValueError as exc:
         raise LocalProtocolError(f"the device half's '{value.codes}' cannot be packed: {exc}") from exc
     return Tensor(value.codes, "UINT8", (len(data),), data, value.layout.coding, value.layout.memory_level)

@@ -11,6 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from coachc.checks.described import check_description, check_ends, device_mask
+from coachc.checks.halves import Half
 from coachc.checks.quantized import check_quantized
 from coachc.checks.recompose import Feed, Finding, compare, comparison_level, run_halves
 from coachc.core.graph import GraphView
@@ -56,6 +57,8 @@ def check_bundle(path: str, source: str | None = None, *, samples: int = SAMPLES
     graph = fuse(model)
     check_description(manifest, model)
     for artefact in manifest.artefacts:
+        if artefact.role == "policy":
+            continue
         proto = _load(bundle, artefact.path)
         check(proto)
         opset = next(entry.version for entry in proto.opset_import if entry.domain == "")
@@ -66,15 +69,33 @@ def check_bundle(path: str, source: str | None = None, *, samples: int = SAMPLES
     for cut in manifest.cuts:
         if cut.mode in ("split", "cloud-raw"):
             findings += _check_cut(bundle, cut, model, graph, feeds, kind)
+        elif {*cut.on_device, *cut.on_cloud} != {MODEL_PATH}:
+            findings.append(_check_whole(bundle, cut, model, feeds, kind))
     return findings
+
+
+def _check_whole(bundle: Bundle, cut: Cut, model: Model, feeds: Sequence[Feed], kind: str) -> Finding:
+    """Whether the segments of a cut that has the whole model on one side are the whole model."""
+    side = _half(bundle, cut.on_device or cut.on_cloud)
+    if set(side.inputs) - set(model.inputs) or not side.outputs >= set(model.outputs) - set(model.inputs):
+        raise CheckFailure(
+            f"the segments of cut '{cut.name}' do not take and give what the model does",
+            context=[f"expected {sorted(model.inputs)} -> {sorted(model.outputs)}", f"found    {sorted(side.inputs)}"],
+            hint="recompile the bundle",
+        )
+    level = comparison_level(model.proto)
+    whole, segments = ort.session(model.proto, level), side.load(level)
+    worst = max(
+        compare(ort.run_session(whole, feed), {**feed, **segments.run(feed)}, f"cut '{cut.name}'") for feed in feeds
+    )
+    detail = f"{len(side.models)} segments in order, {len(feeds)} {kind} inputs, against the whole model: "
+    return Finding(f"cut {cut.name}", f"{detail}relative difference {worst:.1e}")
 
 
 def _check_cut(
     bundle: Bundle, cut: Cut, model: Model, graph: GraphView, feeds: Sequence[Feed], kind: str
 ) -> Iterable[Finding]:
-    assert cut.device is not None
-    assert cut.cloud is not None
-    halves = _load(bundle, cut.device), _load(bundle, cut.cloud)
+    halves = _half(bundle, cut.on_device), _half(bundle, cut.on_cloud)
     mask = device_mask(graph, halves, cut)
     check_ends(graph, mask, halves, cut)
     level = comparison_level(model.proto)
@@ -93,6 +114,10 @@ def _check_cut(
     )
     cloud_nodes = {name for i, node in enumerate(graph.nodes) if not mask >> i & 1 for name in node.members}
     yield from check_quantized(cut, halves, model, cloud_nodes, feeds, floats, level=level, kind=kind)
+
+
+def _half(bundle: Bundle, paths: Sequence[str]) -> Half:
+    return Half(tuple(_load(bundle, path) for path in paths))
 
 
 def _load(bundle: Bundle, path: str) -> onnx.ModelProto:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import onnx
 
+from coachc.checks.halves import Half
 from coachc.core.graph import GraphView
 from coachc.errors import CheckFailure
 from coachc.frontend.model import Model
@@ -15,7 +16,7 @@ from passes.quantizer_nodes import feature_name, has_feature
 from runtime.bundle.manifest_types import Cut, Manifest
 from runtime.quantizer_inputs import quantizer_feed
 
-Halves = tuple[onnx.ModelProto, onnx.ModelProto]
+Halves = tuple[Half, Half]
 
 
 def check_description(manifest: Manifest, model: Model) -> None:
@@ -35,7 +36,7 @@ def check_description(manifest: Manifest, model: Model) -> None:
 
 def device_mask(graph: GraphView, halves: Halves, cut: Cut) -> int:
     """Which operators are on the device, read from the halves themselves: each in exactly one of them."""
-    on_device, on_cloud = ({node.name for node in half.graph.node} for half in halves)
+    on_device, on_cloud = (half.nodes for half in halves)
     mask = 0
     for index, node in enumerate(graph.nodes):
         device, cloud = set(node.members) <= on_device, set(node.members) <= on_cloud
@@ -55,10 +56,20 @@ def device_mask(graph: GraphView, halves: Halves, cut: Cut) -> int:
 
 
 def check_ends(graph: GraphView, mask: int, halves: Halves, cut: Cut) -> None:
-    """Whether both halves take and give what the manifest says, which is all that `coachc run` goes by."""
+    """Whether both halves take and give what the manifest says, which is all that `coachc run` goes by.
+
+    Segments may leave an input of the model alone, and give each other other values of the model.
+    """
     codes = tuple(value.codes for value in cut.values)
     sides = outputs_on_device(graph, mask), outputs_on_cloud(graph, mask)
-    names = [({i.name for i in half.graph.input}, {o.name for o in half.graph.output}) for half in halves]
+    names = [
+        (set(half.inputs), half.outputs - (set(graph.values) - {*codes, *made} if half.is_shared else set()))
+        for half, made in zip(halves, sides, strict=True)
+    ]
+    if halves[0].is_shared:
+        names[0][0].update(graph.inputs)
+    # The device has the inputs of the model, whether or not a half gives them as outputs.
+    names[0] = names[0][0], names[0][1] | set(graph.inputs).intersection(sides[0])
     parameters = [quantizer_feed(cut, side) for side in ("device", "cloud")]
     features = {feature_name(v.name) for v in cut.values if v.codec == "packed" and has_feature(v.shape)}
     for what, expected, found in (
@@ -72,10 +83,10 @@ def check_ends(graph: GraphView, mask: int, halves: Halves, cut: Cut) -> None:
     ):
         _equal(f"{what} of cut '{cut.name}'", sorted(expected), sorted(found))
     for half, side, arrays in zip(halves, ("device", "cloud"), parameters, strict=True):
-        for item in half.graph.input:
-            if item.name in arrays:
-                wanted = arrays[item.name]
-                _equal(f"input '{item.name}' of the {side} half", (wanted.dtype.name, wanted.shape), _type_of(item))
+        for name, item in half.inputs.items():
+            if name in arrays:
+                wanted = arrays[name]
+                _equal(f"input '{name}' of the {side} half", (wanted.dtype.name, wanted.shape), _type_of(item))
 
 
 def _described(model: Model, name: str) -> tuple[str, str, tuple[int, ...]]:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 import numpy as np
-import onnx
 
+from coachc.checks.halves import Half
 from coachc.checks.recompose import TOLERANCE, Feed, Finding, compare
 from coachc.core.plan import Quantizer
 from coachc.errors import CheckFailure
@@ -56,7 +56,7 @@ def parameter_inputs(cut: Cut, side: str, bits: Bits) -> dict[str, np.ndarray]:
 
 def check_quantized(
     cut: Cut,
-    halves: tuple[onnx.ModelProto, onnx.ModelProto],
+    halves: tuple[Half, Half],
     model: Model,
     cloud_nodes: AbstractSet[str],
     feeds: Sequence[Feed],
@@ -70,7 +70,7 @@ def check_quantized(
     Parameters
     ----------
     cut : Cut
-    halves : tuple of onnx.ModelProto
+    halves : (Half, Half)
     model : Model
     cloud_nodes : set of str
         Names of the model's nodes on the cloud.
@@ -87,7 +87,7 @@ def check_quantized(
     CheckFailure
         A code, an output or a feature differs.
     """
-    device, cloud = (ort.session(half, level) for half in halves)
+    device, cloud = (half.load(level) for half in halves)
     rungs, tasks = precisions(cut), list(zip(feeds, floats, strict=True))
     codes, worst, worst_feature = 0, 0.0, 0.0
     for index, bits in enumerate(rungs):
@@ -95,11 +95,13 @@ def check_quantized(
         reference = ort.session(insert_reference(model, quantizers, cloud_nodes), level)
         for feed, values in tasks if index == 0 else tasks[:1]:
             expected = ort.run_session(reference, feed)
-            made = ort.run_session(device, {**feed, **parameter_inputs(cut, "device", bits)})
+            made = device.run({**feed, **parameter_inputs(cut, "device", bits)})
+            made = {**{name: feed[name] for name in cut.device_outputs if name in feed}, **made}
             where = f"cut '{cut.name}', {kind} inputs, {_in_words(bits)}"
             sent = {value.codes: _codes(value, made, expected, where) for value in cut.values}
             codes += sum(sent[value.codes].size for value in cut.values if value.codec == "packed")
-            together = {**made, **ort.run_session(cloud, {**sent, **parameter_inputs(cut, "cloud", bits)})}
+            answered = cloud.run({**sent, **parameter_inputs(cut, "cloud", bits)})
+            together = {**made, **{name: answered[name] for name in cut.cloud_outputs}}
             worst = max(worst, compare({name: expected[name] for name in model.outputs}, together, where))
             worst_feature = max(worst_feature, _check_features(cut, made, values))
     yield Finding(

@@ -54,5 +54,6 @@ def check(
     if json:
         print(json_module.dumps({"ok": True, "findings": [{"what": f.what, "detail": f.detail} for f in findings]}))
         return
+    width = max(14, *(len(finding.what) + 2 for finding in findings))
     for finding in findings:
-        print(f"ok  {finding.what:<14}{finding.detail}")
+        print(f"ok  {finding.what:<{width}}{finding.detail}")

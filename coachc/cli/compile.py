@@ -14,7 +14,7 @@ def compile_(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="ONNX file, or the .onnx beside its external data.")],
     device: opt.Device,
     cloud: opt.Cloud = "a6000",
-    bandwidth: opt.Bandwidth = "20Mbit",
+    bandwidth: opt.Bandwidths = "20Mbit",
     rtt: opt.Rtt = "5ms",
     calib: opt.Calib = None,
     output: Annotated[
@@ -71,7 +71,7 @@ def compile_(
     from coachc.cli.recipe_flags import calibration_flags, check_recipe, write_recipe
     from coachc.cli.report import compile_json, print_compiled
     from coachc.core.plan import MODES
-    from coachc.cost.device import Link, find_device, parse_bandwidth, parse_duration
+    from coachc.cost.device import Link, find_device, parse_bandwidths, parse_duration
     from coachc.errors import UsageError
     from coachc.pipeline import CompileOptions, compile_model
     from passes.candidates.auto import METHODS
@@ -86,12 +86,13 @@ def compile_(
     check_preview(preview, given.calib)
     if save_recipe is not None:
         check_recipe(save_recipe, force)
+    rate, bandwidths = parse_bandwidths(bandwidth)
     options = CompileOptions(
         model=model,
         output=output or f"{Path(model).stem}.coach",
         device=find_device(device, side="device"),
         cloud=find_device(cloud, side="cloud"),
-        link=Link(parse_bandwidth(bandwidth), parse_duration(rtt, "--rtt")),
+        link=Link(rate, parse_duration(rtt, "--rtt")),
         calib=given.calib,
         preprocess=lambda imported: opt.images_of(imported, given, preview),
         budget=opt.parse_fraction(given.budget, "--budget"),
@@ -107,6 +108,7 @@ def compile_(
         workers=workers,
         devices=devices,
         mix=mix,
+        bandwidths=bandwidths,
         force=force,
     )
     announce(given.calib)

@@ -89,7 +89,7 @@ def parse_resize_to(text: str) -> tuple[int, ...]:
 
 
 def _crop(flags: ImageFlags, size: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
-    from runtime.bundle.manifest_json import covers
+    from runtime.bundle.manifest_checks import covers
     from runtime.bundle.manifest_types import CROPS
 
     resize_to = parse_resize_to(flags.resize_to)

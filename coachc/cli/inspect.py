@@ -29,7 +29,7 @@ def inspect(
     shape: Shape = None,
     json: Json = False,
 ) -> None:
-    """Show the fused operators of a model with their virtual blocks, bytes and time; of a bundle, the cut too."""
+    """Show the fused operators of a model with their virtual blocks, bytes and time; of a bundle, the cuts too."""
     import json as json_module
 
     from rich.console import Console
@@ -61,8 +61,20 @@ def inspect(
         f"({result['virtual_blocks']} virtual), {partitions}, {result['device_s'] * 1e3:.2f} ms on {result['device']} "
         f"({found.profile.provenance.kind})"
     )
+    for cut in result["cuts"]:
+        console.print(_cut_line(cut, result), soft_wrap=True)
     if draw is not None:
         console.print(f"drawn in {draw}", soft_wrap=True)
+
+
+def _cut_line(cut: dict[str, Any], result: dict[str, Any]) -> str:
+    """One cut of a bundle: what is on the device, what crosses, and the models of each side."""
+    crossing = ", ".join(f"{value['value']} at {value['bits']} bits" for value in cut["values"]) or "nothing crosses"
+    mark = ">" if cut["name"] == result["cut"] else " "
+    return (
+        f"{mark} cut {cut['name']}: {cut['device_operators']} of {result['operators']} operators on the device, "
+        f"{crossing}; device: {' + '.join(cut['on_device']) or '-'}, cloud: {' + '.join(cut['on_cloud']) or '-'}"
+    )
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

@@ -20,6 +20,7 @@ from coachc.frontend.onnx_import import import_model
 from coachc.planning.problem import profile
 from passes.cluster import cluster
 from passes.ideals import all_ideals
+from runtime.bundle.manifest_types import Cut
 from runtime.bundle.store import Bundle, open_bundle
 
 
@@ -74,14 +75,15 @@ def inspected(path: str, *, device: str, batch: int, input_shapes: Mapping[str, 
         spec.name,
         profile(model, graph, spec, None),
         bundle,
-        _device_mask(graph, bundle) if bundle else None,
+        device_mask(graph, bundle, bundle.manifest.cut()) if bundle else None,
     )
 
 
 def inspected_json(found: Inspected) -> dict[str, Any]:
     """The JSON object of `coachc inspect`.
 
-    `nodes` lists the fused operators in topological order; `tree` is the chain of blocks, whose `nodes` are positions
+    `nodes` lists the fused operators in topological order, with the values of the chosen cut; `cuts` are all of a
+    bundle's, with the artefacts that run on each side; `tree` is the chain of blocks, whose `nodes` are positions
     in that list (see `coachc.cli.block_tree.tree_values`).
     """
     graph, seconds = found.graph, found.profile.seconds
@@ -98,6 +100,7 @@ def inspected_json(found: Inspected) -> dict[str, Any]:
         "device": found.device,
         "device_s": sum(seconds),
         "cut": found.bundle.manifest.chosen if found.bundle else None,
+        "cuts": [_cut_json(graph, found.bundle, cut) for cut in found.bundle.manifest.cuts] if found.bundle else [],
         "nodes": [
             {
                 "operator": node.name,
@@ -122,8 +125,19 @@ def inspected_json(found: Inspected) -> dict[str, Any]:
     }
 
 
-def _device_mask(graph: GraphView, bundle: Bundle) -> int:
-    """Operators that the chosen cut does not put into its cloud half."""
-    half = bundle.manifest.cut().cloud
-    on_cloud = {node.name for node in onnx.load_from_string(bundle.read(half)).graph.node} if half else set()
+def device_mask(graph: GraphView, bundle: Bundle, cut: Cut) -> int:
+    """Operators that a cut does not put on the cloud."""
+    on_cloud = {node.name for path in cut.on_cloud for node in onnx.load_from_string(bundle.read(path)).graph.node}
     return sum(1 << index for index, node in enumerate(graph.nodes) if not set(node.members) <= on_cloud)
+
+
+def _cut_json(graph: GraphView, bundle: Bundle, cut: Cut) -> dict[str, Any]:
+    return {
+        "name": cut.name,
+        "mode": cut.mode,
+        "device_operators": device_mask(graph, bundle, cut).bit_count(),
+        "values": [{"value": value.name, "bits": value.bits, "codec": value.codec} for value in cut.values],
+        "on_device": list(cut.on_device),
+        "on_cloud": list(cut.on_cloud),
+        "policy": cut.policy,
+    }

@@ -17,6 +17,7 @@ from coachc.cli.check import check
 from coachc.cli.compare import compare
 from coachc.cli.compile import compile_
 from coachc.cli.devices import devices
+from coachc.cli.eval import eval_
 from coachc.cli.explain import explain
 from coachc.cli.export import export
 from coachc.cli.inspect import inspect
@@ -41,6 +42,7 @@ app.command("explain")(explain)
 app.command("compare")(compare)
 app.command("serve")(serve)
 app.command("run")(run_)
+app.command("eval")(eval_)
 app.command("devices")(devices)
 
 

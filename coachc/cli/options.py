@@ -36,6 +36,13 @@ Cloud = Annotated[str, typer.Option(help="Strong side: a6000, l4, t4, a100, h100
 Bandwidth = Annotated[
     str, typer.Option(help="Uplink rate on the wire with its unit: 20Mbit, 500kbit, 2.5MB/s (per second).")
 ]
+Bandwidths = Annotated[
+    str,
+    typer.Option(
+        help="Uplink rate on the wire with its unit: 20Mbit, 500kbit, 2.5MB/s (per second); or a range, "
+        "2Mbit..100Mbit, for which the bundle gets up to four nested cuts that share their weights."
+    ),
+]
 Rtt = Annotated[str, typer.Option(help="Round trip time of the link with its unit: 5ms, 0.04s.")]
 Workers = Annotated[int, typer.Option(help="Engines on the server that work at once.", min=1)]
 Devices = Annotated[int, typer.Option(help="Devices that share the server, each with a link of its own.", min=1)]

@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from calib.accuracy import samples_needed
+from coachc.cli.online_report import online_lines
 from coachc.core.plan import Accuracy, Plan, Sensitivity, Timeline
 from coachc.core.profile import Provenance
 from coachc.pipeline import Compiled, CompileOptions
+from coachc.planning.cut_set import CutSet
 
 _TITLES = {
     "split": "split",
@@ -26,12 +28,13 @@ def print_compiled(compiled: Compiled, options: CompileOptions) -> None:
     """Print the plan beside its alternatives."""
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
     plan, costs = compiled.plan, compiled.problem.costs
-    mbit = options.link.bandwidth_bytes_per_s * 8 / 1e6
     console.print(
-        f"{compiled.problem.model.name}: {options.device.name} ({costs.device.precision}) -> {mbit:g} Mbit/s, "
+        f"{compiled.problem.model.name}: {options.device.name} ({costs.device.precision}) -> {_link(options)}, "
         f"{options.link.rtt_s * 1e3:g} ms -> {options.cloud.name} ({costs.cloud.precision})"
     )
     console.print(_plan_table(plan))
+    if compiled.cut_set is not None:
+        console.print(_cuts_table(compiled.cut_set))
     if compiled.refined is not None and compiled.refined.sensitivities:
         console.print(_sensitivity_table(compiled.refined.sensitivities))
     for line in _lines(compiled, options):
@@ -100,6 +103,40 @@ def _plan_table(plan: Plan) -> Table:
     return table
 
 
+def _link(options: CompileOptions) -> str:
+    """The bandwidth, or the range and its middle, for which the table of the plan holds."""
+    middle = f"{options.link.bandwidth_bytes_per_s * 8 / 1e6:.4g} Mbit/s"
+    if options.bandwidths is None:
+        return middle
+    low, high = (rate * 8 / 1e6 for rate in options.bandwidths)
+    return f"{low:g} to {high:g} Mbit/s (table: {middle})"
+
+
+def _cuts_table(cut_set: CutSet) -> Table:
+    """The cuts of a bundle for a range of bandwidths, and where each is the best."""
+    table = Table(box=None, pad_edge=False, title="cuts of the bundle, nested; times at the middle of the range")
+    for title in ("", "cut", "values", "bits", "best at Mbit/s", "bytes", "device ms", "link ms", "cloud ms"):
+        table.add_column(
+            title,
+            justify="left" if title in ("", "cut", "values") else "right",
+            overflow="fold",
+            no_wrap=title == "cut",
+        )
+    for cut in cut_set.cuts:
+        names = [quantizer.name for quantizer in cut.bits.quantizers]
+        where = ", ".join(f"{low * 8 / 1e6:.3g} to {high * 8 / 1e6:.3g}" for low, high in cut.best_between)
+        table.add_row(
+            ">" if cut.name == cut_set.chosen else "",
+            cut.name,
+            "\n".join(names),
+            "\n".join(str(quantizer.bits) for quantizer in cut.bits.quantizers) or "-",
+            where or "-",
+            *_cells(cut.timeline)[:4],
+            style="bold" if cut.name == cut_set.chosen else "",
+        )
+    return table
+
+
 def _sensitivity_table(sensitivities: Sequence[Sensitivity]) -> Table:
     """Share of answers that change when one value alone is rounded to so many bits."""
     table = Table(box=None, pad_edge=False, title=f"answers changed on {sensitivities[0].samples} samples, by bits")
@@ -140,6 +177,9 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
             f"images    {shown.size[0]}x{shown.size[1]} {shown.resize}, {shown.color}, "
             f"(pixel / {shown.pixel_scale:g} - {list(shown.mean)}) / {list(shown.std)}"
         )
+    if compiled.cut_set is not None:
+        lines.insert(1, f"cuts      {_cut_set_text(compiled.cut_set)}")
+    lines += online_lines(compiled.summary["online"])
     if compiled.mixture is not None:
         lines.append(f"mixture   {_mixture_text(compiled.summary['mixture'])}")
     lines += [f"warning   {text}" for text in warnings(compiled, options)]
@@ -158,6 +198,15 @@ def _link_text(compiled: Compiled) -> str:
     codings = ", ".join(dict.fromkeys(layout.coding for layout in bits.layouts))
     share = bits.coded_bytes / packed
     return f"ranges {schemes}; {bits.coded_bytes:,.0f} bytes a task coded ({codings}), {share:.0%} of {packed:,} packed"
+
+
+def _cut_set_text(cut_set: CutSet) -> str:
+    """How far the bundle's best cut is from the best of all, and where none of the cuts is needed."""
+    worst, mean = cut_set.worst - 1, cut_set.mean - 1
+    return (
+        f"{len(cut_set.cuts)} of them: at {len(cut_set.grid)} bandwidths of the range the best of them takes at most "
+        f"{worst:.1%} longer between results than the best plan found there ({mean:.1%} on average)"
+    )
 
 
 def _mixture_text(mixture: Mapping[str, Any]) -> str:

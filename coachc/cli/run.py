@@ -17,7 +17,17 @@ def run(
     server: Annotated[
         str | None, typer.Option(help="HOST:PORT of `coachc serve`; not needed where the device runs everything.")
     ] = None,
-    cut: Annotated[str | None, typer.Option(help="Another cut of the bundle, such as device-only.")] = None,
+    cut: Annotated[str | None, typer.Option(help="Stay at this cut of the bundle, such as device-only.")] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="What decides about exits and precision: none, paper or default. Default: default where the cut has a "
+            "policy, else none."
+        ),
+    ] = None,
+    prefer: Annotated[
+        str, typer.Option(help="What policy default does with spare time on the link: accuracy or bytes.")
+    ] = "accuracy",
     bits: Annotated[
         int | None,
         typer.Option(help="Precision of the link, if not the compiled one.", min=2, max=8),
@@ -28,14 +38,30 @@ def run(
     in_flight: Annotated[int, typer.Option(help="Requests under way at once.", min=1)] = 2,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the server.", min=0.001)] = 10.0,
     limit: Annotated[int | None, typer.Option(help="Stop after this many tasks.", min=1)] = None,
+    stats: Annotated[
+        str | None, typer.Option(help="FILE.jsonl: a JSON object for each task, in the order of the answers.")
+    ] = None,
+    allow_offline: Annotated[
+        bool, typer.Option("--allow-offline", help="Begin without the server too, on the device alone.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run BUNDLE over a source and report accuracy, bytes on the socket, latency and throughput."""
     import json as json_module
+    import os
     import sys
 
+    # Before numpy is there: as `python3 -m runtime.device` does it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+    from coachc.errors import UsageError
     from runtime.device import run_bundle, show_progress
     from runtime.engines.ort_engine import CPU
+    from runtime.online.policy import POLICIES, PREFERENCES
+
+    for flag, value, known in (("--policy", policy, POLICIES), ("--prefer", prefer, PREFERENCES)):
+        if value is not None and value not in known:
+            raise UsageError(f"{flag} '{value}': no such choice", hint="one of " + ", ".join(known))
 
     report = run_bundle(
         bundle,
@@ -47,6 +73,10 @@ def run(
         limit=limit,
         cut=cut,
         bits=bits,
+        policy=policy,
+        prefer=prefer,
+        stats=stats,
+        allow_offline=allow_offline,
         progress=show_progress if sys.stderr.isatty() else lambda done, total: None,
     )
     print(json_module.dumps(report.to_json()) if json else report.table())

@@ -1,4 +1,4 @@
-"""`coachc serve`: the cloud half of a bundle over the Open Inference Protocol."""
+"""`coachc serve`: the cloud halves of a bundle over the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import typer
 def serve(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundle written by `coachc compile`.")],
     listen: Annotated[str, typer.Option(help="HOST:PORT to listen on; port 0 takes a free one.")] = "127.0.0.1:8700",
-    cut: Annotated[str | None, typer.Option(help="Another cut of the bundle, as `coachc run --cut` takes it.")] = None,
+    cut: Annotated[str | None, typer.Option(help="Only this cut of the bundle. Default: all of them.")] = None,
     provider: Annotated[
         list[str] | None, typer.Option(help="ONNX Runtime execution provider; repeat for several. Default: CPU.")
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of the engine; 0 lets ONNX Runtime choose.", min=0)] = 0,
 ) -> None:
-    """Serve the cloud half of BUNDLE until interrupted. Requests larger than its cut are refused."""
+    """Serve the cloud halves of all cuts of BUNDLE, or of one, until interrupted.
+
+    Each cut is a model of its own; requests larger than its cut are refused.
+    """
     from runtime.cloud import serve as serve_bundle
     from runtime.engines.ort_engine import CPU
 

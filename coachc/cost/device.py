@@ -235,6 +235,27 @@ def parse_bandwidth(text: str) -> float:
     )
 
 
+def parse_bandwidths(text: str) -> tuple[float, tuple[float, float] | None]:
+    """A bandwidth, or a range such as "2Mbit..100Mbit": its geometric middle and its ends, in bytes per second.
+
+    Raises
+    ------
+    UsageError
+        As `parse_bandwidth`; or the range does not go up.
+    """
+    first, dots, last = text.partition("..")
+    if not dots:
+        return parse_bandwidth(text), None
+    low, high = parse_bandwidth(first), parse_bandwidth(last)
+    if low >= high:
+        raise UsageError(
+            f"bandwidth range '{text}' does not go up",
+            context=[f"expected the lower end first, found {low * 8 / 1e6:g} and {high * 8 / 1e6:g} Mbit/s"],
+            hint="for example --bandwidth 2Mbit..100Mbit, or one bandwidth alone",
+        )
+    return (low * high) ** 0.5, (low, high)
+
+
 def parse_duration(text: str, flag: str) -> float:
     """Seconds from "30ms", "1.5s", "200us"; a unit is required (UsageError otherwise)."""
     number, unit = _number_and_unit(text, zero=True)

@@ -1,4 +1,4 @@
-"""Write a bundle: the models of the chosen cut, the whole model, and the manifest that describes them."""
+"""Write a bundle: the models of its cuts, the whole model, and the manifest that describes them."""
 
 from __future__ import annotations
 
@@ -7,48 +7,51 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import onnx
-
 from coachc import __version__
 from coachc.core.graph import Value
-from coachc.core.plan import Plan
 from coachc.core.profile import Profile
 from coachc.cost.device import DeviceSpec, Link
-from coachc.emit.halves import CLOUD_PATH, DEVICE_PATH, MODEL_PATH, Halves, device_only_cut, jpeg_cut, quantizer_form
+from coachc.emit.halves import MODEL_PATH, Emitted, quantizer_form
 from coachc.frontend.model import Model
-from runtime.bundle.manifest_types import Cut, Manifest, ModelInfo, Preprocess, TensorSpec
+from runtime.bundle.manifest_types import Manifest, ModelInfo, Preprocess, TensorSpec
 from runtime.bundle.store import Bundle, write_bundle
-
-_ROLES = {DEVICE_PATH: "device", CLOUD_PATH: "cloud", MODEL_PATH: "model"}
+from runtime.online.policy import Policy
+from runtime.online.policy_file import encode_policies
 
 
 def write(
     path: str | os.PathLike[str],
     model: Model,
-    plan: Plan,
-    halves: Halves | None,
+    emitted: Emitted,
     *,
+    chosen: str = "",
     sides: Mapping[str, tuple[DeviceSpec, Profile]],
     link: Link,
+    bandwidths: tuple[float, float] | None = None,
     calibrated: bool,
     preprocess: Preprocess | None,
     summary: Mapping[str, Any],
+    policies: Mapping[str, Mapping[str, Policy]] | None = None,
     force: bool,
 ) -> Bundle:
-    """Write the bundle of a plan; same inputs, same bytes.
+    """Write a bundle; same inputs, same bytes.
 
     Parameters
     ----------
     path : path
     model : Model
-    plan : Plan
-    halves : Halves or None
-        None where the plan does not split.
+    emitted : Emitted
+    chosen : str
+        Name of the chosen cut; the first one, if empty.
     sides : mapping
         "device" and "cloud" to target and profile.
     link : Link
+    bandwidths : (float, float), optional
+        Range that the cuts were chosen for, in bytes a second.
     calibrated : bool
     preprocess : Preprocess or None
+    policies : mapping, optional
+        Cut -> policy name -> online policy.
     summary : mapping
         JSON object kept as the manifest's `plan`.
     force : bool
@@ -59,13 +62,11 @@ def write(
     runtime.errors.BundleError
         The destination is in the way or cannot be written.
     """
-    cuts: list[Cut] = [device_only_cut(model)]
-    models: dict[str, onnx.ModelProto] = {MODEL_PATH: model.proto}
-    if halves is not None:
-        cuts.insert(0, halves.cut)
-        models.update(halves.models)
-    elif plan.mode == "cloud-jpeg":
-        cuts.insert(0, jpeg_cut(model))
+    models = {MODEL_PATH: model.proto, **emitted.models}
+    paths = {cut: f"{cut}.policy" for cut in policies or {}}
+    stated = {"bandwidth_bytes_per_s": link.bandwidth_bytes_per_s, "rtt_s": link.rtt_s}
+    if bandwidths is not None:
+        stated.update(low_bytes_per_s=bandwidths[0], high_bytes_per_s=bandwidths[1])
     manifest = Manifest(
         producer=f"coachc {__version__}",
         calibration="calibrated" if calibrated else "uncalibrated",
@@ -78,17 +79,19 @@ def write(
         ),
         device=_side(*sides["device"]),
         cloud=_side(*sides["cloud"]),
-        link={"bandwidth_bytes_per_s": link.bandwidth_bytes_per_s, "rtt_s": link.rtt_s},
+        link=stated,
         preprocess=preprocess,
         classes=(),
-        cuts=tuple(cuts),
-        chosen=cuts[0].name,
+        cuts=tuple(cut._replace(policy=paths.get(cut.name)) for cut in emitted.cuts),
+        chosen=chosen or emitted.cuts[0].name,
         plan=dict(summary),
     )
     files: dict[str, bytes | str | os.PathLike[str]] = {
         name: proto.SerializeToString(deterministic=True) for name, proto in models.items()
     }
-    return write_bundle(path, manifest, files, {name: _ROLES[name] for name in files}, force)
+    files.update({paths[cut]: encode_policies(named) for cut, named in (policies or {}).items()})
+    roles = {MODEL_PATH: "model", **emitted.roles, **dict.fromkeys(paths.values(), "policy")}
+    return write_bundle(path, manifest, files, roles, force)
 
 
 def _spec(value: Value) -> TensorSpec:

@@ -15,9 +15,52 @@ from coachc.frontend.model import Model
 from passes.cut import boundary_name, outputs_on_cloud, outputs_on_device, split
 from passes.insert_qdq import Crossing, dequantize_inputs, quantize_outputs
 from passes.quantizer_nodes import codes_name, feature_name, has_feature
+from passes.segments import edge
 from runtime.bundle.manifest_types import Cut, CutValue, Layout, Level
 
 DEVICE_PATH, CLOUD_PATH, MODEL_PATH = "device.onnx", "cloud.onnx", "model.onnx"
+#: The device's quantizer, where it is a model of its own.
+DEVICE_EDGE_PATH = "device.edge.onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to run the model that is emitted.
+
+    Attributes
+    ----------
+    name : str
+        Of its cut in the manifest.
+    mode : str
+        One of `coachc.core.plan.MODES`.
+    mask : int
+        Operators on the device.
+    bits : BitPlan
+        Of the values of this cut, in topological order.
+    """
+
+    name: str
+    mode: str
+    mask: int
+    bits: BitPlan
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """The cuts of a bundle, device-only among them, and their artefacts.
+
+    Attributes
+    ----------
+    cuts : tuple of runtime Cut
+    models : dict of str to onnx.ModelProto
+        By path in the bundle; `MODEL_PATH` is not among them.
+    roles : dict of str to str
+        Of `models`.
+    """
+
+    cuts: tuple[Cut, ...]
+    models: dict[str, onnx.ModelProto]
+    roles: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -44,7 +87,14 @@ def quantizer_form(spec: DeviceSpec) -> str:
 
 
 def split_halves(
-    model: Model, graph: GraphView, mask: int, bits: BitPlan, device: DeviceSpec, cloud: DeviceSpec
+    model: Model,
+    graph: GraphView,
+    mask: int,
+    bits: BitPlan,
+    device: DeviceSpec,
+    cloud: DeviceSpec,
+    *,
+    with_edge: bool = False,
 ) -> Halves:
     """Both halves of a split, each checked by onnx and loaded by ONNX Runtime.
 
@@ -57,39 +107,56 @@ def split_halves(
     bits : BitPlan
         Of the values of this cut, in topological order.
     device, cloud : DeviceSpec
+    with_edge : bool
+        Put the device's quantizer in a model of its own, so that a task can be quantized again when its feature has
+        said at which precision. Not where an input of the model is quantized.
 
     Raises
     ------
     coachc.errors.ModelError
         A half does not pass; this is a bug of ours or of the model, never silently written.
     """
-    values = _cut_values(graph, bits)
-    boundary = [_crossing(graph, value) for value in values]
+    values = cut_values(graph, bits)
+    boundary = [crossing_of(graph, value) for value in values]
     kept = outputs_on_device(graph, mask)
     head, tail = split(model, graph, mask)
     forms = quantizer_form(device), quantizer_form(cloud)
-    head = quantize_outputs(head, boundary, model, keep=kept, form=forms[0], int32_codes=not device.has_uint8)
     tail = dequantize_inputs(tail, boundary, model, form=forms[1])
-    for half in (head, tail):
-        check(half)
-    packed = [value for value in values if value.codec == "packed"]
     mode = "split" if mask else "cloud-raw"
-    cut = Cut(
-        name=mode,
-        mode=mode,
-        device=DEVICE_PATH,
-        cloud=CLOUD_PATH,
+    cut = cut_entry(graph, Way(mode, mode, mask, bits), values, device, cloud)
+    packed = [crossing for crossing in boundary if crossing.packed]
+    if with_edge and packed and all(crossing.value not in graph.inputs for crossing in packed):
+        border = edge(model, graph, [(crossing.value, crossing.value) for crossing in packed])
+        border = quantize_outputs(border, packed, model, form=forms[0], int32_codes=not device.has_uint8)
+        cut = cut._replace(before=(DEVICE_PATH,), device=DEVICE_EDGE_PATH, cloud=CLOUD_PATH)
+        models = {DEVICE_PATH: head, DEVICE_EDGE_PATH: border, CLOUD_PATH: tail}
+    else:
+        head = quantize_outputs(head, boundary, model, keep=kept, form=forms[0], int32_codes=not device.has_uint8)
+        cut = cut._replace(device=DEVICE_PATH, cloud=CLOUD_PATH)
+        models = {DEVICE_PATH: head, CLOUD_PATH: tail}
+    for half in models.values():
+        check(half)
+    return Halves(cut, models)
+
+
+def cut_entry(graph: GraphView, way: Way, values: tuple[CutValue, ...], device: DeviceSpec, cloud: DeviceSpec) -> Cut:
+    """The manifest's entry of a cut; the paths of its artefacts are the caller's to fill in."""
+    packed = [value for value in values if value.codec == "packed"]
+    return Cut(
+        name=way.name,
+        mode=way.mode,
+        device="",
+        cloud="",
         values=values,
-        device_outputs=kept,
-        cloud_outputs=outputs_on_cloud(graph, mask),
-        device_parameters=forms[0] if packed else "",
-        cloud_parameters=forms[1] if packed else "",
+        device_outputs=outputs_on_device(graph, way.mask),
+        cloud_outputs=outputs_on_cloud(graph, way.mask),
+        device_parameters=quantizer_form(device) if packed else "",
+        cloud_parameters=quantizer_form(cloud) if packed else "",
         features=tuple(feature_name(value.name) for value in packed if has_feature(value.shape)),
     )
-    return Halves(cut, {DEVICE_PATH: head, CLOUD_PATH: tail})
 
 
-def _cut_values(graph: GraphView, bits: BitPlan) -> tuple[CutValue, ...]:
+def cut_values(graph: GraphView, bits: BitPlan) -> tuple[CutValue, ...]:
     """The manifest's entries: each value at the precision chosen, at all that it can travel at, and its layout."""
     ladders = bits.ladder or ((),) * len(bits.quantizers)
     layouts = bits.layouts or (Layout(),) * len(bits.quantizers)
@@ -114,7 +181,8 @@ def _cut_values(graph: GraphView, bits: BitPlan) -> tuple[CutValue, ...]:
     return tuple(values)
 
 
-def _crossing(graph: GraphView, value: CutValue) -> Crossing:
+def crossing_of(graph: GraphView, value: CutValue) -> Crossing:
+    """How a value of the manifest crosses, for `passes.insert_qdq`."""
     return Crossing(
         value=value.name,
         name=boundary_name(graph, value.name),

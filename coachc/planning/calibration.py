@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from calib.accuracy import Judge
@@ -42,6 +43,14 @@ class Calibration:
     jpeg: JpegCost | None
     measured: MeasuredPrecision | None
     data: DataReport | None = None
+
+    def at(self, problem: Problem) -> Calibration:
+        """The same measurements for another link."""
+        if self.measured is None:
+            return self
+        measured = self.measured.at(problem)
+        precision = measured if self.precision is self.measured else self.precision
+        return dataclasses.replace(self, precision=precision, measured=measured)
 
 
 def open_calibration(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from calib.dataset import RANDOM
 from calib.refine import Refined, refine
-from coachc.core.plan import Plan
+from coachc.core.plan import BitPlan, Plan
 from coachc.planning.calibration import Calibration
 from coachc.planning.decide import decide
 from coachc.planning.precisions import where_it_pays
@@ -88,7 +88,7 @@ def make_plan(
     if refined and found.best is not None and calibration.kind not in (RANDOM, "none"):
         best = found.best
         for near in (found.best, *_near(problem, calibration, found.best, limits, mode)):
-            tried = _refine(problem, calibration, near, progress)
+            tried = refine_cut(problem, calibration, near.mask, near.bits, progress)
             if tried is None:
                 continue
             candidate = costed(graph, near.mask, near.cut, where_it_pays(tried.plan, problem), costs)
@@ -117,9 +117,11 @@ def _near(problem: Problem, calibration: Calibration, best: Candidate, limits: L
     return [near] if near is not None and near.timeline.period_s < best.timeline.period_s * (1 + NEAR) else []
 
 
-def _refine(problem: Problem, calibration: Calibration, best: Candidate, progress: Progress) -> Refined | None:
-    """Fewer bytes for the best split; None where nothing of it is quantized."""
-    if calibration.measured is None or all(quantizer.codec == "raw" for quantizer in best.bits.quantizers):
+def refine_cut(
+    problem: Problem, calibration: Calibration, mask: int, bits: BitPlan, progress: Progress
+) -> Refined | None:
+    """Fewer bytes for a split; None where nothing of it is quantized."""
+    if calibration.measured is None or all(quantizer.codec == "raw" for quantizer in bits.quantizers):
         return None
-    evaluator = calibration.measured.evaluator(best.mask)
-    return refine(evaluator, best.bits, lambda done, total: progress("refining the cut", done, total))
+    evaluator = calibration.measured.evaluator(mask)
+    return refine(evaluator, bits, lambda done, total: progress("refining the cut", done, total))

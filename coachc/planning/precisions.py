@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 from calib.measurements import Measurements
@@ -46,15 +48,15 @@ class MeasuredPrecision:
         self._trials = trials
         self._budget = budget
         self._progress = progress
-        self._measured = 0
+        self._count = itertools.count(1)
+        # Coded, whether or not that pays on this link.
         self._known: dict[int, BitPlan | Rejected] = {}
         self._least_bits: dict[int, int] = {}
 
     def __call__(self, mask: int, cut: tuple[str, ...], most_bits: int) -> BitPlan | Rejected:
         """The lowest admissible precision up to `most_bits`, or why there is none; see `passes.partition.Precision`."""
         if mask not in self._known:
-            self._measured += 1
-            self._progress("precision of cut", self._measured, 0)
+            self._progress("precision of cut", next(self._count), 0)
             evaluator = self.evaluator(mask)
             answer = evaluator.lowest(most_bits)
             if isinstance(answer, Rejected):
@@ -63,16 +65,35 @@ class MeasuredPrecision:
                     return answer
                 self._known[mask] = answer
             else:
-                self._known[mask] = where_it_pays(quickly_coded(evaluator, answer), self._problem)
-        return self._known[mask]
+                self._known[mask] = quickly_coded(evaluator, answer)
+        answer = self._known[mask]
+        return answer if isinstance(answer, Rejected) else where_it_pays(answer, self._problem)
+
+    def at(self, problem: Problem) -> MeasuredPrecision:
+        """The same measurements for another link: what is measured for one is known to both."""
+        other = copy.copy(self)
+        other._problem = problem
+        return other
 
     def measured(self) -> dict[int, BitPlan]:
         """Every cut that keeps the budget, as far as cuts were measured."""
-        return {mask: answer for mask, answer in self._known.items() if isinstance(answer, BitPlan)}
+        coded = {mask: answer for mask, answer in self._known.items() if isinstance(answer, BitPlan)}
+        return {mask: where_it_pays(answer, self._problem) for mask, answer in coded.items()}
+
+    @property
+    def asked(self) -> int:
+        """Cuts that were measured."""
+        return len(self._known.keys() | self._least_bits.keys())
+
+    def coded(self, mask: int) -> BitPlan | None:
+        """A cut that keeps the budget with its values coded, whether or not that pays on this link."""
+        answer = self._known.get(mask)
+        return None if isinstance(answer, Rejected) else answer
 
     def known(self, mask: int) -> BitPlan | Rejected | None:
         """What no further call can change; None where nothing of that kind is known."""
-        return self._known.get(mask)
+        answer = self._known.get(mask)
+        return where_it_pays(answer, self._problem) if isinstance(answer, BitPlan) else answer
 
     def least_bits(self, mask: int) -> int:
         """Fewest bits that no call has ruled out."""
@@ -126,6 +147,10 @@ class FixedPrecision:
                 for name in self._graph.cut_values(mask)
             )
         )
+
+    def coded(self, mask: int) -> BitPlan:
+        """That precision."""
+        return self.known(mask)
 
     def least_bits(self, mask: int) -> int:
         """That precision."""

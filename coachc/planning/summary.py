@@ -11,6 +11,7 @@ from calib.refine import Refined
 from coachc.core.graph import GraphView
 from coachc.core.plan import Accuracy, Plan, Timeline
 from coachc.core.profile import Profile
+from coachc.planning.cut_set import CutSet
 from coachc.planning.explain import Explanation, Option
 from coachc.planning.problem import Problem, Setting
 from passes.strategy import Strategy, saturated
@@ -101,6 +102,32 @@ def plan_json(
         "explanation": explanation_json(explanation),
         "sensitivities": _sensitivities_json(refined),
         **({"mixture": mixture_json(graph, costs, plan, mixture)} if mixture is not None else {}),
+    }
+
+
+def cut_set_json(graph: GraphView, cut_set: CutSet) -> dict[str, Any]:
+    """The cuts of a bundle for a range of bandwidths, in bytes a second; times are those at the middle of the range."""
+    return {
+        "low_bytes_per_s": cut_set.low_bytes_per_s,
+        "high_bytes_per_s": cut_set.high_bytes_per_s,
+        "grid_bytes_per_s": list(cut_set.grid),
+        "chosen": cut_set.chosen,
+        "worst_ratio": cut_set.worst,
+        "mean_ratio": cut_set.mean,
+        "cuts": [
+            {
+                "name": cut.name,
+                "mode": cut.mode,
+                "best_between_bytes_per_s": [list(interval) for interval in cut.best_between],
+                "cut": [{"value": q.name, "bits": q.bits, "codec": q.codec} for q in cut.bits.quantizers],
+                "device_operators": cut.mask.bit_count(),
+                "operators": len(graph.nodes),
+                "bytes": cut.timeline.payload_bytes,
+                **timeline_json(cut.timeline),
+                "accuracy": accuracy_json(cut.bits.accuracy),
+            }
+            for cut in cut_set.cuts
+        ],
     }
 
 

@@ -55,7 +55,7 @@ def path(value: Any, where: str) -> str:
     parts = text(value, where).split("/")
     if any(part in ("", ".", "..") for part in parts) or re.search(r"[\\:\x00-\x1f\ud800-\udfff]", value):
         raise wrong(where, "a path inside the bundle", value)
-    if value in ("manifest.json", "manifest.sha256"):
+    if value in ("manifest.json", "manifest.sha256", "manifest.sig"):
         raise wrong(where, "a path other than the manifest's own", value)
     return value
 

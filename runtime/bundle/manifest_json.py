@@ -1,16 +1,16 @@
 """Manifest to and from canonical JSON bytes.
 
-Reading is strict: every field is there, has its type and a value that makes sense, and nothing else is there. The
-format version is looked at before all that, so that another layout is named as such and not as damage.
+Reading is strict: every field is there, has its type and a value that makes sense, and nothing else is there; what the
+fields say about each other is `manifest_checks`'. The format version is looked at before all that, so that another
+layout is named as such and not as damage.
 """
 
 import json
-import re
-import struct
-from typing import Any, Dict, Sequence
+from typing import Any, Dict
 
 from runtime.bundle import json_fields as f
 from runtime.bundle import manifest_types as m
+from runtime.bundle.manifest_checks import check_manifest
 from runtime.errors import BundleError
 
 
@@ -45,7 +45,7 @@ def from_json_bytes(data: bytes) -> m.Manifest:
         older = f.wrong("format_version", f"version {m.FORMAT_VERSION}", version)
         raise BundleError(older.message, hint="compile again with the version installed here")
     manifest = _manifest(raw, "")
-    _check_cross_references(manifest)
+    check_manifest(manifest)
     return manifest
 
 
@@ -130,6 +130,9 @@ _cut = f.record(
     device_parameters=f.one_of(m.PARAMETERS),
     cloud_parameters=f.one_of(m.PARAMETERS),
     features=f.list_of(f.text),
+    before=f.list_of(f.path),
+    after=f.list_of(f.path),
+    policy=f.optional(f.path),
 )
 _artefact = f.record(m.Artefact, path=f.path, role=f.one_of(m.ROLES), sha256=f.sha256, size_bytes=f.whole)
 _complete_preprocess = f.record(
@@ -162,162 +165,5 @@ _manifest = f.record(
     chosen=f.text,
     artefacts=f.list_of(_artefact),
     plan=f.json_object,
+    revision=f.whole,
 )
-
-
-# What the fields say about each other.
-
-
-def _check_cross_references(manifest: m.Manifest) -> None:
-    _unique("cuts", [cut.name for cut in manifest.cuts])
-    _unique("artefacts", [artefact.path for artefact in manifest.artefacts])
-    for side in ("inputs", "outputs"):
-        if not getattr(manifest.model, side):
-            raise f.wrong("model." + side, "at least one", [])
-    if manifest.chosen not in [cut.name for cut in manifest.cuts]:
-        raise f.wrong("chosen", "the name of a cut", manifest.chosen)
-    if not any(cut.mode == "device-only" for cut in manifest.cuts):
-        raise BundleError("manifest field 'cuts': no cut has mode 'device-only'")
-    if manifest.preprocess is not None:
-        _check_preprocess(manifest.preprocess)
-    for index, cut in enumerate(manifest.cuts):
-        _check_cut(manifest, cut, f"cuts[{index}]")
-
-
-def _check_preprocess(pre: m.Preprocess) -> None:
-    channels = 1 if pre.color == "gray" else 3
-    if len(pre.size) != 2 or 0 in pre.size:
-        raise f.wrong("preprocess.size", "height and width", list(pre.size))
-    if pre.pixel_scale <= 0:
-        raise f.wrong("preprocess.pixel_scale", "a positive number", pre.pixel_scale)
-    if len(pre.mean) != channels:
-        raise f.wrong("preprocess.mean", f"one number per channel ({channels})", list(pre.mean))
-    if len(pre.std) != channels or min(pre.std) <= 0:
-        raise f.wrong("preprocess.std", f"one positive number per channel ({channels})", list(pre.std))
-    if pre.crop != "center":
-        if pre.resize_to:
-            raise f.wrong("preprocess.resize_to", f"an empty list for crop {pre.crop}", list(pre.resize_to))
-    elif not 1 <= len(pre.resize_to) <= 2:
-        raise f.wrong("preprocess.resize_to", "one or two lengths for crop center", list(pre.resize_to))
-    elif not covers(pre.resize_to, pre.size):
-        shown = "x".join(str(length) for length in pre.resize_to)
-        raise f.wrong("preprocess.resize_to", "at least {}x{}, which is cropped out of it".format(*pre.size), shown)
-
-
-def covers(resize_to: Sequence[int], size: Sequence[int]) -> bool:
-    """Whether pictures resized to `resize_to` (see `Preprocess`) hold a crop of `size`, whatever their aspect ratio."""
-    return all(have >= want for have, want in zip(tuple(resize_to) * (2 // len(resize_to)), size))
-
-
-def _check_cut(manifest: m.Manifest, cut: m.Cut, where: str) -> None:
-    needs_device = cut.mode != "cloud-jpeg"
-    needs_cloud = cut.mode != "device-only"
-    listed = [artefact.path for artefact in manifest.artefacts]
-    for side, path, needed in (("device", cut.device, needs_device), ("cloud", cut.cloud, needs_cloud)):
-        field = f"{where}.{side}"
-        if (path is not None) != needed:
-            raise f.wrong(field, "a path" if needed else "null for mode " + cut.mode, path)
-        if path is not None and path not in listed:
-            raise f.wrong(field, "the path of a listed artefact", path)
-    made = list(cut.device_outputs + cut.cloud_outputs)
-    if sorted(made) != sorted(spec.name for spec in manifest.model.outputs):
-        raise f.wrong(where + ".device_outputs", "each model output on exactly one side", made)
-    _unique(where + ".values", [value.codes for value in cut.values])
-    if bool(cut.values) != needs_cloud:
-        raise f.wrong(where + ".values", "values exactly where there is a cloud half", len(cut.values))
-    if cut.mode == "cloud-jpeg" and (manifest.preprocess is None or len(cut.values) != 1):
-        raise f.wrong(where, "a preprocess and one value for mode cloud-jpeg", cut.name)
-    _unique(where + ".features", list(cut.features))
-    for index, name in enumerate(cut.features):
-        if cut.device is None or name in made or name in [value.codes for value in cut.values]:
-            raise f.wrong(f"{where}.features[{index}]", "an output of the device half that is nothing else", name)
-    for index, value in enumerate(cut.values):
-        _check_value(value, cut.mode, f"{where}.values[{index}]")
-
-
-def _check_value(value: m.CutValue, mode: str, where: str) -> None:
-    if (value.codec == "jpeg") != (mode == "cloud-jpeg"):
-        raise f.wrong(where + ".codec", "jpeg exactly in mode cloud-jpeg", value.codec)
-    if value.codec == "jpeg" and value.codes != value.name:
-        raise f.wrong(where + ".codes", "the value's own name for codec jpeg", value.codes)
-    _check_layout(value, where + ".layout")
-    if value.codec == "packed":
-        _check_levels(value, where)
-    elif value.codec == "raw":
-        _check_raw(value, where)
-    else:
-        _check_jpeg(value, where)
-
-
-def _check_layout(value: m.CutValue, where: str) -> None:
-    layout = value.layout
-    if not 1 <= layout.memory_level <= 9:
-        raise f.wrong(where + ".memory_level", "1 to 9", layout.memory_level)
-    if value.codec != "packed":
-        for field, plain in (("form", "dense"), ("coding", "none")):
-            if getattr(layout, field) != plain:
-                raise f.wrong(f"{where}.{field}", f"{plain} for codec {value.codec}", getattr(layout, field))
-    if not layout.order:
-        return
-    if value.codec != "packed" or len(value.shape) < 2:
-        raise f.wrong(where + ".order", "no order but for a packed value with channels", list(layout.order))
-    if sorted(layout.order) != list(range(value.shape[1])):
-        raise f.wrong(where + ".order", f"each of the {value.shape[1]} channels once", list(layout.order))
-
-
-def _check_levels(value: m.CutValue, where: str) -> None:
-    known = [level.bits for level in value.levels]
-    if known != sorted(set(known)):
-        raise f.wrong(where + ".levels", "levels by ascending bits, each once", known)
-    if value.bits not in known:
-        raise f.wrong(where + ".bits", "the bits of one of its levels", value.bits)
-    for index, level in enumerate(value.levels):
-        _check_level(level, value.shape, f"{where}.levels[{index}]")
-
-
-def _check_level(level: m.Level, shape: Sequence[int], where: str) -> None:
-    if not m.MIN_BITS <= level.bits <= m.MAX_BITS:
-        raise f.wrong(where + ".bits", f"{m.MIN_BITS} to {m.MAX_BITS}", level.bits)
-    counts = {1, *shape[1:2]} - {0}
-    if len(level.scale) not in counts:
-        raise f.wrong(where + ".scale", " or ".join(map(str, sorted(counts))) + " numbers", list(level.scale))
-    if len(level.zero_point) != len(level.scale):
-        raise f.wrong(where + ".zero_point", "as many as scales", list(level.zero_point))
-    for place, scale in enumerate(level.scale):
-        if not _positive_float32(scale):
-            raise f.wrong(f"{where}.scale[{place}]", "a positive number, in float32 too", scale)
-    for place, zero_point in enumerate(level.zero_point):
-        if zero_point >= 1 << level.bits:
-            raise f.wrong(f"{where}.zero_point[{place}]", f"0 to {(1 << level.bits) - 1}", zero_point)
-
-
-def _check_raw(value: m.CutValue, where: str) -> None:
-    if value.levels:
-        raise f.wrong(where + ".levels", "no levels for codec raw", list(value.levels))
-    width = 8 if value.dtype == "bool" else int(re.sub("[a-z]", "", value.dtype))
-    if value.bits != width:
-        raise f.wrong(where + ".bits", f"{width}, the width of {value.dtype}", value.bits)
-
-
-def _check_jpeg(value: m.CutValue, where: str) -> None:
-    if value.bits != 8 or value.shape[:1] != (1,):
-        raise f.wrong(where, "8 bits and a batch of 1 for codec jpeg", value.name)
-    if [(level.bits, len(level.scale), level.zero_point) for level in value.levels] != [(8, 1, (0,))]:
-        raise f.wrong(where + ".levels", "one level of 8 bits, one scale and zero point 0 for codec jpeg", [])
-    quality = value.levels[0].scale[0]
-    if not (1 <= quality <= 95 and quality == int(quality)):
-        raise f.wrong(where + ".levels[0].scale[0]", "a JPEG quality, 1 to 95", quality)
-
-
-def _positive_float32(number: float) -> bool:
-    """Whether a quantizer's scale is still positive and finite where it is used, in float32."""
-    try:
-        return bool(struct.unpack("<f", struct.pack("<f", number))[0] > 0)
-    except OverflowError:
-        return False
-
-
-def _unique(where: str, names: Any) -> None:
-    for name in sorted(set(names)):
-        if names.count(name) > 1:
-            raise BundleError(f"manifest field '{where}': '{name}' appears twice")

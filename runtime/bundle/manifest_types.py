@@ -1,14 +1,16 @@
 """The manifest: what a bundle says about itself, as values.
 
 This file decides which fields exist (`README.md` beside it is the prose); which values they may have and how they are
-written is decided in `manifest_json`, files and hashes in `store`.
+written is decided in `manifest_json`, what they may say about each other in `manifest_checks`, files and hashes in
+`store`.
 """
 
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+import re
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 from runtime.errors import BundleError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 DTYPES = (
     "bool",
@@ -30,12 +32,20 @@ FORMS = ("dense", "bytes")
 CODINGS = ("none", "huffman", "rle", "filtered")
 PARAMETERS = ("", "qdq", "arithmetic")
 MIN_BITS, MAX_BITS = 2, 8
-ROLES = ("device", "cloud", "model")
+ROLES = ("device", "cloud", "model", "segment", "policy")
 CALIBRATIONS = ("calibrated", "uncalibrated")
 RESIZES = ("nearest", "bilinear", "bicubic", "lanczos", "area")
 COLORS = ("rgb", "bgr", "gray")
 LAYOUTS = ("nchw", "nhwc")
 CROPS = ("none", "center", "center-square")
+
+#: Precision of a task: of all packed values, or one for each value of the cut; None for the chosen ones.
+Bits = Union[None, int, Tuple[int, ...]]
+
+
+def url_name(text: str) -> str:
+    """A name as it stands in URLs: every run of other characters than `A-Za-z0-9_.-` is one `-`."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text)
 
 
 class TensorSpec(NamedTuple):
@@ -144,7 +154,8 @@ class Cut(NamedTuple):
         Unique in the bundle.
     mode : {"split", "device-only", "cloud-raw", "cloud-jpeg"}
     device, cloud : str or None
-        Artefact paths of the halves; None where a side computes nothing.
+        Artefact paths of the halves, or of their edges where the cut shares segments of the model with others: the last
+        that runs on the device, the first that runs on the cloud. None where a side computes nothing.
     values : tuple of CutValue
         What crosses, in the order it is sent.
     device_outputs, cloud_outputs : tuple of str
@@ -154,6 +165,12 @@ class Cut(NamedTuple):
         `runtime.quantizer_inputs`.
     features : tuple of str
         Further outputs of the device half, which stay on the device.
+    before : tuple of str
+        Artefact paths of the segments that run on the device, in this order, before `device`.
+    after : tuple of str
+        Artefact paths of the segments that run on the cloud, in this order, after `cloud`.
+    policy : str or None
+        Artefact path of this cut's online policy.
     """
 
     name: str
@@ -166,6 +183,37 @@ class Cut(NamedTuple):
     device_parameters: str = ""
     cloud_parameters: str = ""
     features: Tuple[str, ...] = ()
+    before: Tuple[str, ...] = ()
+    after: Tuple[str, ...] = ()
+    policy: Optional[str] = None
+
+    @property
+    def on_device(self) -> Tuple[str, ...]:
+        """Artefacts that run on the device, in order."""
+        return self.before + ((self.device,) if self.device is not None else ())
+
+    @property
+    def on_cloud(self) -> Tuple[str, ...]:
+        """Artefacts that run on the cloud, in order."""
+        return ((self.cloud,) if self.cloud is not None else ()) + self.after
+
+    def precisions(self, bits: Bits = None) -> Tuple[int, ...]:
+        """The precision of each value of a task; values that are not packed have one only.
+
+        Raises
+        ------
+        BundleError
+            If there is not one number for each value.
+        """
+        if isinstance(bits, tuple) and len(bits) != len(self.values):
+            raise BundleError(
+                f"cut '{self.name}' sends {len(self.values)} values, and {len(bits)} precisions were given",
+                hint="give one number of bits for all of them, or one for each",
+            )
+        wanted = bits if isinstance(bits, tuple) else (bits,) * len(self.values)
+        return tuple(
+            value.bits if value.codec != "packed" or one is None else one for value, one in zip(self.values, wanted)
+        )
 
     def accepted_bits(self, value: CutValue) -> Tuple[int, ...]:
         """Precisions at which the cloud half can take a packed value: the chosen one, where it has constants."""
@@ -225,7 +273,11 @@ class ModelInfo(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """All of `manifest.json`. `device`, `cloud`, `link` and `plan` are free-form JSON objects of the compiler's."""
+    """All of `manifest.json`.
+
+    `device`, `cloud`, `link` and `plan` are free-form JSON objects of the compiler's. `revision` counts the bundles that
+    are installed one after the other: a lower one does not replace a higher one.
+    """
 
     producer: str
     calibration: str
@@ -239,6 +291,7 @@ class Manifest(NamedTuple):
     chosen: str
     plan: Dict[str, Any]
     artefacts: Tuple[Artefact, ...] = ()
+    revision: int = 0
     format_version: int = FORMAT_VERSION
 
     def cut(self, name: Optional[str] = None) -> Cut:

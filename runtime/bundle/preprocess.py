@@ -1,4 +1,4 @@
-"""Images to model inputs, the same way for calibration, on the device and on the server.
+"""Images and frames of videos to model inputs, the same way for calibration, on the device and on the server.
 
 Needs Pillow, imported where it is used: devices that read arrays do without it.
 """
@@ -38,8 +38,14 @@ def load_image(image: Union[bytes, Path], preprocess: Preprocess) -> np.ndarray:
     return normalize(pixels(image, preprocess), preprocess)
 
 
-def pixels(image: Union[bytes, Path], preprocess: Preprocess) -> np.ndarray:
+def pixels(image: Union[bytes, Path, np.ndarray], preprocess: Preprocess) -> np.ndarray:
     """One image, decoded, resized and cropped to `preprocess.size`.
+
+    Parameters
+    ----------
+    image : bytes, path or ndarray
+        An image file, or its contents; or what is decoded already: uint8, shape (H, W, 3) in RGB order.
+    preprocess : Preprocess
 
     Returns
     -------
@@ -51,13 +57,11 @@ def pixels(image: Union[bytes, Path], preprocess: Preprocess) -> np.ndarray:
         If the file cannot be read as an image, or Pillow is missing.
     """
     pillow = _pillow()
-    shown = "the image" if isinstance(image, bytes) else os.fspath(image)
     height, width = preprocess.size
-    try:
-        with pillow.open(io.BytesIO(image) if isinstance(image, bytes) else os.fspath(image)) as opened:
-            picture = opened.convert(_mode(preprocess))
-    except Exception as exc:  # Pillow's decoders raise OSError, ValueError, SyntaxError and struct.error
-        raise SourceError(f"cannot read {shown}: {exc}") from exc
+    if isinstance(image, np.ndarray):
+        picture = pillow.fromarray(image).convert(_mode(preprocess))
+    else:
+        picture = _decoded(image, preprocess)
     if preprocess.crop == "center-square":
         side = min(picture.size)
         picture = _centre(picture, side, side)
@@ -67,6 +71,15 @@ def pixels(image: Union[bytes, Path], preprocess: Preprocess) -> np.ndarray:
         filters = getattr(pillow, "Resampling", pillow)
         picture = picture.resize(target, getattr(filters, _FILTERS[preprocess.resize]))
     return np.array(_centre(picture, width, height), dtype=np.uint8).reshape(height, width, -1)
+
+
+def _decoded(image: Union[bytes, Path], preprocess: Preprocess) -> Any:
+    shown = "the image" if isinstance(image, bytes) else os.fspath(image)
+    try:
+        with _pillow().open(io.BytesIO(image) if isinstance(image, bytes) else os.fspath(image)) as opened:
+            return opened.convert(_mode(preprocess))
+    except Exception as exc:  # Pillow's decoders raise OSError, ValueError, SyntaxError and struct.error
+        raise SourceError(f"cannot read {shown}: {exc}") from exc
 
 
 def _resized(found: Tuple[int, int], preprocess: Preprocess) -> Tuple[int, int]:

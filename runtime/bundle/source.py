@@ -1,4 +1,4 @@
-"""Input data: a .npz file of arrays, or a folder of images, as a stream of model inputs.
+"""Input data: a .npz file of arrays, a folder of images, or videos, as a stream of model inputs.
 
 A task takes as many consecutive rows as the model's input has in its first dimension. Rows are read as they are asked
 for, so a large file does not have to fit in a device's memory.
@@ -7,21 +7,33 @@ for, so a large file does not have to fit in a device's memory.
 import abc
 import itertools
 import os
+import tokenize
 import zipfile
 import zlib
-from typing import IO, Any, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import IO, Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from runtime.bundle.image_folder import find_images
+from runtime.bundle.image_folder import Pictures, find_pictures, is_video
 from runtime.bundle.manifest_types import Preprocess, TensorSpec
 from runtime.bundle.preprocess import normalize, pixels
+from runtime.bundle.video import choose_frames, read_clips
 from runtime.errors import SourceError
 
 Feed = Dict[str, np.ndarray]
 
-# What zipfile, zlib and numpy raise for damaged, truncated, encrypted or unsupported archives.
-UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# What zipfile, zlib and numpy raise for damaged, truncated, encrypted or unsupported archives; what Python's tokenizer
+# raises, too, because numpy reads headers with it.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class Source(abc.ABC):
@@ -31,9 +43,13 @@ class Source(abc.ABC):
     ----------
     labels : ndarray of int64, shape (rows,), or None
         One per row of the model's first input.
+    groups : ndarray of int64, shape (rows,), or None
+        The clip that each row belongs to. Rows of a clip resemble each other, so whoever splits rows in two keeps clips
+        whole; a clip's rows are in order, so they can be replayed as a camera gives them.
     """
 
     labels: Optional[np.ndarray] = None
+    groups: Optional[np.ndarray] = None
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -45,7 +61,11 @@ class Source(abc.ABC):
 
 
 def open_source(
-    path: Union[str, "os.PathLike[str]"], inputs: Sequence[TensorSpec], preprocess: Optional[Preprocess]
+    path: Union[str, "os.PathLike[str]"],
+    inputs: Sequence[TensorSpec],
+    preprocess: Optional[Preprocess],
+    frames_per_second: Optional[float] = None,
+    limit: Optional[int] = None,
 ) -> Source:
     """Open input data for a model.
 
@@ -53,35 +73,64 @@ def open_source(
     ----------
     path : path
         FILE.npz: one array per model input, already preprocessed, rows along the first dimension, and optionally
-        `labels`. DIR: images in one folder per class (class index = position among the sorted folder names), or
-        listed in `labels.csv` (columns file,label), or loose and without labels.
+        `labels` and `groups`. DIR: images or videos in one folder per class (class index = position among the sorted
+        folder names), or listed in `labels.csv` (columns file,label), or loose and without labels. Or one video.
+        Each frame of a video is a row, and each video a group.
     inputs : sequence of TensorSpec
         The model's.
     preprocess : Preprocess or None
-        Needed for images.
+        Needed for images and videos.
+    frames_per_second : float, optional
+        Take that many frames of a video by their timestamps, instead of every frame.
+    limit : int, optional
+        At most that many tasks, the first ones; 1 or more.
 
     Raises
     ------
     SourceError
         If there is nothing at `path`, or what is there does not suit the model.
+
+    Notes
+    -----
+    To know their number of frames, opening videos decodes them once, up to `limit`.
     """
     name = os.fspath(path)
-    if os.path.isdir(name):
-        return ImageSource(name, inputs, preprocess)
     if not os.path.exists(name):
         raise SourceError(f"no such source: {name}")
+    if os.path.isdir(name) or is_video(name):
+        return ImageSource(name, inputs, preprocess, frames_per_second, limit)
     if not name.endswith(".npz"):
-        raise SourceError(f"{name} is neither a folder of images nor a .npz file")
-    return ArraySource(name, inputs)
+        raise SourceError(f"{name} is neither a folder of images nor a .npz file nor a video")
+    refuse_frame_rate(name, "arrays", frames_per_second)
+    return ArraySource(name, inputs, limit)
 
 
 class ImageSource(Source):
-    """A folder of images for a model with one input."""
+    """Pictures for a model with one input: a folder of images, frames of one video, or of a folder of videos.
 
-    def __init__(self, root: str, inputs: Sequence[TensorSpec], preprocess: Optional[Preprocess]) -> None:
+    A task's rows are of one video: the last frames of a video that do not fill a batch are left out.
+
+    Attributes
+    ----------
+    paths : list of str
+        The file of each row.
+    frames : ndarray of int64, shape (rows,), or None
+        Its position among the frames of that file; None for images.
+    preprocess : Preprocess
+    """
+
+    def __init__(
+        self,
+        path: str,
+        inputs: Sequence[TensorSpec],
+        preprocess: Optional[Preprocess],
+        frames_per_second: Optional[float] = None,
+        limit: Optional[int] = None,
+    ) -> None:
         if preprocess is None:
+            held = "is a video" if is_video(path) else "holds images"
             raise SourceError(
-                f"{root} holds images, but the bundle does not say how to preprocess them",
+                f"{path} {held}, but the bundle does not say how to preprocess them",
                 hint="compile on a folder of images, or with --mean, --std, ...; or give a .npz of preprocessed arrays",
             )
         if len(inputs) != 1:
@@ -89,8 +138,36 @@ class ImageSource(Source):
         self._spec = inputs[0]
         self.preprocess = preprocess
         self._batch = _check_image_shape(self._spec, preprocess)
-        self.paths, self.labels = find_images(root)
-        _check_whole_batches(root, len(self.paths), self._batch)
+        self.frames: Optional[np.ndarray] = None
+        found = find_pictures(path)
+        rows = None if limit is None else limit * self._batch
+        if found.videos:
+            self._choose_frames(found, frames_per_second, rows)
+            return
+        refuse_frame_rate(path, "images", frames_per_second)
+        _check_whole_batches(path, len(found.paths), self._batch)
+        self.paths = found.paths[:rows]
+        self.labels = None if found.labels is None else found.labels[:rows]
+
+    def _choose_frames(self, found: Pictures, frames_per_second: Optional[float], rows: Optional[int]) -> None:
+        clips: List[np.ndarray] = []
+        left = rows
+        for path in found.paths:
+            if left == 0:
+                break
+            frames = choose_frames(path, frames_per_second, left)
+            count = len(frames) // self._batch * self._batch
+            if count == 0:
+                raise SourceError(
+                    f"{path} gives {len(frames)} frames, which do not fill a batch of {self._batch}",
+                    hint="take more frames a second, or leave the file out",
+                )
+            clips.append(frames[:count])
+            left = None if left is None else left - count
+        self.groups = np.repeat(np.arange(len(clips), dtype=np.int64), [len(frames) for frames in clips])
+        self.frames = np.concatenate(clips)
+        self.paths = [found.paths[group] for group in self.groups]
+        self.labels = None if found.labels is None else found.labels[self.groups]
 
     def __len__(self) -> int:
         return len(self.paths) // self._batch
@@ -102,9 +179,12 @@ class ImageSource(Source):
             yield {self._spec.name: np.concatenate(batch).astype(self._spec.dtype, copy=False)}
 
     def images(self) -> Iterator[np.ndarray]:
-        """Every image as `preprocess.pixels` makes it: uint8, (H, W, C)."""
-        for path in self.paths:
-            yield pixels(path, self.preprocess)
+        """Every picture as `preprocess.pixels` makes it: uint8, (H, W, C)."""
+        pictures: Iterable[Union[str, np.ndarray]] = self.paths
+        if self.frames is not None and self.groups is not None:
+            pictures = read_clips(self.paths, self.frames, self.groups)
+        for picture in pictures:
+            yield pixels(picture, self.preprocess)
 
 
 class _Array(NamedTuple):
@@ -122,7 +202,7 @@ class _Array(NamedTuple):
 class ArraySource(Source):
     """A .npz file whose arrays are named after the model's inputs."""
 
-    def __init__(self, path: str, inputs: Sequence[TensorSpec]) -> None:
+    def __init__(self, path: str, inputs: Sequence[TensorSpec], limit: Optional[int] = None) -> None:
         self._path = path
         try:
             with zipfile.ZipFile(path) as archive:
@@ -134,9 +214,8 @@ class ArraySource(Source):
         if len(tasks) != 1:
             rows = ", ".join(f"'{a.spec.name}' {a.shape[0]}" for a in self._arrays)
             raise SourceError(f"the arrays of {path} have rows for different numbers of tasks: {rows}")
-        self._tasks = tasks.pop()
-        if "labels" in names and "labels" not in [spec.name for spec in inputs]:
-            self.labels = self._read_labels(self._arrays[0].shape[0])
+        self._tasks = tasks.pop() if limit is None else min(tasks.pop(), limit)
+        self.labels, self.groups = (self._read_integers(name, names) for name in ("labels", "groups"))
 
     def __len__(self) -> int:
         return self._tasks
@@ -187,15 +266,19 @@ class ArraySource(Source):
         _check_whole_batches(self._path, shape[0], spec.shape[0])
         return _Array(spec, dtype, shape)
 
-    def _read_labels(self, rows: int) -> np.ndarray:
+    def _read_integers(self, name: str, names: Sequence[str]) -> Optional[np.ndarray]:
+        """An array that says something about each row, where the file has it and it is not one of the inputs."""
+        if name not in names or name in [array.spec.name for array in self._arrays]:
+            return None
+        rows = self._arrays[0].shape[0]
         with np.load(self._path, allow_pickle=False) as arrays:
-            labels = arrays["labels"]
-        if labels.dtype.kind not in "iu" or labels.shape != (rows,):
+            found = arrays[name]
+        if found.dtype.kind not in "iu" or found.shape != (rows,):
             raise SourceError(
-                f"'labels' in {self._path} has dtype {labels.dtype} and shape {_show(labels.shape)}, "
+                f"'{name}' in {self._path} has dtype {found.dtype} and shape {_show(found.shape)}, "
                 f"expected integers of shape {_show((rows,))}"
             )
-        return labels.astype(np.int64)
+        return found[: self._tasks * self._arrays[0].batch].astype(np.int64)
 
 
 def read_header(stream: IO[bytes]) -> Any:
@@ -210,6 +293,15 @@ def read_header(stream: IO[bytes]) -> Any:
     if dtype.hasobject:
         raise ValueError("an array holds Python objects")
     return shape, fortran, dtype
+
+
+def refuse_frame_rate(path: str, held: str, frames_per_second: Optional[float]) -> None:
+    """Raise SourceError where a frame rate is asked of what has none."""
+    if frames_per_second is not None:
+        raise SourceError(
+            f"{frames_per_second:g} frames a second can be taken of videos, and {path} holds {held}",
+            hint="leave the frame rate out",
+        )
 
 
 def _check_image_shape(spec: TensorSpec, preprocess: Preprocess) -> int:

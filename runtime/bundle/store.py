@@ -2,18 +2,26 @@
 
 A bundle is a directory: `manifest.json`, `manifest.sha256` and the artefacts the manifest lists, nothing else. Opening
 checks every byte; after that, `Bundle.read` is the only way to an artefact, and it checks what it hands out again.
+Where keys are trusted, nothing but the manifest's bytes is looked at before its signature, `manifest.sig`, fits.
 """
 
 import hashlib
 import os
-import re
 import shutil
 import stat
 import uuid
-from typing import Iterator, Mapping, NamedTuple, Union
+from typing import Iterator, Mapping, NamedTuple, Optional, Tuple, Union
 
 from runtime.bundle.manifest_json import from_json_bytes, refuse_newer, to_json_bytes
-from runtime.bundle.manifest_types import Artefact, Manifest
+from runtime.bundle.manifest_types import Artefact, Cut, Manifest, url_name
+from runtime.bundle.signature import (
+    SIGNATURE,
+    SIGNATURE_BYTES,
+    TrustedKeys,
+    decode_signature,
+    trusted_keys,
+    verify_signature,
+)
 from runtime.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -41,8 +49,11 @@ class Bundle(NamedTuple):
     @property
     def served_name(self) -> str:
         """Model name in URLs: the model's own and the start of the bundle id, so that another bundle is not found."""
-        slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.manifest.model.name)
-        return f"{slug}-{self.bundle_id[:12]}"
+        return f"{url_name(self.manifest.model.name)}-{self.bundle_id[:12]}"
+
+    def served_name_of(self, cut: Cut) -> str:
+        """Model name of one cut in URLs: `served_name` for the chosen one, with the cut's own behind it for others."""
+        return self.served_name if cut.name == self.manifest.chosen else f"{self.served_name}-{url_name(cut.name)}"
 
     def read(self, path: str) -> bytes:
         """The bytes of one artefact, checked against the manifest once more.
@@ -58,13 +69,57 @@ class Bundle(NamedTuple):
         raise BundleError(f"'{path}' is not an artefact of {self.path}")
 
 
-def open_bundle(path: Union[str, "os.PathLike[str]"]) -> Bundle:
+def open_bundle(path: Union[str, "os.PathLike[str]"], keys: Optional[TrustedKeys] = None) -> Bundle:
     """Open a bundle and check every file of it.
+
+    Parameters
+    ----------
+    path : path
+        A link is followed once, so that what it names later does not matter to the bundle that was opened.
+    keys : TrustedKeys, optional
+        One of them has to have signed it: `runtime.bundle.signature.trusted_keys`.
 
     Raises
     ------
     BundleError
         If a file is missing, changed, a link, or not listed; if the manifest is damaged or of a newer format.
+    SignatureError
+        If keys are given and none of them signed it, or the signature is damaged.
+    """
+    root = os.fspath(path)
+    if os.path.islink(root):
+        root = os.path.realpath(root)
+    data, signature = read_signed(root)
+    if keys is not None:
+        verify_signature(data, signature, keys, root)
+    refuse_newer(data)  # before the checksum, which a newer format may keep elsewhere
+    bundle_id = hashlib.sha256(data).hexdigest()
+    expected = checksum_line(bundle_id)
+    if _lstat_file(root, CHECKSUM).st_size != len(expected) or _read(root, CHECKSUM) != expected:
+        raise BundleError(
+            f"{MANIFEST} does not match {CHECKSUM}",
+            [f"expected  the line '{expected.decode().strip()}'", "found     another"],
+            HINT,
+        )
+    manifest = from_json_bytes(data)
+    if signature is not None:
+        decode_signature(signature, root)
+    for artefact in manifest.artefacts:
+        _read_artefact(root, artefact)
+    listed = {MANIFEST, CHECKSUM, SIGNATURE} | {artefact.path for artefact in manifest.artefacts}
+    for found in _walk(root):
+        if found not in listed:
+            raise BundleError(f"{found} is not listed in the manifest of {root}", hint=HINT)
+    return Bundle(root, manifest, bundle_id)
+
+
+def read_signed(path: Union[str, "os.PathLike[str]"]) -> Tuple[bytes, Optional[bytes]]:
+    """The bytes of a bundle's manifest and of its signature, None where it has none; neither is checked here.
+
+    Raises
+    ------
+    BundleError
+        If it is no bundle, or they are too large to be what they are called.
     """
     root = os.fspath(path)
     if not os.path.isdir(root):
@@ -75,23 +130,28 @@ def open_bundle(path: Union[str, "os.PathLike[str]"]) -> Bundle:
     if size > MANIFEST_LIMIT_BYTES:
         raise BundleError(f"{MANIFEST} has {size} bytes, more than {MANIFEST_LIMIT_BYTES}", hint=HINT)
     data = _read(root, MANIFEST)
-    refuse_newer(data)  # before the checksum, which a newer format may keep elsewhere
-    bundle_id = hashlib.sha256(data).hexdigest()
-    expected = _checksum_line(bundle_id)
-    if _lstat_file(root, CHECKSUM).st_size != len(expected) or _read(root, CHECKSUM) != expected:
-        raise BundleError(
-            f"{MANIFEST} does not match {CHECKSUM}",
-            [f"expected  the line '{expected.decode().strip()}'", "found     another"],
-            HINT,
-        )
-    manifest = from_json_bytes(data)
-    for artefact in manifest.artefacts:
-        _read_artefact(root, artefact)
-    listed = {MANIFEST, CHECKSUM} | {artefact.path for artefact in manifest.artefacts}
-    for found in _walk(root):
-        if found not in listed:
-            raise BundleError(f"{found} is not listed in the manifest of {root}", hint=HINT)
-    return Bundle(root, manifest, bundle_id)
+    if not os.path.lexists(os.path.join(root, SIGNATURE)):
+        return data, None
+    size = _lstat_file(root, SIGNATURE).st_size
+    if size > SIGNATURE_BYTES:
+        raise BundleError(f"{SIGNATURE} has {size} bytes, more than {SIGNATURE_BYTES}", hint=HINT)
+    return data, _read(root, SIGNATURE)
+
+
+def check_signature(path: Union[str, "os.PathLike[str]"], trust: str) -> str:
+    """The id of the key in the folder `trust` that signed a bundle. Its artefacts are not looked at.
+
+    Raises
+    ------
+    SignatureError
+        If none did.
+    BundleError
+        If it is no bundle.
+    """
+    keys = trusted_keys(trust)
+    assert keys is not None
+    data, signature = read_signed(path)
+    return verify_signature(data, signature, keys, os.fspath(path)).key_id
 
 
 def write_bundle(
@@ -112,7 +172,7 @@ def write_bundle(
     files : mapping
         Artefact path in the bundle -> its bytes, or the path of the file to copy.
     roles : mapping
-        Artefact path -> "device", "cloud" or "model".
+        Artefact path -> one of `manifest_types.ROLES`.
     force : bool
         Replace the bundle that is there.
 
@@ -140,9 +200,9 @@ def write_bundle(
         artefacts = [_write_artefact(partial, item, files[item.path]) for item in artefacts]
         data = to_json_bytes(manifest._replace(artefacts=tuple(artefacts)))
         _write(partial, MANIFEST, data)
-        _write(partial, CHECKSUM, _checksum_line(hashlib.sha256(data).hexdigest()))
+        _write(partial, CHECKSUM, checksum_line(hashlib.sha256(data).hexdigest()))
         open_bundle(partial)
-        _rename(partial, target)
+        replace_bundle(partial, target)
     except OSError as exc:
         raise BundleError(f"cannot write {target}: {exc.strerror or exc}") from exc
     finally:
@@ -150,7 +210,8 @@ def write_bundle(
     return open_bundle(target)
 
 
-def _checksum_line(digest: str) -> bytes:
+def checksum_line(digest: str) -> bytes:
+    """What `manifest.sha256` holds: the line `sha256sum` prints."""
     return f"{digest}  {MANIFEST}\n".encode("ascii")
 
 
@@ -238,7 +299,7 @@ def _write_artefact(root: str, item: Artefact, source: Union[bytes, str, "os.Pat
     return item._replace(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
 
 
-def _rename(partial: str, target: str) -> None:
+def replace_bundle(partial: str, target: str) -> None:
     """Put `partial` in the place of `target`; an old bundle comes back if that fails."""
     if not os.path.lexists(target):
         os.rename(partial, target)

@@ -28,11 +28,12 @@ def written(path, compressed, rows=6, **more):
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_rows_in_any_order(tmp_path, compressed):
-    a, b = written(tmp_path / "d.npz", compressed, labels=np.array([5, 6, 7, 8, 9, 10]), unused=np.zeros(3))
+    labels, groups = np.array([5, 6, 7, 8, 9, 10]), np.array([1, 1, 2, 2, 3, 4])
+    a, b = written(tmp_path / "d.npz", compressed, labels=labels, groups=groups, unused=np.zeros(3))
     source = CalibrationArrays(str(tmp_path / "d.npz"), SPECS)
     assert len(source) == 3
     source.take(np.array([2, 0]))
-    assert (len(source), source.labels.tolist()) == (2, [9, 10, 5, 6])
+    assert (len(source), source.labels.tolist(), source.groups.tolist()) == (2, [9, 10, 5, 6], [3, 4, 1, 1])
     for _ in range(2):
         feeds = list(source)
         assert [feed["a"].tolist() for feed in feeds] == [a[4:6].tolist(), a[0:2].tolist()]

@@ -74,6 +74,40 @@ def test_a_pass_that_is_broken_off_loses_nothing(tmp_path):
     assert len(list(data)) == 10
 
 
+def test_samples_in_the_order_of_the_source(tmp_path):
+    path = tmp_path / "samples.npz"
+    x = np.arange(60, dtype=np.float32).reshape(10, 2, 3)
+    np.savez(path, input=x, labels=np.arange(10) % 7, groups=np.arange(10) // 4)
+    data = open_dataset(str(path), [INPUT], None, max_samples=9, ordered=True)
+    assert (data.samples, data.kind) == (9, "labels")
+    assert rows_of(data) == rows_of(data) == list(range(9))
+    assert data.labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1]
+    assert (data.groups.tolist(), data.positions) == ([0, 0, 0, 0, 1, 1, 1, 1, 2], None)
+    batched = open_dataset(str(path), [Value("input", "float32", (2, 2, 3))], None, max_samples=3, ordered=True)
+    assert rows_of(batched) == list(range(6))
+    assert batched.groups.tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_shuffled_samples_keep_their_groups(tmp_path):
+    path = tmp_path / "samples.npz"
+    np.savez(path, input=np.arange(60, dtype=np.float32).reshape(10, 2, 3), groups=np.arange(10) // 4)
+    data = open_dataset(str(path), [INPUT], None, max_samples=6)
+    rows = rows_of(data)
+    assert rows != sorted(rows)
+    assert data.groups.tolist() == [row // 4 for row in rows]
+    assert data.positions.tolist() == rows
+    batched = open_dataset(str(path), [Value("input", "float32", (2, 2, 3))], None, max_samples=3)
+    assert batched.positions.tolist() == rows_of(batched)
+    assert open_dataset(archive(tmp_path)[0], [INPUT], None, max_samples=6).groups is None
+    assert open_dataset(RANDOM, [INPUT], None, max_samples=6).groups is None
+
+
+@pytest.mark.parametrize(("source", "held"), [("random", "noise"), ("data.py:load", "samples of its own")])
+def test_a_frame_rate_of_what_has_none(source, held):
+    with pytest.raises(SourceError, match=f"20 frames a second can be taken of videos, and {source} holds {held}"):
+        open_dataset(source, [INPUT], None, max_samples=6, frames_per_second=20)
+
+
 def test_whoever_watches_hears_of_every_sample(tmp_path):
     path, _ = archive(tmp_path)
     data = open_dataset(path, [INPUT], None, max_samples=100)
@@ -209,3 +243,17 @@ class TestMixed:
             assert feed["half"].dtype == np.float16
             assert feed["index"].dtype == np.int64
             assert not feed["index"].any()
+
+
+def test_frames_of_a_clip_are_blended_alike(tmp_path):
+    rng = np.random.default_rng(0)
+    clips = np.repeat(rng.standard_normal((10, 4)), 3, axis=0).astype(np.float32)
+    path = tmp_path / "clips.npz"
+    np.savez(path, x=clips, groups=np.repeat(np.arange(10), 3))
+    data = open_dataset(str(path), [Value("x", "float32", (1, 4))], None, max_samples=30)
+    blended = np.concatenate([feed["x"] for feed in data.mixed()])
+    for clip in range(10):
+        frames = blended[data.groups == clip]
+        assert len(frames) == 3
+        assert (frames == frames[0]).all()
+    assert not np.allclose(blended, np.concatenate([feed["x"] for feed in data]))

@@ -185,3 +185,18 @@ def test_a_channel_keeps_a_bounded_number_of_values():
     for _ in range(4):
         sample.add(np.zeros((1, 3, 200, 200), np.float32))
     assert sum(part.shape[1] for part in sample._parts) == CHANNEL_VALUES
+
+
+def test_a_widened_range_is_a_longer_step_and_nothing_else():
+    """With entropy coding the step decides the bytes: the same zero, no value clipped, fewer codes used."""
+    sample = RangeSample(1)
+    array = np.random.default_rng(3).gamma(1.0, 1.0, (1, 8, 16, 16)).astype(np.float32)
+    sample.add(array)
+    plain = sample.quantizer("v", 4, Scheme("min-max"))
+    wide = sample.quantizer("v", 4, Scheme("min-max", widened=1.5))
+    assert wide.scale[0] == pytest.approx(1.5 * plain.scale[0], rel=1e-6)
+    codes = numeric.quantize(array, wide.scale, wide.zero_point, 4)
+    assert codes.max() == round(15 / 1.5)
+    back = numeric.dequantize(codes, wide.scale, wide.zero_point)
+    assert np.abs(back - array).max() <= wide.scale[0] / 2 * (1 + 1e-5)
+    assert str(Scheme("min-max", widened=1.5)) == "min-max x 1.50 per tensor"

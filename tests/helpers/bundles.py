@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ import onnx
 from onnx import numpy_helper
 
 from coachc.core.graph import GraphView
-from coachc.core.plan import BitPlan, Plan, Quantizer, Timeline
+from coachc.core.plan import BitPlan, Quantizer
 from coachc.core.profile import Profile, Provenance
-from coachc.cost.device import Link, find_device
+from coachc.cost.device import DeviceSpec, Link, find_device
 from coachc.emit import bundle_writer
-from coachc.emit.halves import split_halves
+from coachc.emit.cuts import emit_cuts
+from coachc.emit.halves import Way
 from coachc.frontend.fuse import fuse
+from coachc.frontend.model import Model
 from coachc.frontend.onnx_import import import_model
 from models.synthetic import SHAPE
 from passes.ideals import all_ideals
@@ -116,13 +118,17 @@ def write_split(
     mask = widest(graph) if mask is None else mask
     bits = a_bit_plan(graph, mask, **precision)
     sides = {"device": find_device(device, side="device"), "cloud": find_device(cloud, side="cloud")}
-    timeline = Timeline(0.0, 0.0, 0.0, 0.0, 0.0, 0)
     mode = "split" if mask else "cloud-raw"
+    write_ways(path, model, [Way(mode, mode, mask, bits)], sides)
+    return path
+
+
+def write_ways(path: Path, model: Model, ways: Sequence[Way], sides: Mapping[str, DeviceSpec]) -> None:
+    """A bundle of some cuts; the first is the chosen one."""
     bundle_writer.write(
         path,
         model,
-        Plan(mode, mask, graph.cut_values(mask), bits, timeline, 0.0, (), 1, "exact", 0.0),
-        split_halves(model, graph, mask, bits, sides["device"], sides["cloud"]),
+        emit_cuts(model, fuse(model), ways, sides["device"], sides["cloud"]),
         sides={
             side: (spec, Profile(spec.name, "fp32", (), 1.0, 0.0, 4, Provenance("guess", "")))
             for side, spec in sides.items()
@@ -133,4 +139,3 @@ def write_split(
         summary={},
         force=False,
     )
-    return path

@@ -150,3 +150,13 @@ ODD = {
     "output_that_crosses": output_that_crosses,
     "input_on_both_sides": input_on_both_sides,
 }
+
+
+def skipping() -> onnx.ModelProto:
+    """A chain of wide convolutions whose first value is added at the end: it crosses every cut in between."""
+    g = synthetic.Sketch(0)
+    first = g.conv(g.input(), 32)
+    x = first
+    for _ in range(4):
+        x = g.conv(x, 32)
+    return g.model(g.head(g.add(x, first)), opset=13)

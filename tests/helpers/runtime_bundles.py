@@ -23,7 +23,8 @@ from runtime.bundle.manifest_types import (
 from runtime.bundle.numeric import dequantize, quantize
 from runtime.bundle.store import write_bundle
 from runtime.engines.fake_engine import FakeEngine
-from runtime.service import Service
+from runtime.halves import Engines, cloud_engine
+from runtime.service import Service, Services
 
 SHAPE = (1, 3, 4, 4)
 SCALE, ZERO_POINT, BITS = 0.25, 3, 4
@@ -114,8 +115,17 @@ def make_service(bundle, cut=None, engine=None):
     return Service(bundle, wanted, engine or fake_engine_for(bundle.read(wanted.cloud)))
 
 
+def make_services(bundle):
+    """All cuts with a cloud half, the chosen one first."""
+    cuts = [cut for cut in bundle.manifest.cuts if cut.cloud is not None]
+    cuts.sort(key=lambda cut: cut.name != bundle.manifest.chosen)
+    engines = Engines(bundle, fake_engine_for)
+    names = [bundle.served_name_of(cut) for cut in cuts]
+    return Services([Service(bundle, cut, cloud_engine(engines, cut), names) for cut in cuts])
+
+
 class Loopback:
-    """`service` behind the standard library's HTTP server, on a free port; one thread a connection."""
+    """A service, or services, behind the standard library's HTTP server, on a free port; one thread a connection."""
 
     def __init__(self, service):
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -131,10 +141,11 @@ class Loopback:
 
             def answer(self):
                 length = int(self.headers.get("Content-Length", 0))
-                response = service.refuse(self.command, self.path, length)
+                there = service.at(self.path)
+                response = there.refuse(self.command, self.path, length)
                 body = self.rfile.read(length)
                 if response is None:
-                    response = service.infer(dict(self.headers.items()), body)
+                    response = there.infer(dict(self.headers.items()), body)
                 self.send_response(response.status)
                 for name, value in response.headers.items():
                     self.send_header(name, value)

@@ -13,9 +13,8 @@ from coachc.frontend import ort
 from coachc.frontend.onnx_import import import_model
 from passes.insert_qdq import insert_reference
 from runtime.bundle.store import open_bundle
-from runtime.engines.ort_engine import OrtEngine
+from runtime.halves import Halves
 from runtime.offload import CloudHalf
-from runtime.quantizer_inputs import quantizer_feed
 
 Feed = Mapping[str, np.ndarray]
 
@@ -29,15 +28,13 @@ def feeds_of(samples: Path, count: int) -> list[dict[str, np.ndarray]]:
 def outputs_over_socket(path: Path, address: str, feeds: Iterable[Feed]) -> list[dict[str, np.ndarray]]:
     """Every model output of each feed: device half here, cloud half behind `address`."""
     bundle = open_bundle(path)
-    cut = bundle.manifest.cut()
-    assert cut.device is not None
-    engine = OrtEngine(bundle.read(cut.device))
-    cloud = CloudHalf(bundle, cut, address, 30.0)
+    half = Halves(bundle).half()
+    cloud = CloudHalf(bundle, address, 30.0)
     answers = []
     try:
         cloud.check()
         for feed in feeds:
-            made = engine.run({**feed, **quantizer_feed(cut, "device")})
+            made = half.run(feed)
             outputs = {**made, **cloud.infer(made).outputs}
             answers.append({spec.name: outputs[spec.name] for spec in bundle.manifest.model.outputs})
     finally:
@@ -49,13 +46,12 @@ def quantized_reference(path: Path, feeds: Iterable[Feed]) -> list[dict[str, np.
     """Every model output of each feed, from ONNX Runtime on the whole model with Q/DQ at the chosen cut."""
     bundle = open_bundle(path)
     cut = bundle.manifest.cut()
-    assert cut.cloud is not None
     model = import_model(path / "model.onnx")
     quantizers = [
         Quantizer(v.name, v.codec, *v.level()) if v.codec == "packed" else Quantizer(v.name, v.codec, v.bits)
         for v in cut.values
     ]
-    on_cloud = {node.name for node in onnx.load_from_string(bundle.read(cut.cloud)).graph.node}
+    on_cloud = {node.name for part in cut.on_cloud for node in onnx.load_from_string(bundle.read(part)).graph.node}
     session = ort.session(insert_reference(model, quantizers, on_cloud))
     return [ort.run_session(session, feed, model.outputs) for feed in feeds]
 

@@ -15,13 +15,25 @@ import pytest
 
 from runtime import cloud, protocol
 from runtime.bundle.manifest_types import Layout
-from runtime.cloud import CloudApp, listen_on, load_service
+from runtime.cloud import CloudApp, listen_on, load_services
+from runtime.bundle.store import write_bundle
 from runtime.connection import Connection
 from runtime.engines.fake_engine import FakeEngine
 from runtime.errors import CoachRuntimeError, ConnectionFailed, EngineError
+from runtime.offload import _server_s
 from runtime.tensors import to_array
 from runtime.wire import encode_values
-from tests.helpers.runtime_bundles import LEVELS, PREPROCESS, make_bundle, make_service, whole_model
+from tests.helpers.runtime_bundles import (
+    FILES,
+    LEVELS,
+    PREPROCESS,
+    ROLES,
+    make_bundle,
+    make_manifest,
+    make_service,
+    make_services,
+    whole_model,
+)
 
 CODES = {"features_codes": np.arange(48, dtype=np.uint8).reshape(1, 3, 4, 4) % 16}
 
@@ -68,6 +80,42 @@ def ask(app, method, path, headers=None, body=b"", *, pieces=1, declare=True):
 def ask_json(app, *arguments, **options):
     status, _, body, _ = ask(app, *arguments, **options)
     return status, json.loads(body.decode())
+
+
+def test_an_answer_says_how_long_it_took_waiting_included(bundle):
+    """Two requests at once and one worker: the second waits for the first."""
+
+    def slow(feed):
+        time.sleep(0.05)
+        return {"scores": np.zeros((1, 5), np.float32)}
+
+    app = CloudApp(make_service(bundle, engine=FakeEngine(slow)))
+    headers, body = infer_request(bundle.manifest.cut())
+    path, answers = f"/v2/models/{bundle.served_name}/infer", []
+    threads = [
+        threading.Thread(target=lambda: answers.append(ask(app, "POST", path, headers, body)[1])) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took_s = sorted(_server_s(answer) for answer in answers)
+    assert 0.05 <= took_s[0] < 0.09 < took_s[1] < 0.5
+    assert "server-timing" not in ask(app, "GET", "/v2/health/live")[1]
+
+
+def test_what_a_server_says_of_its_time():
+    for text, expected in (
+        ("total;dur=12.5", 0.0125),
+        ("cache;dur=1, total; dur=3, db", 0.003),
+        ("total", None),
+        ("total;dur=x", None),
+        ("total;dur=-1", None),
+        ("subtotal;dur=3", None),
+        ("total;dur=" + "9" * 99, None),
+    ):
+        assert _server_s({"Server-Timing": text}) == expected
+    assert _server_s({"Content-Length": "3"}) is None
 
 
 def test_metadata_and_health(bundle):
@@ -186,6 +234,38 @@ def test_what_is_not_served_is_not_found(bundle):
         assert answer["error"] == f"nothing at {path}; this server serves model {bundle.served_name}"
 
 
+def test_several_cuts_are_models_of_their_own(bundle):
+    services = make_services(bundle)
+    app, mine = CloudApp(services), bundle.served_name
+    names = [mine, mine + "-raw", mine + "-jpeg"]
+    assert [entry["name"] for entry in ask_json(app, "GET", "/v2/repository/index")[1]] == names
+    for service, name, cut in zip(services.services, names, ("middle", "raw", "jpeg")):
+        assert service.name == name == bundle.served_name_of(service.cut)
+        status, metadata = ask_json(app, "GET", "/v2/models/" + name)
+        assert (status, metadata["name"], metadata["parameters"]["cut"]) == (200, name, cut)
+        assert ask(app, "GET", f"/v2/models/{name}/ready")[0] == 200
+        # Each has the limit of its own cut.
+        size = service.limits.received_bytes + 1
+        status, _, body, taken = ask(app, "POST", f"/v2/models/{name}/infer", body=b"x" * size)
+        assert (status, taken) == (413, 0)
+    assert len({service.limits for service in services.services}) > 1
+    x = np.random.RandomState(0).randn(1, 3, 4, 4).astype(np.float32)
+    spec = bundle.manifest.model.outputs[0]
+    for index, outputs in ((0, CODES), (1, {"input": x})):
+        service = services.services[index]
+        headers, body = infer_request(service.cut, outputs)
+        status, answer, data, _ = ask(app, "POST", f"/v2/models/{service.name}/infer", headers, body)
+        assert status == 200
+        expected = service.infer(headers, body).body
+        assert data == expected
+        protocol.decode_response(answer, data, protocol.response_limits([spec]))
+    status, answer = ask_json(app, "GET", "/v2/models/other")
+    assert (status, answer["error"]) == (
+        404,
+        "nothing at /v2/models/other; this server serves model " + ", ".join(names),
+    )
+
+
 def test_large_bodies_are_refused_before_they_are_read(bundle):
     service = make_service(bundle)
     path, size = f"/v2/models/{service.name}/infer", service.limits.received_bytes + 1
@@ -282,8 +362,14 @@ def test_a_device_only_cut_has_nothing_to_serve(tmp_path):
     with pytest.raises(
         CoachRuntimeError, match="nothing to serve: cut 'device-only' of .* runs on the device"
     ) as caught:
-        load_service(path)
+        load_services(path, "device-only")
     assert caught.value.hint == "--cut serves another cut of it: middle, raw, jpeg"
+    manifest = make_manifest(chosen="device-only")
+    alone = write_bundle(str(tmp_path / "alone"), manifest._replace(cuts=manifest.cuts[1:2]), FILES, ROLES)
+    for cut in (None, "device-only"):
+        with pytest.raises(CoachRuntimeError, match="nothing to serve: ") as caught:
+            load_services(alone.path, cut)
+        assert caught.value.hint == "coachc run needs no server for it"
 
 
 def test_addresses_in_use_and_not_ours_are_errors():
@@ -342,7 +428,7 @@ def test_the_program_serves_and_stops(onnx_bundle, number):
         line = program.stderr.readline()
         name = onnx_bundle.served_name
         assert line.startswith(f"serving {name} on http://127.0.0.1:")
-        assert line.endswith(" (tiny, cut middle, 1 cut tensors)\n")
+        assert line.endswith(" (tiny, cuts middle, jpeg)\n")
         address = line.split("http://")[1].split()[0]
         connection = Connection(address, 5.0)
         assert json.loads(connection.get("/v2/models/" + name, 10000).body.decode())["name"] == name

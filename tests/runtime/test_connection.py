@@ -144,7 +144,7 @@ def test_a_request_can_be_given_up_from_another_thread():
         (b"HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\n[]", EngineError, r"answers 500: \(no reason given\)"),
         (b"HTTP/1.1 200 X\r\nContent-Length: 11\r\n\r\n" + b"a" * 11, RemoteProtocolError, "with more than 10 bytes"),
         (b"HTTP/1.1 200 X\r\nConnection: close\r\n\r\n" + b"a" * 11, RemoteProtocolError, "with more than 10 bytes"),
-        (b"HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\nab", RemoteProtocolError, "does not speak HTTP properly"),
+        (b"HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\nab", ConnectionFailed, "went away in the middle of an answer"),
         (b"HTTP/1.1 " + b"x" * 70000 + b"\r\n\r\n", RemoteProtocolError, "does not speak HTTP properly"),
     ],
     ids=[str(number) for number in range(8)],

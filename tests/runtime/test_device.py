@@ -24,6 +24,8 @@ from runtime.errors import (
     SourceError,
     WrongBundleError,
 )
+from runtime.halves import Halves
+from runtime.offload import CloudHalf
 from runtime.pipeline import Handoff
 from runtime.service import Response
 from tests.helpers.runtime_bundles import (
@@ -38,6 +40,7 @@ from tests.helpers.runtime_bundles import (
     make_bundle,
     make_manifest,
     make_service,
+    make_services,
     whole_model,
 )
 
@@ -287,18 +290,51 @@ def test_another_bundle_is_named(bundle, source, tmp_path):
             caught.value.message
             == f"the server at {server.address} runs {other.served_name}, this bundle is {bundle.served_name}"
         )
-        assert caught.value.hint == f"serve this bundle: coachc serve {bundle.path} --cut middle"
+        assert caught.value.hint == f"serve this bundle: coachc serve {bundle.path}"
 
 
 def test_another_cut_is_named(bundle, source):
     with Loopback(make_service(bundle, "raw")) as server:
-        with pytest.raises(WrongBundleError, match=f"runs cut 'raw' of bundle {bundle.bundle_id}") as caught:
+        with pytest.raises(WrongBundleError, match="serves other cuts of this bundle only, not 'middle'") as caught:
+            run(bundle, server.address, source)
+    assert caught.value.context == (
+        "expected  " + bundle.served_name,
+        f"found     {bundle.served_name}-raw",
+    )
+    assert caught.value.hint == f"serve this bundle: coachc serve {bundle.path} --cut middle"
+    impostor = json.dumps({"parameters": {"bundle_id": "x", "cut": "raw"}}).encode()
+    with Loopback(Odd(make_service(bundle), get=Response(200, {}, impostor))) as server:
+        with pytest.raises(WrongBundleError, match="runs cut 'raw' of bundle x") as caught:
             run(bundle, server.address, source)
     assert caught.value.context == (f"expected  cut 'middle' of bundle {bundle.bundle_id}",)
 
 
+def test_one_server_answers_every_cut(bundle, source):
+    """A run per cut, then one connection that changes its cut from task to task."""
+    raw = whole_model(X).argmax(1)
+    with Loopback(make_services(bundle)) as server:
+        assert run(bundle, server.address, source).predictions == tuple(THROUGH_THE_CUT)
+        assert run(bundle, server.address, source, cut="raw").predictions == tuple(raw)
+        halves, cloud = Halves(bundle, fake_engine_for), CloudHalf(bundle, server.address, 5.0)
+        cloud.check(["middle", "raw"])
+        cuts = ["middle", "raw", "raw", "middle"] * 5
+        answers = [
+            cloud.infer(halves.half(cut).run({"input": X[task : task + 1]}), cut) for task, cut in enumerate(cuts)
+        ]
+        with pytest.raises(BundleError, match="cut 'device-only' has no cloud half") as caught:
+            cloud.infer({}, "device-only")
+        cloud.connection.close()
+    assert caught.value.hint == "cuts with one: middle, raw, jpeg"
+    expected = [THROUGH_THE_CUT if cut == "middle" else raw for cut in cuts]
+    assert [answer.outputs["scores"].argmax() for answer in answers] == [expected[task][task] for task in range(N)]
+    assert {answer.payload_bytes for answer in answers} == {26, 192}
+
+
 class Odd:
     """A service whose answers are what the test says."""
+
+    def at(self, path):
+        return self
 
     def __init__(self, service, get=None, infer=None):
         self._service, self._get, self._infer = service, get, infer
@@ -477,15 +513,25 @@ def test_the_command_line_prints_one_json_object_last(bundle, source, capsys, mo
         result = json.loads(captured.out.splitlines()[-1])
         assert sorted(result) == [
             "accuracy",
+            "audit_agreement",
+            "audits",
+            "bandwidth_bytes_per_s",
             "bytes_per_task",
             "cut",
             "engine",
+            "exits",
+            "fallbacks",
             "latency_s",
+            "load_s",
             "mode",
+            "moves",
             "packed_bytes_per_task",
             "payload_bytes_per_task",
+            "policy",
             "stage_s",
             "tasks",
+            "tasks_by_bits",
+            "tasks_by_cut",
             "throughput_per_s",
         ]
         assert sorted(result["latency_s"]) == ["mean", "p50", "p95", "p99"]

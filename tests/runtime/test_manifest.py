@@ -15,11 +15,14 @@ def complete():
         for path, role in (("model.onnx", "model"), ("device.onnx", "device"), ("cloud.onnx", "cloud"))
     ]
     artefacts.append({"path": "halves/raw.onnx", "role": "device", "sha256": "b" * 64, "size_bytes": 0})
+    for path, role in (("first.onnx", "segment"), ("last.onnx", "segment"), ("middle.policy", "policy")):
+        artefacts.append({"path": path, "role": role, "sha256": "c" * 64, "size_bytes": 1})
     layout = Layout("bytes", (2, 0, 1), "huffman", 6)
     manifest = make_manifest(levels=LEVELS, layout=layout, parameters="qdq", features=("features/pooled",))
     raw = json.loads(to_json_bytes(manifest).decode())
     raw["artefacts"] = artefacts
     raw["cuts"][2]["device"] = "halves/raw.onnx"
+    raw["cuts"][0].update(before=["first.onnx"], after=["last.onnx"], policy="middle.policy")
     return raw
 
 
@@ -84,7 +87,7 @@ WRONG = {
 @pytest.mark.parametrize("path", ALL_FIELDS, ids=str)
 def test_every_field_has_its_type(path):
     for wrong in WRONG[type(parent_of(complete(), path)[path[-1]])]:
-        if wrong == "" and str(path[-1]).endswith("_parameters"):
+        if (wrong == "" and str(path[-1]).endswith("_parameters")) or (wrong is None and path[-1] == "policy"):
             continue
         raw = complete()
         parent_of(raw, path)[path[-1]] = wrong
@@ -98,23 +101,23 @@ def test_every_field_has_its_type(path):
 def test_an_unknown_field_is_refused(path):
     raw = complete()
     parent_of(raw, path + ("extra",))["extra"] = 1
-    with pytest.raises(BundleError, match=r"manifest field '.*extra' is unknown to format 2"):
+    with pytest.raises(BundleError, match=r"manifest field '.*extra' is unknown to format 3"):
         read(raw)
 
 
 def test_a_newer_format_is_named_before_anything_else_is_looked_at():
-    for raw in (dict(complete(), format_version=3, new={}), {"format_version": 3}):
+    for raw in (dict(complete(), format_version=4, new={}), {"format_version": 4}):
         with pytest.raises(BundleError) as caught:
             read(raw)
-        assert caught.value.message == "written by a newer coachc (format 3; this reader knows 2)"
+        assert caught.value.message == "written by a newer coachc (format 4; this reader knows 3)"
         assert "upgrade coachc" in caught.value.hint
 
 
 def test_an_older_format_is_named_before_anything_else_is_looked_at():
-    for raw in (dict(complete(), format_version=1, old={}), {"format_version": 1}):
+    for raw in (dict(complete(), format_version=2, old={}), {"format_version": 2}):
         with pytest.raises(BundleError) as caught:
             read(raw)
-        assert caught.value.message == "manifest field 'format_version': expected version 2, found 1"
+        assert caught.value.message == "manifest field 'format_version': expected version 3, found 2"
         assert caught.value.hint == "compile again with the version installed here"
 
 
@@ -141,6 +144,26 @@ def test_a_level_is_found_by_its_bits():
     assert caught.value.hint == "it travels as codec raw"
 
 
+def test_one_precision_for_all_or_one_for_each():
+    packed = make_manifest(levels=LEVELS).cuts[0].values[0]
+    raw = make_manifest().cuts[2].values[0]
+    cut = make_manifest().cuts[0]._replace(values=(packed, raw._replace(codes="r"), packed._replace(codes="p")))
+    assert cut.precisions() == (4, 32, 4)
+    assert cut.precisions(3) == (3, 32, 3)
+    assert cut.precisions((2, 5, 8)) == (2, 32, 8)
+    with pytest.raises(BundleError, match="cut 'middle' sends 3 values, and 2 precisions were given") as caught:
+        cut.precisions((2, 8))
+    assert "one for each" in caught.value.hint
+
+
+def test_what_runs_where_in_order():
+    cut = read(complete()).cuts[0]
+    assert (cut.on_device, cut.on_cloud) == (("first.onnx", "device.onnx"), ("cloud.onnx", "last.onnx"))
+    alone, jpeg = read(complete()).cuts[1], read(complete()).cuts[3]
+    assert (alone.on_device, alone.on_cloud) == (("model.onnx",), ())
+    assert (jpeg.on_device, jpeg.on_cloud) == ((), ("model.onnx",))
+
+
 def test_the_precisions_that_the_cloud_takes():
     for parameters, expected in (("", (4,)), ("qdq", (2, 3, 4, 8)), ("arithmetic", (2, 3, 4, 8))):
         cut = make_manifest(levels=LEVELS, parameters=parameters).cuts[0]
@@ -150,7 +173,7 @@ def test_the_precisions_that_the_cloud_takes():
 def test_the_defaults_are_the_plain_ones():
     value = CutValue("v", "float32", (1, 2), "packed", 4, (Level(4, (1.0,), (0,)),), "c")
     assert value.layout == Layout() == Layout("dense", (), "none", 9)
-    assert Cut("c", "split", "d", "e", (value,), (), ())[-3:] == ("", "", ())
+    assert Cut("c", "split", "d", "e", (value,), (), ())[-6:] == ("", "", (), (), (), None)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +217,7 @@ def several(*alterations):
 @pytest.mark.parametrize(
     ("alter", "message"),
     [
-        (change(("format_version",), 0), "'format_version': expected version 2, found 0"),
+        (change(("format_version",), 0), "'format_version': expected version 3, found 0"),
         (change(("chosen",), "other"), "'chosen': expected the name of a cut, found \"other\""),
         (change(("model", "inputs"), []), "'model.inputs': expected at least one"),
         (change(("model", "outputs"), []), "'model.outputs': expected at least one"),
@@ -263,6 +286,25 @@ def several(*alterations):
             change(("cuts", 3, "features"), ["p"]),
             "'cuts\\[3\\].features\\[0\\]': expected an output of the device half",
         ),
+        (
+            several(change(("cuts", 1, "name"), "a b"), change(("cuts", 2, "name"), "a-b")),
+            "'cuts': 'a-b' appears twice",
+        ),
+        (change(("cuts", 0, "before"), ["x.onnx"]), "before\\[0\\]': expected the path of a listed artefact"),
+        (change(("cuts", 0, "after"), ["x.onnx"]), "after\\[0\\]': expected the path of a listed artefact"),
+        (change(("cuts", 0, "policy"), "x.policy"), "policy': expected the path of a listed artefact"),
+        (change(("cuts", 0, "policy"), "first.onnx"), "policy': expected an artefact of role policy, found"),
+        (change(("cuts", 0, "device"), "middle.policy"), "device': expected a model, found"),
+        (change(("cuts", 0, "after"), ["middle.policy"]), "after\\[0\\]': expected a model, found"),
+        (change(("cuts", 1, "after"), ["last.onnx"]), "after': expected no segments on a side that computes nothing"),
+        (
+            change(("cuts", 3, "before"), ["first.onnx"]),
+            "before': expected no segments on a side that computes nothing",
+        ),
+        (change(("cuts", 0, "before"), ["first.onnx"] * 2), "before': 'first.onnx' appears twice"),
+        (change(("cuts", 0, "before"), ["device.onnx"]), "before': 'device.onnx' appears twice"),
+        (change(("cuts", 0, "after"), ["cloud.onnx"]), "after': 'cloud.onnx' appears twice"),
+        (change(("cuts", 0, "before"), ["last.onnx"]), "before\\[0\\]': expected an artefact that does not run on the"),
         (change(VALUE + ("dtype",), "bfloat16"), "values\\[0\\].dtype': expected one of bool, uint8"),
         (change(VALUE + ("codec",), "jpeg"), "expected jpeg exactly in mode cloud-jpeg"),
         (change(VALUE + ("codec",), "raw"), 'layout.form\': expected dense for codec raw, found "bytes"'),

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from runtime.bundle.manifest_json import covers, from_json_bytes, to_json_bytes
+from runtime.bundle.manifest_checks import covers
+from runtime.bundle.manifest_json import from_json_bytes, to_json_bytes
 from runtime.bundle.manifest_types import Artefact, Preprocess
 from runtime.errors import BundleError
 from tests.helpers.runtime_bundles import ROLES, make_manifest

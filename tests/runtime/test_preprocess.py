@@ -41,6 +41,7 @@ def test_pixels_are_rgb_of_the_right_size(tmp_path):
         assert np.array_equal(pixels(source, RGB), array)
         assert np.array_equal(load_image(source, RGB), normalize(array, RGB))
     assert np.array_equal(pixels(data, RGB._replace(color="bgr")), array)
+    assert np.array_equal(pixels(array, RGB), array)
     gray = RGB._replace(color="gray", mean=(0.0,), std=(1.0,))
     assert pixels(data, gray).shape == (3, 5, 1)
     assert load_image(data, gray).shape == (1, 1, 3, 5)
@@ -52,6 +53,15 @@ def test_pixels_are_rgb_of_the_right_size(tmp_path):
 def test_every_resize_gives_height_by_width(resize):
     array = np.full((12, 7, 3), 100, np.uint8)
     assert pixels(image_bytes(array), RGB._replace(resize=resize)).tolist() == np.full((3, 5, 3), 100).tolist()
+
+
+@pytest.mark.needs("PIL")
+@pytest.mark.parametrize("color", ["rgb", "bgr", "gray"])
+@pytest.mark.parametrize(("crop", "resize_to"), [("none", ()), ("center", (8,)), ("center-square", ())])
+def test_what_is_decoded_already_becomes_the_same_pixels(color, crop, resize_to):
+    array = np.random.RandomState(7).randint(0, 256, (20, 31, 3)).astype(np.uint8)
+    preprocess = RGB._replace(color=color, crop=crop, resize_to=resize_to)
+    assert np.array_equal(pixels(array, preprocess), pixels(image_bytes(array), preprocess))
 
 
 @pytest.mark.needs("PIL")

@@ -85,6 +85,19 @@ def test_each_value_has_its_own():
     assert quantizer_feed(cut_of(RAW, device="qdq"), "device", 2) == {}
 
 
+def test_values_of_one_task_at_different_precisions():
+    cut = cut_of(value(PER_TENSOR, (3,)), RAW, value(PER_CHANNEL, (1, 3), "w"), device="qdq", cloud="qdq")
+    for side in ("device", "cloud"):
+        made = shown(quantizer_feed(cut, side, (2, 5, 3)))
+        assert made["v/scale"][2] == [1.0]
+        assert made["w/scale"][2] == [0.5, 0.75, 0.625]
+        assert made == shown(
+            dict(value_inputs(cut, cut.values[0], side, 2), **value_inputs(cut, cut.values[2], side, 3))
+        )
+    with pytest.raises(BundleError, match="sends 3 values, and 2 precisions were given"):
+        quantizer_feed(cut, "device", (2, 3))
+
+
 def test_a_precision_that_is_not_there_is_refused():
     for parameters in ("", "qdq"):
         cut = cut_of(value(PER_TENSOR, (3,)), device=parameters)

@@ -56,6 +56,46 @@ def test_a_task_takes_as_many_rows_as_the_model_binds(tmp_path):
     assert feeds[1]["b"].tolist() == [4, 5, 6, 7]
 
 
+def test_rows_can_say_which_clip_they_are_of(tmp_path):
+    groups = np.array([3, 3, 0, 0, 9], np.uint8)
+    path = save(tmp_path / "d.npz", input=np.zeros((5, 1, 2, 2), np.float32), groups=groups)
+    source = open_source(path, [SPEC], None)
+    assert (source.groups.tolist(), source.groups.dtype, source.labels) == ([3, 3, 0, 0, 9], np.int64, None)
+    assert open_source(save(tmp_path / "d.npz", input=X), [SPEC], None).groups is None
+    # A model whose input is called so.
+    spec = TensorSpec("groups", "float32", (1, 3))
+    source = open_source(save(tmp_path / "d.npz", groups=np.zeros((2, 3), np.float32)), [spec], None)
+    assert (len(source), source.groups) == (2, None)
+
+
+def test_a_limit_of_tasks(tmp_path):
+    inputs = [TensorSpec("input", "float32", (2, 3))]
+    x = np.arange(18, dtype=np.float32).reshape(6, 3)
+    path = save(tmp_path / "d.npz", input=x, labels=np.arange(6), groups=np.arange(6) // 2)
+    source = open_source(path, inputs, None, limit=2)
+    assert (len(source), source.labels.tolist(), source.groups.tolist()) == (2, [0, 1, 2, 3], [0, 0, 1, 1])
+    assert np.array_equal(np.concatenate([feed["input"] for feed in source]), x[:4])
+    assert len(open_source(path, inputs, None, limit=9)) == 3
+    for name in ("b/2.png", "b/1.png", "a/1.png", "a/2.png"):
+        (tmp_path / "d").mkdir(exist_ok=True)
+        png(tmp_path / "d" / name, 0)
+    source = open_source(tmp_path / "d", [SPEC], GRAY, limit=3)
+    assert ([path[-7:] for path in source.paths], source.labels.tolist()) == (
+        ["a/1.png", "a/2.png", "b/1.png"],
+        [0, 0, 1],
+    )
+    assert (len(source), source.groups, source.frames) == (3, None, None)
+
+
+def test_a_frame_rate_is_for_videos(tmp_path):
+    png(tmp_path / "d" / "1.png", 0)
+    with pytest.raises(SourceError, match="20 frames a second can be taken of videos, and .*d holds images") as caught:
+        open_source(tmp_path / "d", [SPEC], GRAY, 20)
+    assert caught.value.hint == "leave the frame rate out"
+    with pytest.raises(SourceError, match="and .*d.npz holds arrays"):
+        open_source(save(tmp_path / "d.npz", input=X), [SPEC], None, 20)
+
+
 def test_only_the_rows_asked_for_are_read(tmp_path, monkeypatch):
     rows, read = 1000, []
     path = save(tmp_path / "d.npz", input=np.zeros((rows, 1, 64, 64), np.float32))
@@ -97,6 +137,8 @@ X = np.zeros((3, 1, 2, 2), np.float32)
         ),
         ({"input": X, "labels": np.zeros(2, int)}, SPEC, r"'labels' .* shape \(2\), expected integers of shape \(3\)"),
         ({"input": X, "labels": np.zeros(3)}, SPEC, "'labels' .* has dtype float64"),
+        ({"input": X, "groups": np.zeros(2, int)}, SPEC, r"'groups' .* shape \(2\), expected integers of shape \(3\)"),
+        ({"input": X, "groups": np.array(["a"] * 3)}, SPEC, "'groups' .* has dtype <U1"),
         ({"input": np.array([{}])}, SPEC, "cannot read .*: an array holds Python objects"),
         ({"input": np.asfortranarray(np.zeros((3, 1, 2, 2), np.float32))}, SPEC, "is in Fortran order"),
     ],
@@ -139,7 +181,7 @@ def test_what_is_no_source_is_refused(tmp_path):
     with pytest.raises(SourceError, match="no such source: .*nothing"):
         open_source(tmp_path / "nothing", [SPEC], None)
     (tmp_path / "x.bin").write_bytes(b"")
-    with pytest.raises(SourceError, match="x.bin is neither a folder of images nor a .npz file"):
+    with pytest.raises(SourceError, match="x.bin is neither a folder of images nor a .npz file nor a video"):
         open_source(tmp_path / "x.bin", [SPEC], None)
     (tmp_path / "x.npz").write_bytes(b"hello")
     with pytest.raises(SourceError, match="cannot read .*x.npz"):
@@ -184,7 +226,7 @@ def test_wrong_label_files_are_refused(tmp_path, text, message):
 
 def test_unsuitable_folders_are_refused(tmp_path):
     (tmp_path / "d").mkdir()
-    with pytest.raises(SourceError, match="no image in .*d"):
+    with pytest.raises(SourceError, match="no image in .*d, nor a video"):
         open_source(tmp_path / "d", [SPEC], GRAY)
     png(tmp_path / "d" / "1.png", 0)
     with pytest.raises(SourceError, match="the bundle does not say how to preprocess them"):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from runtime.bundle.manifest_types import Cut, CutValue, Layout, Level
-from runtime.errors import LocalProtocolError, RemoteProtocolError
+from runtime.errors import BundleError, LocalProtocolError, RemoteProtocolError
 from runtime.tensors import Tensor, to_tensor
 from runtime.wire import decode_values, encode_values, wire_spec
 
@@ -64,6 +64,9 @@ def test_values_travel_at_any_of_their_precisions(parameters):
     # Each value by itself: one at 2 bits, one at 4.
     mixed = [encode_values(cut, codes, 2)[0], encode_values(cut, codes)[1]]
     assert decode_values(cut, mixed).bits == {"f_codes": 2, "g_codes": 4}
+    assert encode_values(cut, codes, (2, 4)) == mixed
+    with pytest.raises(BundleError, match="sends 2 values, and 1 precisions were given"):
+        encode_values(cut, codes, (2,))
 
 
 def test_a_half_with_constants_takes_the_chosen_precision_only():

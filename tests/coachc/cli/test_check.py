@@ -61,7 +61,7 @@ def refused_everywhere(bundle: Path, *patterns: str) -> None:
 
 def test_a_good_bundle(original):
     said = succeed("check", original)
-    for text in ("3 artefacts match", "cut split", "recomposed", "quantized", "cloud.onnx"):
+    for text in ("5 artefacts match", "cut split", "recomposed", "quantized", "cloud.onnx"):
         assert text in said
     report = coachc("check", original, "--json", "--samples", 2, "--seed", 5).json()
     assert report["ok"] is True
@@ -101,9 +101,9 @@ def test_a_file_that_was_smuggled_in(bundle):
 
 @pytest.mark.parametrize("checksum", [True, False])
 def test_a_bundle_of_a_newer_format(checksum, bundle):
-    rewrite_manifest(bundle, lambda raw: raw.update(format_version=3), checksum=checksum)
+    rewrite_manifest(bundle, lambda raw: raw.update(format_version=4), checksum=checksum)
     refused_everywhere(
-        bundle, r"written by a newer coachc \(format 3; this reader knows 2\)", "hint: upgrade coachc here"
+        bundle, r"written by a newer coachc \(format 4; this reader knows 3\)", "hint: upgrade coachc here"
     )
 
 

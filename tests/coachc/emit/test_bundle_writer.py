@@ -40,6 +40,7 @@ def test_the_manifest(compiled):
     assert (manifest.chosen, [cut.name for cut in manifest.cuts]) == ("split", ["split", "device-only"])
     assert {artefact.path: artefact.role for artefact in manifest.artefacts} == {
         "cloud.onnx": "cloud", "device.onnx": "device", "model.onnx": "model",
+        "split.policy": "policy", "device-only.policy": "policy",
     }  # fmt: skip
     assert manifest.device["target"] == "tx2"
     assert manifest.device["provenance"]["kind"] == "fitted"
@@ -53,7 +54,9 @@ def test_same_inputs_same_bytes_whatever_the_paths_and_the_run(compiled):
     _, _, compile_to = compiled
     first, second = compile_to("a.coach"), compile_to("another name")
     names = sorted(path.name for path in first.iterdir())
-    assert names == ["cloud.onnx", "device.onnx", "manifest.json", "manifest.sha256", "model.onnx"]
+    policies = ["device-only.policy", "split.policy"]
+    models = ["cloud.onnx", "device.onnx", "model.onnx"]
+    assert names == sorted([*models, *policies, "manifest.json", "manifest.sha256"])
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes()
     assert open_bundle(first).bundle_id == open_bundle(second).bundle_id

@@ -1,0 +1,127 @@
+"""`coachc eval`: replay data and a bandwidth trace through a bundle's online policies, in simulated time."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from coachc.cli.options import Json
+
+if TYPE_CHECKING:
+    from coachc.evaluate.measure import Measured
+
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data", help="Test samples, other ones than --calib's: a .npz, a folder of images or videos, a video."
+    ),
+]
+Stream = Annotated[
+    bool, typer.Option("--stream", help="Keep the samples in their order, as a camera gives them; else shuffled.")
+]
+TraceFile = Annotated[
+    str | None,
+    typer.Option("--trace", metavar="FILE[:NAME]", help='Bandwidth trace, JSON: {"dur_ms": [...], "mbps": [...]}.'),
+]
+Rate = Annotated[str | None, typer.Option("--bandwidth", help="A constant link: 20Mbit. Default: the bundle's.")]
+Fps = Annotated[
+    float | None, typer.Option("--fps", help="Tasks that arrive each second. Default: as fast as they go.", min=0.001)
+]
+Frames = Annotated[
+    float | None, typer.Option("--frames-per-second", help="Videos: frames taken of each second.", min=0.001)
+]
+Limit = Annotated[int | None, typer.Option(help="At most that many samples.", min=1)]
+Kinds = Annotated[
+    list[str] | None, typer.Option("--policy", help="none, quantpipe, paper, default or oracle; repeat for several.")
+]
+Prefer = Annotated[
+    str, typer.Option(help="Spare time on the link goes into accuracy (higher precision) or into nothing (bytes).")
+]
+Seed = Annotated[int, typer.Option(help="Of the shuffle and of the audits.")]
+OneCut = Annotated[bool, typer.Option("--one-cut", help="Stay at the chosen cut of a bundle with several.")]
+
+
+def eval_(
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE")],
+    data: Data,
+    stream: Stream = False,
+    trace: TraceFile = None,
+    bandwidth: Rate = None,
+    fps: Fps = None,
+    frames_per_second: Frames = None,
+    limit: Limit = None,
+    policy: Kinds = None,
+    prefer: Prefer = "accuracy",
+    one_cut: OneCut = False,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Accuracy, exits, bytes, latency and bubbles of each online policy on real data, in simulated time.
+
+    Features, codes and answers are computed by the bundle's own halves; stage times are the compiler's estimates, and
+    the link's times follow from the bytes and the trace.
+    """
+    import json as json_module
+
+    from coachc.cli.options import one_of
+    from coachc.cli.progress import reporting
+    from coachc.cost.device import parse_bandwidth
+    from coachc.evaluate.replay import KINDS
+    from coachc.evaluate.run import EvalOptions, evaluate
+    from coachc.evaluate.trace import constant, load_trace
+    from runtime.bundle.store import open_bundle
+    from runtime.online.policy import PREFERENCES
+
+    opened = open_bundle(bundle)
+    link = opened.manifest.link
+    if trace is not None:
+        path, _, name = trace.partition(":") if ".json:" in trace else (trace, "", "")
+        rates = load_trace(path, name)
+    else:
+        rates = constant(parse_bandwidth(bandwidth) if bandwidth else float(link["bandwidth_bytes_per_s"]))
+    options = EvalOptions(
+        data=data,
+        trace=rates,
+        rtt_s=float(link["rtt_s"]),
+        kinds=tuple(one_of(kind, "--policy", KINDS) for kind in policy or ("none", "paper", "default", "oracle")),
+        stream=stream,
+        interval_s=1 / fps if fps else 0.0,
+        frames_per_second=frames_per_second,
+        limit=limit,
+        cuts=not one_cut,
+        prefer=one_of(prefer, "--prefer", PREFERENCES),
+        seed=seed,
+    )
+    with reporting() as progress:
+        results = evaluate(opened, options, progress)
+    if json:
+        print(json_module.dumps({kind: dataclasses.asdict(measured) for kind, measured in results.items()}, indent=1))
+        return
+    print(_table(opened.manifest.model.name, rates.name, results))
+
+
+def _table(model: str, link: str, results: dict[str, Measured]) -> str:
+    """One row a policy."""
+    head = (
+        f"{'policy':<10} {'accuracy':>8} {'lost':>7} {'at most':>7}  {'exits':>18} {'agree':>6} {'bytes':>8} "
+        f"{'mean ms':>8} {'p50':>7} {'p95':>7} {'p99':>7} {'tasks/s':>8}  {'busy device/link/cloud'}"
+    )
+    lines = [f"{model}, link {link}: {next(iter(results.values())).tasks} tasks; times simulated from estimates", head]
+    for kind, m in results.items():
+        busy = "/".join(f"{m.busy[stage]:.0%}" for stage in ("device", "link", "cloud"))
+        exits = f"{m.exits.value:.1%} ({m.exits.low:.1%}-{m.exits.high:.1%})"
+        agree = f"{m.exit_agreement.value:.1%}" if m.exits.value else "-"
+        lines.append(
+            f"{kind:<10} {m.accuracy.value:>8.2%} {m.loss:>+7.2%} {m.loss_bound:>7.2%}  {exits:>18} {agree:>6} "
+            f"{m.bytes_per_task.value:>8,.0f} {m.latency_s.value * 1e3:>8.2f} {m.latency_p50_s * 1e3:>7.2f} "
+            f"{m.latency_p95_s * 1e3:>7.2f} {m.latency_p99_s * 1e3:>7.2f} {m.throughput_per_s:>8.1f}  {busy}"
+        )
+    bound = [f"{kind} {m.link_bound:.0%}" for kind, m in results.items() if m.link_bound > 0]
+    if bound:
+        lines.append(
+            f"link-bound at the lowest admissible precision: {', '.join(bound)} of the tasks; a bundle for a range of "
+            "bandwidths (compile --bandwidth 2Mbit..100Mbit) moves to another cut instead"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,111 @@
+"""`coachc eval`: a compiled bundle, test images and a trace in, one row a policy out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.bundle.store import open_bundle
+from runtime.online.policy_file import decode_policies
+from tests.helpers.commands import coachc, compile_json, succeed
+
+pytestmark = [pytest.mark.needs("onnxruntime"), pytest.mark.needs("sklearn")]
+
+DIGITS = Path(__file__).parents[3] / "models" / "digits.onnx"
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """(bundle, report of the compilation, 300 test images): calibrated on enough images to certify exits."""
+    from models.digits import write_data
+
+    folder = tmp_path_factory.mktemp("digits")
+    write_data(folder / "calib.npz", folder / "test.npz")
+    with np.load(folder / "test.npz") as stored:
+        np.savez(folder / "test.npz", **{key: stored[key][:300] for key in stored})
+    report = compile_json(DIGITS, folder / "digits.coach", "--calib", folder / "calib.npz")
+    return folder / "digits.coach", report, folder / "test.npz"
+
+
+def test_the_default_exits_and_keeps_the_accuracy(digits):
+    path, _, test = digits
+    results = coachc("eval", path, "--data", test, "--json").json()
+    assert list(results) == ["none", "paper", "default", "oracle"]
+    default, plain = results["default"], results["none"]
+    assert default["exits"]["value"] > 0.3
+    assert default["loss"] <= 0.005
+    assert default["bytes_per_task"]["value"] < 0.8 * plain["bytes_per_task"]["value"]
+    assert default["latency_s"]["value"] < plain["latency_s"]["value"]
+    assert results["oracle"]["exits"]["value"] >= default["exits"]["value"]
+    assert plain["exits"]["value"] == 0
+    assert set(default["busy"]) == {"device", "link", "cloud"}
+
+
+def test_what_is_printed_is_what_was_measured(digits):
+    path, _, test = digits
+    said = succeed("eval", path, "--data", test, "--policy", "default", "--policy", "none", "--stream", "--seed", 3)
+    found = coachc(
+        "eval", path, "--data", test, "--policy", "default", "--policy", "none", "--stream", "--seed", 3, "--json"
+    ).json()
+    lines = [line.split() for line in said.splitlines()]
+    row = next(line for line in lines if line and line[0] == "default")
+    assert row[1] == f"{found['default']['accuracy']['value']:.2%}"
+    assert row[4] == f"{found['default']['exits']['value']:.1%}"
+    assert "times simulated from estimates" in said
+
+
+def test_the_bundle_says_what_the_compilation_said(digits):
+    path, report, _ = digits
+    bundle = open_bundle(path)
+    (name,) = (name for name in report["online"])
+    cut = bundle.manifest.cut(name)
+    policies = decode_policies(bundle.read(cut.policy))
+    online = report["online"][name]
+    assert policies["default"].exits.scorer.kind == online["score"]
+    assert policies["default"].exits.thresholds[0] == pytest.approx(online["scores"][online["score"]]["threshold"])
+    assert policies["default"].rungs[policies["default"].base].bits == tuple(online["bits"])
+    assert online["scores"][online["score"]]["loss_bound"] <= 0.005
+    best = max(entry["share"] for entry in online["scores"].values())
+    assert online["scores"][online["score"]]["share"] == best
+    # A task sent at another precision than the plan's has to be one the halves know.
+    known = {level.bits for value in cut.values for level in value.levels}
+    assert {bits for rung in policies["default"].rungs for bits in rung.bits} <= known
+
+
+def test_a_trace_and_arrivals(digits, tmp_path):
+    path, _, test = digits
+    trace = tmp_path / "traces.json"
+    trace.write_text(json.dumps({"slow": {"dur_ms": [400, 600], "mbps": [0.2, 2.0]}}))
+    arguments = ("eval", path, "--data", test, "--trace", f"{trace}:slow", "--policy", "none", "--policy", "default")
+    results = coachc(*arguments, "--fps", 20, "--json").json()
+    assert results["none"]["latency_s"]["value"] > results["default"]["latency_s"]["value"]
+    assert results["none"]["throughput_per_s"] <= 20.1
+    assert "link-bound" in succeed(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--data", "nowhere.npz"], "no such source"),
+        (["--data", "TEST", "--policy", "best"], "quantpipe"),
+        (["--data", "TEST", "--trace", "nowhere.json"], "cannot read the trace"),
+        (["--data", "TEST", "--prefer", "speed"], "bytes"),
+    ],
+)
+def test_wrong_input_is_one_clear_error(digits, arguments, said):
+    path, _, test = digits
+    outcome = coachc("eval", path, *(str(test) if word == "TEST" else word for word in arguments))
+    assert outcome.code in (1, 2)
+    assert said in outcome.err
+
+
+def test_a_bundle_without_policies_is_refused(digits, tmp_path):
+    _, _, test = digits
+    path = tmp_path / "noise.coach"
+    compile_json(DIGITS, path, "--calib", "random")
+    outcome = coachc("eval", path, "--data", test)
+    assert outcome.code in (1, 2)
+    assert "no online policy" in outcome.err
