@@ -18,6 +18,9 @@ from typing import NamedTuple, Optional, Tuple
 
 MIN_BYTES_PER_S, MAX_BYTES_PER_S = 1e2, 1e10
 FLOOR_BYTES = 1500  # one Ethernet packet: what is smaller takes a latency, whatever the rate
+SMALL_KEPT = 8  # transfers below that whose fastest stands for all of them
+MIN_SMALL_S = 1e-5  # shorter is a clock that does not tell, not a link
+SMALL_S = 2e-3  # a latency that scheduling alone may cost; a slow link costs more
 HALF_LIFE_S = 0.3
 KEPT_BYTES = 4096.0  # what the prior, or an estimate however old, weighs at least
 SUSPECT = 1.6  # times slower or faster than expected: waits. Safely below a step to half or double the rate
@@ -62,12 +65,15 @@ class BandwidthState(NamedTuple):
         When the last transfer left the link; minus infinity before the first.
     suspects : tuple of (int, float)
         Bytes and seconds per byte of the latest transfers, all too slow or all too fast to be believed yet.
+    small : tuple of (float, float)
+        Seconds per byte and seconds of the latest transfers below `FLOOR_BYTES`.
     """
 
     s_per_byte: float
     weight_bytes: float
     free_s: float
     suspects: Tuple[Tuple[int, float], ...]
+    small: Tuple[Tuple[float, float], ...] = ()
 
 
 def initial(bandwidth_bytes_per_s: float) -> BandwidthState:
@@ -89,9 +95,10 @@ def observe(state: BandwidthState, transfer: Transfer) -> BandwidthState:
     falls into one), a smaller one within a second; after a pause of `IDLE_S`, steps up to `OUTLIER` with the first.
 
     Never raises. A transfer changes nothing if its size is zero or less, if a number in it is NaN or infinite, if
-    `server_s` is negative, or if it was shorter than `server_s`. One below `FLOOR_BYTES` only takes its time on the
-    link. One that ended before an earlier one left means that the clock went back, and only sets `free_s`. One that
-    took over `OUTLIER` times too long, unconfirmed, is left out; one that was too fast counts by its bytes.
+    `server_s` is negative, or if it was shorter than `server_s`. One below `FLOOR_BYTES` bounds the rate from below; if
+    the fastest of `SMALL_KEPT` took longer than any latency, it is the rate. One that ended before an earlier one left
+    means that the clock went back, and only sets `free_s`. One that took over `OUTLIER` times too long, unconfirmed, is
+    left out; one that was too fast counts by its bytes.
     """
     size, start_s, end_s, server_s = transfer
     if not (0 < size <= _LIMIT and abs(start_s) <= _LIMIT and abs(end_s) <= _LIMIT and 0 <= server_s <= _LIMIT):
@@ -103,7 +110,7 @@ def observe(state: BandwidthState, transfer: Transfer) -> BandwidthState:
         return state._replace(free_s=left_s)
     begin_s, left_s = max(start_s, state.free_s), max(left_s, state.free_s)
     if size < FLOOR_BYTES:
-        return state._replace(free_s=left_s)
+        return _bound(state._replace(free_s=left_s), size, max(left_s - begin_s, 1e-300))
     tolerance = OUTLIER if begin_s - state.free_s >= IDLE_S else SUSPECT
     weight_bytes = max(KEPT_BYTES, state.weight_bytes * 0.5 ** ((left_s - state.free_s) / HALF_LIFE_S))
     state = state._replace(weight_bytes=weight_bytes, free_s=left_s)
@@ -154,6 +161,21 @@ def in_outage(
 
 def _bounded(bytes_per_s: float) -> float:
     return min(MAX_BYTES_PER_S, max(MIN_BYTES_PER_S, bytes_per_s))  # in this order NaN becomes the lower bound
+
+
+def _bound(state: BandwidthState, size: float, duration_s: float) -> BandwidthState:
+    """What a small transfer says: the link is no slower than that; and no faster than the fastest of several slow ones.
+
+    A device whose cut sends a few hundred bytes learns nothing else of its link.
+    """
+    s_per_byte = 1 / _bounded(size / duration_s)
+    if s_per_byte < state.s_per_byte / SUSPECT and duration_s > MIN_SMALL_S:
+        return state._replace(s_per_byte=s_per_byte, weight_bytes=KEPT_BYTES, suspects=(), small=())
+    small = (state.small + ((s_per_byte, duration_s),))[-SMALL_KEPT:]
+    fastest, taken_s = min(small)
+    if len(small) == SMALL_KEPT and taken_s > SMALL_S and fastest > state.s_per_byte * SUSPECT:
+        return state._replace(s_per_byte=fastest, weight_bytes=KEPT_BYTES, suspects=(), small=())
+    return state._replace(small=small)
 
 
 def _judge(state: BandwidthState, size: int, s_per_byte: float, tolerance: float) -> BandwidthState:

@@ -40,12 +40,14 @@ def choose_cut(state: CutState, policies: Mapping[str, Policy], bandwidth_bytes_
     alone = [name for name, policy in policies.items() if not policy.rungs]
     if outage and alone:
         return state._replace(cut=alone[0])
+    sending = [name for name, policy in policies.items() if policy.rungs]
+    if len(sending) == 1:  # whoever compiled one cut wants that cut
+        return state._replace(cut=sending[0])
     periods = {
         name: expected_period_s(policy, bandwidth_bytes_per_s, shares.get(name, 0.0))
         for name, policy in policies.items()
     }
     best = min(periods, key=lambda name: (periods[name], name))
-    sending = [name for name in periods if policies[name].rungs]
     if state.silent_tasks >= PROBE_TASKS and sending and not outage:
         return state._replace(cut=min(sending, key=lambda name: (periods[name], name)), silent_tasks=0)
     if state.cut in periods and periods[best] > (1 - GAIN) * periods[state.cut]:

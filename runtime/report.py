@@ -79,7 +79,7 @@ class Online(NamedTuple):
                 lines.append(("fallbacks", f"{self.fallbacks} sent without an answer, computed on the device"))
         if self.by_bits:
             lines.append(("bits", _counts(self.by_bits)))
-        if len(self.by_cut) > 1:
+        if len(self.by_cut) > 1 or self.moves:
             lines.append(("cuts", f"{_counts(self.by_cut)}; {self.moves} moves"))
         if self.bandwidth_bytes_per_s is not None and self.policy != "none":
             lines.append(("link", f"{self.bandwidth_bytes_per_s * 8 / 1e6:.1f} Mbit/s estimated at the end"))

@@ -15,6 +15,7 @@ from runtime.bandwidth import (
     OUTAGE_FACTOR,
     OUTAGE_MIN_S,
     OUTLIER,
+    SMALL_KEPT,
     Transfer,
     estimate,
     in_outage,
@@ -376,3 +377,29 @@ def test_real_traces(name, spread, bound):
     of_prior, of_last, of_estimate = replay(link, link.total(link.end_s) / link.end_s, spread, random.Random(0))
     assert of_estimate < bound
     assert of_estimate < of_last and of_estimate < of_prior
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.5, 1.0])
+def test_a_device_that_sends_little_finds_a_slow_link(rate):
+    """Tasks of 600 bytes, compiled for 14 Mbit/s, with up to a millisecond of scheduling on top."""
+    state, now_s = initial(14 * MBIT), 0.0
+    rng = random.Random(0)
+    for _ in range(SMALL_KEPT):
+        left_s = now_s + 600 / (rate * MBIT) + rng.uniform(0, 1e-3)
+        state = observe(state, Transfer(600, now_s, left_s))
+        now_s = left_s + 0.01
+    assert rate * MBIT / 1.3 <= estimate(state) <= rate * MBIT
+
+
+def test_a_device_that_sends_little_finds_a_fast_link():
+    """That 600 bytes took 0.3 ms proves 16 Mbit/s, whatever else took part of them."""
+    state = initial(1 * MBIT)
+    state = observe(state, Transfer(600, 0.0, 3e-4))
+    assert estimate(state) == pytest.approx(600 / 3e-4)
+
+
+def test_latencies_of_small_transfers_on_a_fast_link_are_not_its_rate():
+    """600 bytes in 1.5 ms are 3 Mbit/s or a scheduler: the estimate stays."""
+    state, now_s = settled(50 * MBIT)
+    small = [Transfer(600, now_s + i, now_s + i + 1.5e-3) for i in range(3 * SMALL_KEPT)]
+    assert estimate(fold(state, small)) == estimate(state)

@@ -387,6 +387,7 @@ def test_beginning_without_a_server_has_to_be_allowed(bundle, source):
     report = run(bundle, "127.0.0.1:1", source, allow_offline=True)
     assert report.predictions == tuple(LABELS)
     assert (report.online.exits, report.bytes_per_task) == ({"device": N}, 0)
+    assert f"{N} at device-only; 1 moves" in report.table()
     with pytest.raises(BundleError, match="policy none cannot begin without a server") as caught:
         run(bundle, "127.0.0.1:1", source, policy="none", allow_offline=True)
     assert caught.value.hint == "leave out --allow-offline"

@@ -124,6 +124,15 @@ def test_it_moves_to_the_cut_for_the_bandwidth(bandwidth, expected):
     assert cuts.count(expected) >= 0.95 * len(cuts)
 
 
+def test_a_bundle_of_one_cut_stays_at_it_but_for_an_outage():
+    link = Trace(np.array([2.0, 10.0, 1e3]), np.array([1e5, 0.0, 1e5]))
+    policies = {name: several()[name] for name in ("late", "device-only")}
+    outcomes = replay("default", Made(), np.arange(900) % 400, policies, "late", Setup(link, 5e-3, 1e5))
+    assert {o.cut for o in outcomes if o.start_s < 1.8} == {"late"}
+    assert {o.cut for o in outcomes if 4.5 < o.start_s < 11.5} == {"device-only"}
+    assert {o.cut for o in outcomes if o.start_s > 15} == {"late"}
+
+
 def test_an_outage_is_sat_out_on_the_device():
     link = Trace(np.array([2.0, 10.0, 1e3]), np.array([1e6, 0.0, 1e6]))
     setup = Setup(link, 5e-3, 1e6)
