@@ -38,7 +38,8 @@ def test_stages_are_reported_in_order(options):
         dataclasses.replace(options, mode="split"), lambda step, done, total: steps.append((step, done, total))
     )
     names = list(dict.fromkeys(step for step, _, _ in steps))
-    assert names == ["import", "profile", "whole model", "precision of cut", "refining the cut", "emit"]
+    planning = ["import", "profile", "whole model", "precision of cut", "refining the cut"]
+    assert names == [*planning, "online policy of cut split", "emit"]
     assert [done for step, done, _ in steps if step == "precision of cut"][-1] == compiled.found.measured
     refined = [(done, total) for step, done, total in steps if step == "refining the cut"]
     assert refined[-1][0] == refined[-1][1]
