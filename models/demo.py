@@ -56,13 +56,19 @@ def demo(folder: Path) -> None:
     _title("4. Serve the cloud half in one process, run the device half in another (both on this machine's CPU)")
     with _serving(bundle) as address:
         split = _report("run", bundle, "--server", address, "--source", test)
+        sent = _report("run", bundle, "--server", address, "--source", test, "--policy", "none")
     whole = _report("run", bundle, "--cut", "device-only", "--source", test)
 
     _title("Result, measured over a real socket on this machine's CPU (the table of step 2 is for TX2 and A6000)")
-    print(f"{'':<14}{'accuracy':>10}{'bytes/task':>12}{'latency p50':>14}{'tasks/s':>10}")
-    for name, report in (("whole model", whole), ("split model", split)):
+    print(f"{'':<26}{'accuracy':>10}{'early exits':>13}{'bytes/task':>12}{'latency p50':>14}{'tasks/s':>10}")
+    for name, report in (
+        ("whole model on the device", whole),
+        ("split, every task sent", sent),
+        ("split, with early exits", split),
+    ):
+        early = sum(report["exits"].get(reason, 0) for reason in ("score", "memory")) / report["tasks"]
         print(
-            f"{name:<14}{report['accuracy']:>10.2%}{report['bytes_per_task']:>12.0f}"
+            f"{name:<26}{report['accuracy']:>10.2%}{early:>13.1%}{report['bytes_per_task']:>12.0f}"
             f"{report['latency_s']['p50'] * 1e3:>11.2f} ms{report['throughput_per_s']:>10.0f}"
         )
     loss = whole["accuracy"] - split["accuracy"]
