@@ -1,11 +1,12 @@
 # make demo   sets up, compiles a trained model for a Jetson TX2 and an A6000 server, runs both halves on real images
 # make test   sets up, runs every test (the runtime's under Python 3.6 too, where one is found)
+# make test-gpu   the tests that need a CUDA device, on a machine that has one; tests/gpu/RECORD.md says what they show
 # make lint   style, types, import directions, Python 3.6 syntax of runtime/
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test36 lint clean
+.PHONY: help demo test test36 test-gpu lint clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,6 +35,13 @@ test36:
 	@echo "no python3.6 found: the runtime tests run under this Python only"
 endif
 
+test-gpu: $(VENV)/.gpu
+	$(BIN)/python -m pytest -q -m gpu -rs --durations=0 tests/gpu
+
+$(VENV)/.gpu: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[trt]'
+	@touch $@
+
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,12 +65,12 @@ $(VENV)/.demo: $(VENV)/.pip pyproject.toml
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.pip pyproject.toml
-	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e '.[cpu,serve,images,video,digits,export]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e '.[cpu,serve,images,video,digits,export,ship,rtx]'
 	@touch $@ $(VENV)/.demo
 
 .venv36/.test:
 	$(PYTHON36) -m venv .venv36
 	.venv36/bin/python -m pip install --quiet --disable-pip-version-check pip==21.3.1
 	.venv36/bin/python -m pip install --quiet --disable-pip-version-check numpy==1.19.5 pytest==7.0.1 \
-		pillow==8.4.0 opencv-python-headless==4.6.0.66
+		pillow==8.4.0 opencv-python-headless==4.6.0.66 cryptography==40.0.2
 	@touch $@

@@ -15,7 +15,9 @@ from calib.refine import Refined
 from coachc.core.plan import MAX_BITS, Plan
 from coachc.emit import bundle_writer
 from coachc.emit.cuts import emit_cuts
-from coachc.emit.halves import Way
+from coachc.emit.halves import MODEL_PATH, Way
+from coachc.emit.lowering import Lowering
+from coachc.emit.rtx import RtxEngine, check_rtx, rtx_engines
 from coachc.frontend.model import Model
 from coachc.planning.calibration import open_calibration
 from coachc.planning.cut_set import CutSet, plan_cuts
@@ -60,6 +62,10 @@ class CompileOptions(Setting):
         Whether to plan a mixture of cuts beside the plan.
     bandwidths : (float, float) or None
         A range in bytes a second for which the bundle gets several cuts; the link's bandwidth is its geometric middle.
+    engine : {"onnx", "rtx"}
+        rtx: the cloud half also as an engine of TensorRT-RTX, built for the cloud's GPU.
+    revision : int
+        Of the bundle among those installed one after the other.
     force : bool
     """
 
@@ -74,6 +80,8 @@ class CompileOptions(Setting):
     search: str = "auto"
     mix: bool = False
     bandwidths: tuple[float, float] | None = None
+    engine: str = "onnx"
+    revision: int = 0
     force: bool = False
 
 
@@ -83,7 +91,7 @@ class Compiled:
 
     `refined` is None where no precision was refined, `mixture` unless it was asked for and one keeps limits and
     accuracy; `data` on noise; `cut_set` for a single bandwidth. `online` has what was learnt of each cut's online
-    policies, or why it has none.
+    policies, or why it has none. `lowerings` says what was rewritten of each artefact for its target.
     """
 
     bundle: Bundle
@@ -97,6 +105,7 @@ class Compiled:
     data: DataReport | None
     cut_set: CutSet | None = None
     online: Mapping[str, Online | NoPolicy] = field(default_factory=dict)
+    lowerings: tuple[Lowering, ...] = ()
 
 
 def compile_model(options: CompileOptions, progress: Progress = silent) -> Compiled:
@@ -117,6 +126,8 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         Bad input of any kind; nothing is written then.
     """
     check_destination(options.output, options.force)
+    if options.engine == "rtx":
+        check_rtx(options.cloud)
     problem = load_problem(options, progress)
     model, graph, costs = problem.model, problem.graph, problem.costs
 
@@ -178,11 +189,17 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
 
     progress("emit", 0, 0)
     emitted = emit_cuts(model, graph, ways, options.device, options.cloud, edges=adjusts)
+    engines: tuple[RtxEngine, ...] = ()
+    if options.engine == "rtx":
+        progress("engine", 0, 0)
+        models = {MODEL_PATH: model.proto, **emitted.models}
+        engines = rtx_engines(models, emitted.cuts, options.cloud, costs.cloud.precision)
     summary = {
         **setting_json(options, problem),
         **plan_json(graph, costs, plan, calibration.kind, explanation, mixture, planned.refined),
         **({"cut_set": cut_set_json(graph, cut_set)} if cut_set is not None else {}),
         "online": {name: online_json(found) for name, found in online.items()},
+        "lowered": [lowering.to_json() for lowering in emitted.lowerings],
     }
     bundle = bundle_writer.write(
         options.output,
@@ -196,6 +213,8 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         preprocess=preprocess,
         summary=summary,
         policies=policies,
+        revision=options.revision,
+        engines=engines,
         force=options.force,
     )
     store.discard()
@@ -211,6 +230,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         calibration.data,
         cut_set,
         online,
+        emitted.lowerings,
     )
 
 

@@ -13,9 +13,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Sequence, Union
 
+from runtime.bundle.signature import trusted_keys
 from runtime.bundle.store import open_bundle
 from runtime.connection import parse_address
 from runtime.engines.base import Engine
+from runtime.engines.choice import add_arguments, factory_of
 from runtime.engines.ort_engine import CPU, OrtEngine
 from runtime.errors import CoachRuntimeError, ConnectionFailed, EngineError
 from runtime.halves import Engines, cloud_engine
@@ -79,7 +81,13 @@ class CloudApp:
 
 
 def load_services(
-    bundle_path: str, cut_name: Optional[str] = None, providers: Sequence[str] = (CPU,), threads: int = 0
+    bundle_path: str,
+    cut_name: Optional[str] = None,
+    providers: Sequence[str] = (CPU,),
+    threads: int = 0,
+    trust: Optional[str] = None,
+    engine: str = "ort",
+    engine_cache: Optional[str] = None,
 ) -> Services:
     """Open a bundle and load the cloud halves of all its cuts that have one, or of the cut called `cut_name`.
 
@@ -90,7 +98,7 @@ def load_services(
     CoachRuntimeError
         If the bundle is damaged, an engine cannot be made, or there is no cloud half to serve.
     """
-    bundle = open_bundle(bundle_path)
+    bundle = open_bundle(bundle_path, trusted_keys(trust))
     manifest = bundle.manifest
     served = [cut for cut in manifest.cuts if cut.cloud is not None]
     served.sort(key=lambda cut: cut.name != manifest.chosen)
@@ -112,7 +120,7 @@ def load_services(
     def make_engine(model: bytes, wanted: Sequence[str]) -> Engine:
         return OrtEngine(model, wanted, threads)
 
-    engines = Engines(bundle, make_engine, providers)
+    engines = Engines(bundle, factory_of(engine, bundle, "cloud", make_engine, engine_cache), providers)
     names = [bundle.served_name_of(cut) for cut in served]
     return Services([Service(bundle, cut, cloud_engine(engines, cut), names) for cut in served])
 
@@ -186,6 +194,9 @@ def serve(
     cut: Optional[str] = None,
     providers: Sequence[str] = (CPU,),
     threads: int = 0,
+    trust: Optional[str] = None,
+    engine: str = "ort",
+    engine_cache: Optional[str] = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way and return.
 
@@ -194,7 +205,7 @@ def serve(
     CoachRuntimeError
         If the bundle, the engine, the address or uvicorn is not usable; nothing has been served then.
     """
-    loaded = load_services(bundle_path, cut, providers, threads)
+    loaded = load_services(bundle_path, cut, providers, threads, trust, engine, engine_cache)
     first = loaded.services[0]
     listener = listen_on(listen)
     with listener:
@@ -225,11 +236,22 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--listen", metavar="HOST:PORT", default=DEFAULT_LISTEN, help="default %(default)s")
     parser.add_argument("--cut", metavar="NAME", help="only this cut; all that have a cloud half otherwise")
+    parser.add_argument("--trust", metavar="DIR", help="refuse a bundle that none of this folder's *.pub keys signed")
     parser.add_argument("--provider", action="append", help="ONNX Runtime execution provider, repeatable")
+    add_arguments(parser)
     parser.add_argument("--threads", type=int, default=0, help="0: ONNX Runtime chooses")
     options = parser.parse_args(argv)
     try:
-        serve(options.bundle, options.listen, options.cut, tuple(options.provider or (CPU,)), options.threads)
+        serve(
+            options.bundle,
+            options.listen,
+            options.cut,
+            tuple(options.provider or (CPU,)),
+            options.threads,
+            options.trust,
+            options.engine,
+            options.engine_cache,
+        )
     except CoachRuntimeError as exc:
         print(exc.render(), file=sys.stderr)
         return exc.exit_code

@@ -23,7 +23,9 @@ import numpy as np
 from runtime.answers import Arrays, top1_of
 from runtime.bundle.manifest_types import Cut, Manifest
 from runtime.bundle.source import ImageSource, Source, open_source
+from runtime.bundle.signature import trusted_keys
 from runtime.bundle.store import Bundle, open_bundle
+from runtime.engines.choice import add_arguments, factory_of
 from runtime.engines.ort_engine import CPU, OrtEngine
 from runtime.errors import BundleError, CoachRuntimeError, ConnectionFailed, SourceError, WrongBundleError
 from runtime.halves import DeviceHalf, EngineFactory, Halves
@@ -55,7 +57,10 @@ def run_bundle(
     prefer: str = "accuracy",
     stats: Optional[str] = None,
     allow_offline: bool = False,
+    trust: Optional[str] = None,
     draw: Optional[Callable[[], float]] = None,
+    engine: str = "ort",
+    engine_cache: Optional[str] = None,
     engine_factory: EngineFactory = OrtEngine,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
@@ -87,12 +92,18 @@ def run_bundle(
         What default does with spare time on the link.
     stats : str, optional
         A file that gets a JSON object for each task, in the order of the answers.
+    trust : str, optional
+        Folder of public keys, one of which has to have signed the bundle.
     allow_offline : bool
         Begin without a server too. Policy default only.
     draw : callable, optional
         Numbers in [0, 1) that choose the exits to audit.
+    engine : {"ort", "trt"}
+        ONNX Runtime, or TensorRT, which builds its engines where none is there.
+    engine_cache : str, optional
+        Folder of engines that were built here.
     engine_factory : callable
-        (model bytes, providers) -> Engine.
+        (model bytes, providers) -> Engine; for engine ort.
     progress : callable
         (tasks through the device half, tasks in all).
 
@@ -101,7 +112,7 @@ def run_bundle(
     CoachRuntimeError
         Whatever went wrong first, in any thread.
     """
-    bundle = open_bundle(bundle_path)
+    bundle = open_bundle(bundle_path, trusted_keys(trust))
     manifest = bundle.manifest
     wanted = manifest.cut(cut)
     if bits is not None:
@@ -124,7 +135,7 @@ def run_bundle(
     source = open_source(source_path, manifest.model.inputs, manifest.preprocess)
     tasks = len(source) if limit is None else min(limit, len(source))
     load_start_s = time.perf_counter()
-    halves = Halves(bundle, engine_factory, providers)
+    halves = Halves(bundle, factory_of(engine, bundle, "device", engine_factory, engine_cache), providers)
     # All of them now, also the one for an outage: the first task that needs it will not wait.
     for each in sorted(set(policies).union([alone] if alone is not None else [])):
         half = halves.half(each)
@@ -264,7 +275,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--prefer", choices=PREFERENCES, default=PREFERENCES[0], help="default %(default)s")
     parser.add_argument("--stats", metavar="FILE.jsonl", help="one JSON object a task, in the order of the answers")
     parser.add_argument("--allow-offline", action="store_true", help="begin without a server too, on the device alone")
+    parser.add_argument("--trust", metavar="DIR", help="refuse a bundle that none of this folder's *.pub keys signed")
     parser.add_argument("--provider", action="append", help="ONNX Runtime execution provider, repeatable")
+    add_arguments(parser)
     parser.add_argument("--in-flight", metavar="N", type=_positive(int), default=2, help="default %(default)s")
     parser.add_argument("--timeout", metavar="SECONDS", type=_positive(float), default=10.0, help="default %(default)s")
     parser.add_argument("--limit", metavar="N", type=_positive(int), help="at most N tasks")
@@ -284,7 +297,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             policy=options.policy,
             prefer=options.prefer,
             stats=options.stats,
+            trust=options.trust,
             allow_offline=options.allow_offline,
+            engine=options.engine,
+            engine_cache=options.engine_cache,
             progress=show_progress if sys.stderr.isatty() else lambda done, total: None,
         )
     except CoachRuntimeError as exc:

@@ -5,10 +5,11 @@ artefacts one after the other; each takes what it needs from the task's inputs a
 value may skip segments. Like the engines, nothing here is thread-safe: one caller at a time.
 """
 
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from runtime.bundle.frame import Framing
 from runtime.bundle.manifest_types import Bits, Cut
 from runtime.bundle.preprocess import encode_jpeg
 from runtime.bundle.store import Bundle
@@ -87,21 +88,29 @@ class Chain(Engine):
 
     def run(self, feed: Mapping[str, np.ndarray]) -> Arrays:
         """All outputs of all engines."""
-        self._known, self._made = self._through(self._engines[:-1], dict(feed), {})
-        return self.run_last({})
+        return self.run_framed(feed, {})
 
-    def run_last(self, feed: Mapping[str, np.ndarray]) -> Arrays:
+    def run_framed(self, feed: Mapping[str, np.ndarray], framings: Mapping[str, Framing]) -> Dict[str, Any]:
+        """All outputs of all engines, those of `framings` packed by an engine that can."""
+        self._known, self._made = self._through(self._engines[:-1], dict(feed), {}, framings)
+        return self.run_last({}, framings)
+
+    def run_last(self, feed: Mapping[str, np.ndarray], framings: Mapping[str, Framing]) -> Dict[str, Any]:
         """All outputs of the latest task again, its last engine fed otherwise.
 
         Parameters
         ----------
         feed : mapping of str to ndarray
             Instead of what `run` was fed under these names.
+        framings : mapping of str to Framing
+            As `run_framed` takes them.
         """
-        return self._through(self._engines[-1:], dict(self._known, **feed), dict(self._made))[1]
+        return self._through(self._engines[-1:], dict(self._known, **feed), dict(self._made), framings)[1]
 
     @staticmethod
-    def _through(engines: Sequence[Engine], known: Arrays, made: Arrays) -> Tuple[Arrays, Arrays]:
+    def _through(
+        engines: Sequence[Engine], known: Arrays, made: Arrays, framings: Mapping[str, Framing]
+    ) -> Tuple[Arrays, Arrays]:
         for engine in engines:
             missing = [name for name in engine.input_names if name not in known]
             if missing:
@@ -111,7 +120,7 @@ class Chain(Engine):
                     hint="recompile the bundle",
                 )
             taken = {name: known[name] for name in engine.input_names} if engine.input_names else known
-            outputs = engine.run(taken)
+            outputs = engine.run_framed(taken, framings)
             known.update(outputs)
             made.update(outputs)
         return known, made
@@ -191,7 +200,8 @@ class DeviceHalf:
         Returns
         -------
         dict of str to ndarray
-            What is sent, by the names of the codes, the model outputs made on the device, and the cut's features.
+            What is sent, by the names of the codes, the model outputs made on the device, and the cut's features. A
+            value that its engine has packed already is a `Frame`.
 
         Raises
         ------
@@ -204,7 +214,7 @@ class DeviceHalf:
             value = self.cut.values[0]
             data = encode_jpeg(feed[value.name], int(value.level().scale[0]))
             return {value.codes: np.frombuffer(data, dtype=np.uint8)}
-        made = self._engine.run(dict(feed, **self._quantizer_feed(bits)))
+        made = self._engine.run_framed(dict(feed, **self._quantizer_feed(bits)), self._framings(bits))
         # An input of the model that is an output too.
         self._passed = {name: feed[name] for name in self.cut.device_outputs if name in feed}
         return self._wanted_of(made)
@@ -218,11 +228,16 @@ class DeviceHalf:
             As `run` does.
         """
         assert self._engine is not None and self.adjustable
-        return self._wanted_of(self._engine.run_last(self._quantizer_feed(bits)))
+        return self._wanted_of(self._engine.run_last(self._quantizer_feed(bits), self._framings(bits)))
 
     def _wanted_of(self, made: Arrays) -> Arrays:
         made = dict(self._passed, **made)
         return {name: made[name] for name in self._wanted if name in made}
+
+    def _framings(self, bits: Bits) -> Dict[str, Framing]:
+        """How its values are packed, for an engine that can do that where they are made."""
+        depths = zip(self.cut.values, self.cut.precisions(bits))
+        return {value.codes: Framing(depth, value.layout) for value, depth in depths if value.codec == "packed"}
 
     def _quantizer_feed(self, bits: Bits) -> Arrays:
         feed: Arrays = {}

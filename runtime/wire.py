@@ -4,7 +4,7 @@ from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from runtime.bundle.frame import decode_frame, encode_frame, frame_size
+from runtime.bundle.frame import Frame, decode_frame, encode_frame, frame_size
 from runtime.bundle.manifest_types import Bits, Cut, CutValue, TensorSpec
 from runtime.errors import LocalProtocolError, RemoteProtocolError
 from runtime.protocol import value_limit_bytes
@@ -45,8 +45,8 @@ def encode_values(cut: Cut, device_half_outputs: Mapping[str, np.ndarray], bits:
     ----------
     cut : Cut
     device_half_outputs : mapping
-        Name -> array. packed: codes of an integer dtype and the value's shape; raw: the value itself; jpeg: the file's
-        bytes as uint8, shape (n,). Others are not sent.
+        Name -> array. packed: codes of an integer dtype and the value's shape, or their `Frame`; raw: the value itself;
+        jpeg: the file's bytes as uint8, shape (n,). Others are not sent.
     bits : int or tuple of int, optional
         Precision of the codes of all packed values, or one for each value of the cut (those of others are ignored);
         else the chosen one of each.
@@ -84,10 +84,20 @@ def _encode(cut: Cut, value: CutValue, outputs: Mapping[str, np.ndarray], bits: 
                 f"the device half made '{value.codes}' as {array.dtype}, the cut says {value.dtype}"
             )
         return to_tensor(value.codes, array)
+    if isinstance(array, Frame):
+        if array.bits != bits:
+            raise LocalProtocolError(
+                f"the device half packed '{value.codes}' at {array.bits} bits, the task says {bits}"
+            )
+        return _packed(value, array.data)
     try:
         data = encode_frame(array, bits, value.layout)
     except ValueError as exc:
         raise LocalProtocolError(f"the device half's '{value.codes}' cannot be packed: {exc}") from exc
+    return _packed(value, data)
+
+
+def _packed(value: CutValue, data: bytes) -> Tensor:
     return Tensor(value.codes, "UINT8", (len(data),), data, value.layout.coding, value.layout.memory_level)
 
 

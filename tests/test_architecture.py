@@ -11,7 +11,10 @@ from tests.helpers.commands import REPOSITORY
 
 BLOCKED = "onnx onnxruntime torch tensorrt coachc passes calib models PIL cv2 uvicorn httptools"
 HEAVY = "onnx numpy torch onnxruntime onnx_graphsurgeon PIL cv2 uvicorn"
-COMMANDS = ("export", "inspect", "compile", "check", "explain", "compare", "serve", "run", "eval", "devices")
+COMMANDS = (
+    *("export", "inspect", "compile", "check", "explain", "compare", "serve", "run", "eval", "devices", "doctor"),
+    *("pack", "unpack", "keygen", "sign", "verify", "push", "rollback"),
+)
 
 RUNTIME_MODULES = sorted(
     ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")

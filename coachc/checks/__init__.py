@@ -1,1 +1,1 @@
-"""`coachc check`: whether a bundle is its model, and whether a model can be cut."""
+"""`coachc check`: whether a bundle is its model, whether a model can be cut, and whether targets build them."""

@@ -11,6 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from coachc.checks.described import check_description, check_ends, device_mask
+from coachc.checks.engines import check_carried
 from coachc.checks.halves import Half
 from coachc.checks.quantized import check_quantized
 from coachc.checks.recompose import Feed, Finding, compare, comparison_level, run_halves
@@ -23,7 +24,7 @@ from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model
 from coachc.frontend.onnx_import import import_model
 from passes.cut import boundary_name, split
-from runtime.bundle.manifest_types import Cut
+from runtime.bundle.manifest_types import MODEL_ROLES, Cut
 from runtime.bundle.source import open_source
 from runtime.bundle.store import Bundle, open_bundle
 
@@ -57,13 +58,14 @@ def check_bundle(path: str, source: str | None = None, *, samples: int = SAMPLES
     graph = fuse(model)
     check_description(manifest, model)
     for artefact in manifest.artefacts:
-        if artefact.role == "policy":
+        if artefact.role not in MODEL_ROLES:
             continue
         proto = _load(bundle, artefact.path)
         check(proto)
         opset = next(entry.version for entry in proto.opset_import if entry.domain == "")
         detail = f"opset {opset}, IR {proto.ir_version}: checker, strict shapes and ONNX Runtime load pass"
         findings.append(Finding(artefact.path, detail))
+    findings += check_carried(bundle)
     feeds = _feeds(bundle, model, source, samples, seed)
     kind = "real" if source else f"seeded (seed {seed})"
     for cut in manifest.cuts:

@@ -55,6 +55,12 @@ def compile_(
         str | None, typer.Option(metavar="FILE.toml", help="Write what --recipe reads: data and preprocessing as used.")
     ] = None,
     preview: opt.Preview = None,
+    engine: Annotated[
+        str, typer.Option(help="rtx also builds the cloud half with TensorRT-RTX, for the server's GPU; no GPU needed.")
+    ] = "onnx",
+    revision: Annotated[
+        int, typer.Option(help="Counts the bundles installed on a device; it refuses lower ones.", min=0)
+    ] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace the bundle and the recipe if they exist.")] = False,
     json: opt.Json = False,
 ) -> None:
@@ -109,6 +115,8 @@ def compile_(
         devices=devices,
         mix=mix,
         bandwidths=bandwidths,
+        engine=opt.one_of(engine, "--engine", ("onnx", "rtx")),
+        revision=revision,
         force=force,
     )
     announce(given.calib)

@@ -17,12 +17,20 @@ from coachc.cli.check import check
 from coachc.cli.compare import compare
 from coachc.cli.compile import compile_
 from coachc.cli.devices import devices
+from coachc.cli.doctor import doctor
 from coachc.cli.eval import eval_
 from coachc.cli.explain import explain
 from coachc.cli.export import export
 from coachc.cli.inspect import inspect
+from coachc.cli.keygen import keygen
+from coachc.cli.pack import pack
+from coachc.cli.push import push
+from coachc.cli.rollback import rollback
 from coachc.cli.run import run as run_
 from coachc.cli.serve import serve
+from coachc.cli.sign import sign
+from coachc.cli.unpack import unpack
+from coachc.cli.verify import verify
 from coachc.errors import CoachError
 from runtime.errors import CoachRuntimeError
 
@@ -44,6 +52,14 @@ app.command("serve")(serve)
 app.command("run")(run_)
 app.command("eval")(eval_)
 app.command("devices")(devices)
+app.command("doctor")(doctor)
+app.command("pack")(pack)
+app.command("unpack")(unpack)
+app.command("keygen")(keygen)
+app.command("sign")(sign)
+app.command("verify")(verify)
+app.command("push")(push)
+app.command("rollback")(rollback)
 
 
 @app.callback(invoke_without_command=True)

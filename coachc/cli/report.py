@@ -56,7 +56,7 @@ def warnings(compiled: Compiled, options: CompileOptions) -> list[str]:
     found = []
     if options.calib == "random":
         found.append("UNCALIBRATED: compiled on noise, accuracy is unknown; give --calib real inputs")
-    opset, accuracy = compiled.problem.model.opset, compiled.plan.bits.accuracy
+    accuracy = compiled.plan.bits.accuracy
     if accuracy is not None and not accuracy.certified and accuracy.kind != "random":
         needed = samples_needed(accuracy, options.budget)
         found.append(
@@ -64,12 +64,10 @@ def warnings(compiled: Compiled, options: CompileOptions) -> list[str]:
             f"up to {accuracy.loss_bound:.2%} (budget {options.budget:.2%}); "
             + (f"about {needed:,} samples would certify it" if needed else "no number of samples would certify it")
         )
-    for side, spec in (("device", options.device), ("cloud", options.cloud)):
-        if opset > spec.max_opset:
-            found.append(
-                f"{side} half: opset {opset}, TensorRT {spec.tensorrt} on {spec.name} parses up to "
-                f"{spec.max_opset}: re-export the model with --opset {spec.max_opset}"
-            )
+    for lowering in compiled.lowerings:
+        if lowering.failure:
+            hint = f"; {lowering.hint}" if lowering.hint else ""
+            found.append(f"{lowering.path} will not build with {lowering.target}: {lowering.failure}{hint}")
     return found
 
 
@@ -182,6 +180,7 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
     lines += online_lines(compiled.summary["online"])
     if compiled.mixture is not None:
         lines.append(f"mixture   {_mixture_text(compiled.summary['mixture'])}")
+    lines += [f"lowered   {one.path}: {one.describe()}" for one in compiled.lowerings if not one.failure]
     lines += [f"warning   {text}" for text in warnings(compiled, options)]
     lines.append(f"why       coachc explain {options.output}")
     lines.append(f"bundle    {options.output}  {compiled.bundle.bundle_id[:12]}")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from coachc.cli.options import Json
+from coachc.cli.shipping import Trust
 
 
 def run(
@@ -32,6 +33,12 @@ def run(
         int | None,
         typer.Option(help="Precision of the link, if not the compiled one.", min=2, max=8),
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="ort (ONNX Runtime), or trt (TensorRT: builds an engine for this GPU once).")
+    ] = "ort",
+    engine_cache: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where --engine trt keeps what it built.")
+    ] = None,
     provider: Annotated[
         list[str] | None, typer.Option(help="ONNX Runtime execution provider; repeat for several. Default: CPU.")
     ] = None,
@@ -41,6 +48,7 @@ def run(
     stats: Annotated[
         str | None, typer.Option(help="FILE.jsonl: a JSON object for each task, in the order of the answers.")
     ] = None,
+    trust: Trust = None,
     allow_offline: Annotated[
         bool, typer.Option("--allow-offline", help="Begin without the server too, on the device alone.")
     ] = False,
@@ -77,6 +85,9 @@ def run(
         prefer=prefer,
         stats=stats,
         allow_offline=allow_offline,
+        engine=engine,
+        engine_cache=engine_cache,
+        trust=trust,
         progress=show_progress if sys.stderr.isatty() else lambda done, total: None,
     )
     print(json_module.dumps(report.to_json()) if json else report.table())

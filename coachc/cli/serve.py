@@ -6,15 +6,24 @@ from typing import Annotated
 
 import typer
 
+from coachc.cli.shipping import Trust
+
 
 def serve(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundle written by `coachc compile`.")],
     listen: Annotated[str, typer.Option(help="HOST:PORT to listen on; port 0 takes a free one.")] = "127.0.0.1:8700",
     cut: Annotated[str | None, typer.Option(help="Only this cut of the bundle. Default: all of them.")] = None,
+    engine: Annotated[
+        str, typer.Option(help="ort (ONNX Runtime), or trt (TensorRT: builds an engine for this GPU once).")
+    ] = "ort",
+    engine_cache: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where --engine trt keeps what it built.")
+    ] = None,
     provider: Annotated[
         list[str] | None, typer.Option(help="ONNX Runtime execution provider; repeat for several. Default: CPU.")
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of the engine; 0 lets ONNX Runtime choose.", min=0)] = 0,
+    trust: Trust = None,
 ) -> None:
     """Serve the cloud halves of all cuts of BUNDLE, or of one, until interrupted.
 
@@ -23,4 +32,13 @@ def serve(
     from runtime.cloud import serve as serve_bundle
     from runtime.engines.ort_engine import CPU
 
-    serve_bundle(bundle, listen, cut, providers=tuple(provider or (CPU,)), threads=threads)
+    serve_bundle(
+        bundle,
+        listen,
+        cut,
+        providers=tuple(provider or (CPU,)),
+        threads=threads,
+        trust=trust,
+        engine=engine,
+        engine_cache=engine_cache,
+    )

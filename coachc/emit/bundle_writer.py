@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coachc import __version__
@@ -12,6 +12,7 @@ from coachc.core.graph import Value
 from coachc.core.profile import Profile
 from coachc.cost.device import DeviceSpec, Link
 from coachc.emit.halves import MODEL_PATH, Emitted, quantizer_form
+from coachc.emit.rtx import RtxEngine
 from coachc.frontend.model import Model
 from runtime.bundle.manifest_types import Manifest, ModelInfo, Preprocess, TensorSpec
 from runtime.bundle.store import Bundle, write_bundle
@@ -32,6 +33,8 @@ def write(
     preprocess: Preprocess | None,
     summary: Mapping[str, Any],
     policies: Mapping[str, Mapping[str, Policy]] | None = None,
+    revision: int = 0,
+    engines: Sequence[RtxEngine] = (),
     force: bool,
 ) -> Bundle:
     """Write a bundle; same inputs, same bytes.
@@ -54,6 +57,10 @@ def write(
         Cut -> policy name -> online policy.
     summary : mapping
         JSON object kept as the manifest's `plan`.
+    revision : int
+        Of the bundles installed one after the other.
+    engines : sequence of RtxEngine
+        Of the cloud half, built ahead of time.
     force : bool
         Replace a bundle that is there.
 
@@ -85,12 +92,17 @@ def write(
         cuts=tuple(cut._replace(policy=paths.get(cut.name)) for cut in emitted.cuts),
         chosen=chosen or emitted.cuts[0].name,
         plan=dict(summary),
+        revision=revision,
+        engines=tuple(engine.facts for engine in engines),
     )
     files: dict[str, bytes | str | os.PathLike[str]] = {
         name: proto.SerializeToString(deterministic=True) for name, proto in models.items()
     }
     files.update({paths[cut]: encode_policies(named) for cut, named in (policies or {}).items()})
     roles = {MODEL_PATH: "model", **emitted.roles, **dict.fromkeys(paths.values(), "policy")}
+    for engine in engines:
+        for name, role, data in ((engine.facts.path, "engine", engine.plan), (engine.facts.log, "log", engine.log)):
+            files[name], roles[name] = data if isinstance(data, bytes) else data.encode(), role
     return write_bundle(path, manifest, files, roles, force)
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+
+import onnx
 
 from coachc.core.graph import GraphView
 from coachc.cost.device import DeviceSpec
-from coachc.emit.halves import CLOUD_PATH, Emitted, Way, device_only_cut, jpeg_cut, split_halves
+from coachc.emit.halves import CLOUD_PATH, MODEL_PATH, Emitted, Way, device_only_cut, jpeg_cut, split_halves
+from coachc.emit.lowering import Lowering, lower_for
 from coachc.emit.segments import shared_cuts
 from coachc.frontend.model import Model
+
+#: The whole model as a side's target takes it, where that is not the model itself.
+WHOLE_PATH = "{}.whole.onnx"
 
 
 def emit_cuts(
@@ -22,7 +29,8 @@ def emit_cuts(
 ) -> Emitted:
     """The cuts of a bundle in the order given, then device-only.
 
-    One cut has two halves and the whole model for device-only; several share segments (`coachc.emit.segments`).
+    One cut has two halves and the whole model for device-only; several share segments (`coachc.emit.segments`). What
+    runs on a target is lowered for it; the model itself stays as it was imported, for `coachc check` to compare with.
 
     Parameters
     ----------
@@ -41,11 +49,33 @@ def emit_cuts(
     """
     if len(ways) > 1:
         return shared_cuts(model, graph, ways, device, cloud)
-    alone = device_only_cut(model)
+    models: dict[str, onnx.ModelProto] = {}
+    roles: dict[str, str] = {}
+    cuts, lowerings = [], list[Lowering]()
     for way in ways:
         if way.mode == "cloud-jpeg":
-            return Emitted((jpeg_cut(model), alone), {}, {})
-        halves = split_halves(model, graph, way.mask, way.bits, device, cloud, with_edge=edges)
-        roles = {path: "cloud" if path == CLOUD_PATH else "device" for path in halves.models}
-        return Emitted((halves.cut, alone), halves.models, roles)
-    return Emitted((alone,), {}, {})
+            path, made, done = _whole(model, "cloud", cloud)
+            cuts.append(jpeg_cut(model, path))
+            models.update(made)
+            roles.update(dict.fromkeys(made, "cloud"))
+            lowerings += done
+        else:
+            halves = split_halves(model, graph, way.mask, way.bits, device, cloud, with_edge=edges)
+            cuts.append(halves.cut)
+            models.update(halves.models)
+            roles.update({path: "cloud" if path == CLOUD_PATH else "device" for path in halves.models})
+            lowerings += halves.lowerings
+    path, made, done = _whole(model, "device", device)
+    models.update(made)
+    roles.update(dict.fromkeys(made, "device"))
+    return Emitted((*cuts, device_only_cut(model, path)), models, roles, (*lowerings, *done))
+
+
+def _whole(model: Model, side: str, spec: DeviceSpec) -> tuple[str, dict[str, onnx.ModelProto], tuple[Lowering, ...]]:
+    """The path of the whole model for a side, and what is written there unless it is the model itself."""
+    path = WHOLE_PATH.format(side)
+    proto, lowering = lower_for(path, model.proto, [spec], feed={})
+    if proto is model.proto:
+        return MODEL_PATH, {}, () if lowering is None else (dataclasses.replace(lowering, path=MODEL_PATH),)
+    assert lowering is not None
+    return path, {path: proto}, (lowering,)

@@ -1,15 +1,18 @@
-"""Turn a plan into the models of a bundle: cut, put the quantizer at the edge, check each half."""
+"""Turn a plan into the models of a bundle: cut, put the quantizer at the edge, lower and check each half."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 
 from calib.jpeg import QUALITY
 from coachc.core.graph import GraphView
 from coachc.core.plan import BitPlan
 from coachc.cost.device import DeviceSpec
+from coachc.emit.lowering import Lowering, lower_for
 from coachc.frontend.check import check
 from coachc.frontend.model import Model
 from passes.cut import boundary_name, outputs_on_cloud, outputs_on_device, split
@@ -17,6 +20,7 @@ from passes.insert_qdq import Crossing, dequantize_inputs, quantize_outputs
 from passes.quantizer_nodes import codes_name, feature_name, has_feature
 from passes.segments import edge
 from runtime.bundle.manifest_types import Cut, CutValue, Layout, Level
+from runtime.quantizer_inputs import quantizer_feed
 
 DEVICE_PATH, CLOUD_PATH, MODEL_PATH = "device.onnx", "cloud.onnx", "model.onnx"
 #: The device's quantizer, where it is a model of its own.
@@ -56,11 +60,14 @@ class Emitted:
         By path in the bundle; `MODEL_PATH` is not among them.
     roles : dict of str to str
         Of `models`.
+    lowerings : tuple of Lowering
+        What was rewritten for the targets.
     """
 
     cuts: tuple[Cut, ...]
     models: dict[str, onnx.ModelProto]
     roles: dict[str, str]
+    lowerings: tuple[Lowering, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,10 +79,13 @@ class Halves:
     cut : runtime Cut
     models : dict of str to onnx.ModelProto
         By path in the bundle; `MODEL_PATH` is not among them.
+    lowerings : tuple of Lowering
+        What was rewritten for the targets.
     """
 
     cut: Cut
     models: dict[str, onnx.ModelProto]
+    lowerings: tuple[Lowering, ...] = ()
 
 
 def quantizer_form(spec: DeviceSpec) -> str:
@@ -96,7 +106,7 @@ def split_halves(
     *,
     with_edge: bool = False,
 ) -> Halves:
-    """Both halves of a split, each checked by onnx and loaded by ONNX Runtime.
+    """Both halves of a split, each lowered for its target, checked by onnx and loaded by ONNX Runtime.
 
     Parameters
     ----------
@@ -134,9 +144,42 @@ def split_halves(
         head = quantize_outputs(head, boundary, model, keep=kept, form=forms[0], int32_codes=not device.has_uint8)
         cut = cut._replace(device=DEVICE_PATH, cloud=CLOUD_PATH)
         models = {DEVICE_PATH: head, CLOUD_PATH: tail}
-    for half in models.values():
-        check(half)
-    return Halves(cut, models)
+    feeds = {path: quantizer_feed(cut, "cloud" if path == CLOUD_PATH else "device") for path in models}
+    targets = {path: [cloud if path == CLOUD_PATH else device] for path in models}
+    return Halves(cut, *lowered(models, targets, feeds, codes=[value.codes for value in values]))
+
+
+def lowered(
+    models: Mapping[str, onnx.ModelProto],
+    targets: Mapping[str, Collection[DeviceSpec]],
+    feeds: Mapping[str, Mapping[str, np.ndarray]],
+    *,
+    codes: Collection[str],
+) -> tuple[dict[str, onnx.ModelProto], tuple[Lowering, ...]]:
+    """Every artefact as its targets take it, checked, and what was done.
+
+    Parameters
+    ----------
+    models : mapping of str to onnx.ModelProto
+        By path.
+    targets, feeds : mapping
+        By path: who runs it, and the inputs of its quantizers.
+    codes : collection of str
+        Names of the codes of boundary values.
+
+    Raises
+    ------
+    coachc.errors.ModelError
+        An artefact does not pass onnx's checker or ONNX Runtime.
+    """
+    made, lowerings = {}, []
+    for path, model in models.items():
+        made[path], lowering = lower_for(path, model, targets[path], feed=feeds.get(path, {}), codes=codes)
+        if made[path] is model:
+            check(model)
+        if lowering is not None:
+            lowerings.append(lowering)
+    return made, tuple(lowerings)
 
 
 def cut_entry(graph: GraphView, way: Way, values: tuple[CutValue, ...], device: DeviceSpec, cloud: DeviceSpec) -> Cut:
@@ -191,14 +234,14 @@ def crossing_of(graph: GraphView, value: CutValue) -> Crossing:
     )
 
 
-def device_only_cut(model: Model) -> Cut:
+def device_only_cut(model: Model, path: str = MODEL_PATH) -> Cut:
     """The whole model on the device: what runs when the link is down."""
-    return Cut("device-only", "device-only", MODEL_PATH, None, (), model.outputs, ())
+    return Cut("device-only", "device-only", path, None, (), model.outputs, ())
 
 
-def jpeg_cut(model: Model) -> Cut:
+def jpeg_cut(model: Model, path: str = MODEL_PATH) -> Cut:
     """The picture as JPEG to the cloud, which runs the whole model."""
     value = model.values[model.inputs[0]]
     quality = Level(8, (float(QUALITY),), (0,))
     sent = CutValue(value.name, value.dtype, value.shape, "jpeg", 8, (quality,), value.name)
-    return Cut("cloud-jpeg", "cloud-jpeg", None, MODEL_PATH, (sent,), (), model.outputs)
+    return Cut("cloud-jpeg", "cloud-jpeg", None, path, (sent,), (), model.outputs)

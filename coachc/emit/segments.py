@@ -8,7 +8,7 @@ edges.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import onnx
 
@@ -22,15 +22,16 @@ from coachc.emit.halves import (
     cut_values,
     device_only_cut,
     jpeg_cut,
+    lowered,
     quantizer_form,
 )
 from coachc.errors import InternalError
-from coachc.frontend.check import check
 from coachc.frontend.model import Model
 from passes.cut import boundary_name
 from passes.insert_qdq import dequantize_inputs, quantize_outputs
 from passes.segments import edge, split_segments
 from runtime.bundle.manifest_types import Cut
+from runtime.quantizer_inputs import quantizer_feed
 
 #: Segments are numbered from 1 in the order they run.
 SEGMENT_PATH = "segment{}.onnx"
@@ -38,7 +39,9 @@ EDGE_PATH = "{}.{}.onnx"
 
 
 def shared_cuts(model: Model, graph: GraphView, ways: Sequence[Way], device: DeviceSpec, cloud: DeviceSpec) -> Emitted:
-    """The artefacts of several nested cuts and of device-only, each checked by onnx and loaded by ONNX Runtime.
+    """The artefacts of several nested cuts and of device-only, each lowered for its targets and checked.
+
+    A segment may run on either side, so it is lowered to what both targets take.
 
     Parameters
     ----------
@@ -74,14 +77,19 @@ def shared_cuts(model: Model, graph: GraphView, ways: Sequence[Way], device: Dev
         else:
             cuts.append(entry._replace(device=before[-1], cloud=after[0], before=before[:-1], after=after[1:]))
     alone = device_only_cut(model)._replace(device=paths[-1], before=paths[:-1])
-    for proto in models.values():
-        check(proto)
+    both, feeds = (device, cloud), {}
+    targets: dict[str, Collection[DeviceSpec]] = dict.fromkeys(paths, both)
+    for cut in cuts:
+        for side, path, spec in (("device", cut.device, device), ("cloud", cut.cloud, cloud)):
+            if path is not None and path not in paths:
+                targets[path], feeds[path] = (spec,), quantizer_feed(cut, side)
+    made, lowerings = lowered(models, targets, feeds, codes=[value.codes for cut in cuts for value in cut.values])
     roles = dict.fromkeys(paths, "segment")
     for cut in cuts:
         for role, path in (("device", cut.device), ("cloud", cut.cloud)):
             if path is not None:
                 roles.setdefault(path, role)
-    return Emitted((*cuts, alone), models, roles)
+    return Emitted((*cuts, alone), made, roles, lowerings)
 
 
 def _edges(

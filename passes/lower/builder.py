@@ -45,6 +45,8 @@ class Builder:
     scope : Scope
     opset : int
         Of the nodes to write.
+    source : int, optional
+        Of `node`, if not the same.
 
     Attributes
     ----------
@@ -52,10 +54,11 @@ class Builder:
         What was written.
     """
 
-    def __init__(self, node: onnx.NodeProto, scope: Scope, opset: int) -> None:
+    def __init__(self, node: onnx.NodeProto, scope: Scope, opset: int, source: int | None = None) -> None:
         self.node = node
         self.scope = scope
         self.opset = opset
+        self.source = opset if source is None else source
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 

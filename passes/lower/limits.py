@@ -29,6 +29,8 @@ class Limits:
     quantization : {"any", "symmetric", "none"}
     float64 : bool
         Whether it computes in double precision.
+    negative_indices : bool
+        Whether Gather counts negative indices from the end.
     """
 
     name: str = "the target"
@@ -36,6 +38,7 @@ class Limits:
     operators: frozenset[str] | None = None
     quantization: Quantization = "any"
     float64: bool = True
+    negative_indices: bool = True
 
 
 def common(one: Limits, other: Limits) -> Limits:
@@ -50,6 +53,7 @@ def common(one: Limits, other: Limits) -> Limits:
         operators=both if both is not None else one.operators or other.operators,
         quantization=order[min(order.index(one.quantization), order.index(other.quantization))],
         float64=one.float64 and other.float64,
+        negative_indices=one.negative_indices and other.negative_indices,
     )
 
 

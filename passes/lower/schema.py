@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx
 from onnx import TensorProto, helper
 
@@ -76,8 +78,8 @@ def _check_ends(node: onnx.NodeProto, scope: Scope, old: onnx.defs.OpSchema, low
     if len(node.output) > old.max_output:
         raise CannotLower(f"it has {len(node.output)} outputs, of which opset {low} gives up to {old.max_output}")
     allowed = {item.type_param_str: frozenset(item.allowed_type_strs) for item in old.type_constraints}
+    bound: dict[str, int] = {}
     for names, formals in ((node.input, old.inputs), (node.output, old.outputs)):
-        bound: dict[str, int] = {}
         for index, name in enumerate(names):
             element = scope.element(name) if name else TensorProto.UNDEFINED
             if element == TensorProto.UNDEFINED:  # absent, or no tensor: ONNX's checker has the last word
@@ -89,14 +91,15 @@ def _check_ends(node: onnx.NodeProto, scope: Scope, old: onnx.defs.OpSchema, low
                     f"'{name}' is {_KINDS[element]}, which {node.op_type} does not take at opset {low}",
                     "export the model with float32 numbers",
                 )
-            if formal.type_str in allowed and formal.is_homogeneous:
-                if bound.setdefault(formal.type_str, element) != element:
-                    raise CannotLower(f"'{name}' has another type than the input it must equal at opset {low}")
+            one_type = formal.type_str in allowed and formal.is_homogeneous
+            if one_type and bound.setdefault(formal.type_str, element) != element:
+                raise CannotLower(f"'{name}' has another type than the input it must equal at opset {low}")
 
 
 def defined_in_terms_of_others(op: str, opset: int) -> bool:
     """Whether ONNX defines the operator as a function of others."""
-    found = schema_of(op, opset)
+    # onnx's stubs do not list these two.
+    found: Any = schema_of(op, opset)
     return found is not None and bool(found.has_function or found.has_context_dependent_function)
 
 

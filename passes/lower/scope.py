@@ -1,4 +1,4 @@
-"""What is known of the values of a model: type, shape, and the contents of constants; bodies of If and Loop included."""
+"""What is known of the values of a model, bodies included: type, shape, and the contents of constants."""
 
 from __future__ import annotations
 

@@ -124,7 +124,9 @@ def pack_bundle(bundle: Bundle, destination: str, force: bool = False) -> int:
     _check_place(destination, force)
     data, signature = read_signed(bundle.path)
     if hashlib.sha256(data).hexdigest() != bundle.bundle_id:
-        raise BundleError(f"{MANIFEST} in {bundle.path} has changed", hint="do not write to a bundle while it is packed")
+        raise BundleError(
+            f"{MANIFEST} in {bundle.path} has changed", hint="do not write to a bundle while it is packed"
+        )
     sizes = _sizes(bundle.manifest, len(data), signature is not None)
     _check_zip_limits(sizes, bundle.path)
     small = {MANIFEST: data, CHECKSUM: checksum_line(bundle.bundle_id), SIGNATURE: signature or b""}
@@ -277,7 +279,9 @@ def read_archive(
     key = None if keys is None else verify_signature(data, signature, keys, shown)
     refuse_newer(data)
     if line != expected:
-        raise reader.wrong(f"{MANIFEST} does not match {CHECKSUM}", ascii(expected.decode()), ascii(line.decode("latin-1")))
+        raise reader.wrong(
+            f"{MANIFEST} does not match {CHECKSUM}", ascii(expected.decode()), ascii(line.decode("latin-1"))
+        )
     signed_by = None if signature is None else decode_signature(signature, shown).key_id
     manifest = from_json_bytes(data)
     sizes = _sizes(manifest, len(data), signature is not None)
@@ -292,8 +296,8 @@ def read_archive(
     if sink is not None:
         for name, content in ((MANIFEST, data), (CHECKSUM, line), (SIGNATURE, signature)):
             if content is not None:
-                with sink(name) as out:
-                    out.write(content)
+                with sink(name) as file:
+                    file.write(content)
     for artefact in manifest.artefacts:
         with contextlib.ExitStack() as stack:
             out = None if sink is None else stack.enter_context(sink(artefact.path))
@@ -410,7 +414,7 @@ class _Reader:
     def _compare(self, names: Sequence[str], expected: Sequence[Any], found: Sequence[Any], where: str) -> None:
         for name, wanted, other in zip(names, expected, found):
             if wanted != other:
-                raise self.wrong(f"{where} has another {name}", ascii(wanted), ascii(other)[:200])
+                raise self.wrong(f"{where} has another value in '{name}'", ascii(wanted), ascii(other)[:200])
 
 
 def _shown(name: bytes) -> str:

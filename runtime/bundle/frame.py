@@ -5,7 +5,7 @@ coding is `deflate`'s. Lengths are checked before anything of that length is mad
 """
 
 import functools
-from typing import Sequence, Tuple
+from typing import NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -22,6 +22,31 @@ from runtime.bundle.numeric import (
 
 FRAME_VERSION = 1
 FRAME_HEADER_BYTES = 2
+
+
+class Frame(NamedTuple):
+    """A value that was packed already: its frame, and the precision and shape of the codes in it."""
+
+    data: bytes
+    bits: int
+    shape: Tuple[int, ...]
+
+
+class Framing(NamedTuple):
+    """How a value is to be packed.
+
+    Attributes
+    ----------
+    bits : int
+    layout : Layout
+    scale, zero_point : tuple
+        Quantizer of a value that is not codes yet; one each, or one per channel. Empty for codes.
+    """
+
+    bits: int
+    layout: Layout
+    scale: Tuple[float, ...] = ()
+    zero_point: Tuple[int, ...] = ()
 
 
 def frame_size(count: int, bits: int, form: str) -> int:
@@ -55,7 +80,12 @@ def encode_frame(codes: np.ndarray, bits: int, layout: Layout) -> bytes:
     if layout.order:
         codes = np.take(codes, _orders(layout.order, np.shape(codes))[0], axis=1)
     pack = pack_bits if layout.form == "dense" else pack_whole
-    return bytes((FRAME_VERSION << 4 | FORMS.index(layout.form), bits)) + pack(codes, bits)
+    return frame_header(bits, layout) + pack(codes, bits)
+
+
+def frame_header(bits: int, layout: Layout) -> bytes:
+    """The two bytes before the codes of a frame."""
+    return bytes((FRAME_VERSION << 4 | FORMS.index(layout.form), bits))
 
 
 def decode_frame(

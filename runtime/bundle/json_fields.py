@@ -27,9 +27,12 @@ def text(value: Any, where: str) -> str:
 
 
 def number(value: Any, where: str) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise wrong(where, "a finite number", value)
-    return float(value)
+    try:
+        if type(value) in (int, float) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # a whole number that no float can hold
+        pass
+    raise wrong(where, "a finite number", value)
 
 
 def whole(value: Any, where: str) -> int:

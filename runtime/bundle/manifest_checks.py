@@ -23,8 +23,22 @@ def check_manifest(manifest: m.Manifest) -> None:
         raise BundleError("manifest field 'cuts': no cut has mode 'device-only'")
     if manifest.preprocess is not None:
         _check_preprocess(manifest.preprocess)
+    _check_engines(manifest)
     for index, cut in enumerate(manifest.cuts):
         _check_cut(manifest, cut, f"cuts[{index}]")
+
+
+def _check_engines(manifest: m.Manifest) -> None:
+    roles = {artefact.path: artefact.role for artefact in manifest.artefacts}
+    for index, engine in enumerate(manifest.engines):
+        for field, path, role in (("path", engine.path, "engine"), ("log", engine.log, "log")):
+            if roles.get(path) != role:
+                raise f.wrong(f"engines[{index}].{field}", f"an artefact of role {role}", path)
+    named = [path for engine in manifest.engines for path in (engine.path, engine.log)]
+    _unique("engines", named)
+    for path in sorted(roles):
+        if roles[path] in ("engine", "log") and path not in named:
+            raise f.wrong("engines", f"an entry for artefact {path}, of role {roles[path]}", list(manifest.engines))
 
 
 def _check_preprocess(pre: m.Preprocess) -> None:
@@ -85,7 +99,7 @@ def _check_artefacts(manifest: m.Manifest, cut: m.Cut, where: str) -> None:
             continue
         if path not in roles:
             raise f.wrong(f"{where}.{field}", "the path of a listed artefact", path)
-        if (roles[path] == "policy") != (field == "policy"):
+        if roles[path] not in (("policy",) if field == "policy" else m.MODEL_ROLES):
             wanted = "an artefact of role policy" if field == "policy" else "a model"
             raise f.wrong(f"{where}.{field}", wanted, f"{path}, of role {roles[path]}")
     for side, paths, half in (("before", cut.before, cut.device), ("after", cut.after, cut.cloud)):

@@ -44,7 +44,7 @@ def from_json_bytes(data: bytes) -> m.Manifest:
     if type(version) is int and version != m.FORMAT_VERSION:
         older = f.wrong("format_version", f"version {m.FORMAT_VERSION}", version)
         raise BundleError(older.message, hint="compile again with the version installed here")
-    manifest = _manifest(raw, "")
+    manifest = _manifest(dict({"engines": []}, **f.json_object(raw, "manifest")), "")
     check_manifest(manifest)
     return manifest
 
@@ -70,6 +70,8 @@ def _refuse_newer(raw: Any) -> None:
 def _plain(value: Any) -> Any:
     if hasattr(value, "_asdict"):
         fields = {name: _plain(field) for name, field in value._asdict().items()}
+        if isinstance(value, m.Manifest) and not fields["engines"]:
+            del fields["engines"]  # not written where there are none
         return _without_later_fields(fields) if isinstance(value, m.Preprocess) else fields
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
@@ -135,6 +137,14 @@ _cut = f.record(
     policy=f.optional(f.path),
 )
 _artefact = f.record(m.Artefact, path=f.path, role=f.one_of(m.ROLES), sha256=f.sha256, size_bytes=f.whole)
+_engine = f.record(
+    m.EngineFacts,
+    path=f.path,
+    log=f.path,
+    model_sha256=f.sha256,
+    builder=f.text,
+    compute_capability=f.text,
+)
 _complete_preprocess = f.record(
     m.Preprocess,
     size=f.list_of(f.whole),
@@ -166,4 +176,5 @@ _manifest = f.record(
     artefacts=f.list_of(_artefact),
     plan=f.json_object,
     revision=f.whole,
+    engines=f.list_of(_engine),
 )

@@ -32,7 +32,9 @@ FORMS = ("dense", "bytes")
 CODINGS = ("none", "huffman", "rle", "filtered")
 PARAMETERS = ("", "qdq", "arithmetic")
 MIN_BITS, MAX_BITS = 2, 8
-ROLES = ("device", "cloud", "model", "segment", "policy")
+ROLES = ("device", "cloud", "model", "segment", "policy", "engine", "log")
+#: Those of artefacts that are ONNX models.
+MODEL_ROLES = ("device", "cloud", "model", "segment")
 CALIBRATIONS = ("calibrated", "uncalibrated")
 RESIZES = ("nearest", "bilinear", "bicubic", "lanczos", "area")
 COLORS = ("rgb", "bgr", "gray")
@@ -229,6 +231,28 @@ class Artefact(NamedTuple):
     size_bytes: int
 
 
+class EngineFacts(NamedTuple):
+    """An engine that was built ahead of time, and for what.
+
+    Attributes
+    ----------
+    path, log : str
+        Artefacts of role engine and log.
+    model_sha256 : str
+        Of the model artefact it was built from.
+    builder : str
+        Product and version, such as "TensorRT-RTX 1.7.1.116"; no other version loads it.
+    compute_capability : str
+        Of the GPUs it is for, such as "8.6".
+    """
+
+    path: str
+    log: str
+    model_sha256: str
+    builder: str
+    compute_capability: str
+
+
 class Preprocess(NamedTuple):
     """From an image to the model's input: ``x = (pixel / pixel_scale - mean) / std``.
 
@@ -275,8 +299,8 @@ class ModelInfo(NamedTuple):
 class Manifest(NamedTuple):
     """All of `manifest.json`.
 
-    `device`, `cloud`, `link` and `plan` are free-form JSON objects of the compiler's. `revision` counts the bundles that
-    are installed one after the other: a lower one does not replace a higher one.
+    `device`, `cloud`, `link` and `plan` are free-form JSON objects of the compiler's. `revision` counts the bundles
+    that are installed one after the other: a lower one does not replace a higher one.
     """
 
     producer: str
@@ -292,6 +316,7 @@ class Manifest(NamedTuple):
     plan: Dict[str, Any]
     artefacts: Tuple[Artefact, ...] = ()
     revision: int = 0
+    engines: Tuple[EngineFacts, ...] = ()
     format_version: int = FORMAT_VERSION
 
     def cut(self, name: Optional[str] = None) -> Cut:

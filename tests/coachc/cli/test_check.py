@@ -66,6 +66,7 @@ def test_a_good_bundle(original):
     report = coachc("check", original, "--json", "--samples", 2, "--seed", 5).json()
     assert report["ok"] is True
     checks = ("files", "device.onnx", "cloud.onnx", "model.onnx", "cut split", "recomposed", "quantized", "features")
+    checks += ("target rules",) * 3
     assert sorted(checks) == sorted(finding["what"] for finding in report["findings"])
     assert any("2 seeded (seed 5) inputs" in finding["detail"] for finding in report["findings"])
     real = succeed("check", original, "--source", original.parent / "samples.npz")

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from models.synthetic import chain, diamond, two_inputs
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import coachc, compile_json, succeed
+from tests.helpers.onnx_models import info, net, op, random_weight
 
 
 def files(folder: Path) -> list[str]:
@@ -349,7 +350,23 @@ def test_local_targets_are_measured(model, samples, tmp_path):
     assert re.search(r"device +measured \(measured\): ", table)
 
 
-def test_a_newer_opset_than_the_target_parses_is_said(tmp_path):
-    model = save(chain(opset=17), tmp_path / "new.onnx")
-    report = compile_json(model, tmp_path / "o.coach", "--calib", "random")
-    assert any("device half: opset 17, TensorRT 8.2.1 on tx2 parses up to 13" in text for text in report["warnings"])
+def test_a_newer_opset_than_the_target_parses_is_lowered_and_said(tmp_path):
+    model = save(chain(opset=18), tmp_path / "new.onnx")
+    report = compile_json(model, tmp_path / "o.coach", "--calib", "random", "--mode", "split")
+    assert not any("opset" in text for text in report["warnings"])
+    half = {"path": "device.onnx", "target": "TensorRT 8.2.1 on tx2", "source_opset": 18, "opset": 13}
+    assert {**half, "applied": {"ReduceMean": 1}} in report["lowered"]  # the feature's
+    arguments = ["--device", "tx2", "--cloud", "a6000", "--calib", "random", "--mode", "split"]
+    printed = succeed("compile", model, "-o", tmp_path / "p.coach", *arguments)
+    assert "lowered   device.onnx: opset 18 -> 13: ReduceMean 1" in printed
+    succeed("check", tmp_path / "o.coach")
+
+
+def test_what_cannot_be_lowered_is_a_warning_with_a_remedy(tmp_path):
+    nodes = [op("Conv", "x w", "c", pads=[1] * 4), op("Tanh", "g", "t"), op("GridSample", "c t", "y")]
+    inputs = [info("x", (1, 4, 8, 8)), info("g", (1, 8, 8, 2))]
+    model = net(nodes, inputs, [info("y", (1, 4, 8, 8))], [random_weight("w", 4, 4, 3, 3)], opset=16)
+    report = compile_json(save(model, tmp_path / "new.onnx"), tmp_path / "o.coach", "--calib", "random")
+    (text,) = (text for text in report["warnings"] if "will not build" in text)
+    assert re.match(r"model.onnx will not build with TensorRT 8.2.1 on tx2: node 'GridSample.y' \(GridSample\) ", text)
+    assert "export the model with opset 13, or replace the operator" in text

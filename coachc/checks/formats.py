@@ -1,0 +1,153 @@
+"""What `coachc check` found, as text: grouped for people, JSON for scripts, SARIF 2.1.0 and JUnit XML for CI."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
+
+from coachc import __version__
+from coachc.checks.recompose import Finding
+from coachc.checks.targets import TargetReport
+from coachc.targets.rules import Violation
+
+SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+#: Nodes that a group of the text names; the others are counted.
+SHOWN = 5
+
+
+def as_text(findings: Sequence[Finding], reports: Sequence[TargetReport]) -> str:
+    """One line a check that held; below a target, one group a rule with its nodes, reason and remedy."""
+    width = max(14, *(len(finding.what) + 2 for finding in findings)) if findings else 14
+    lines = [f"ok  {finding.what:<{width}}{finding.detail}" for finding in findings]
+    for report in reports:
+        state = "ok  " if report.ok else "no  "
+        lines.append(f"{state}{report.finding.what:<{width}}{report.finding.detail}")
+        for group in _groups(report).values():
+            lines += [f"    {line}" for line in _group_text(group)]
+    return "\n".join(lines)
+
+
+def as_json(findings: Sequence[Finding], reports: Sequence[TargetReport]) -> str:
+    """One object: ok, the findings, and for each target every violation."""
+    lines = [*findings, *(report.finding for report in reports)]
+    return json.dumps(
+        {
+            "ok": all(report.ok for report in reports),
+            "findings": [{"what": finding.what, "detail": finding.detail} for finding in lines],
+            "targets": [
+                {
+                    "where": report.where,
+                    "side": report.side,
+                    "target": report.target.name,
+                    "generation": report.target.generation,
+                    "ok": report.ok,
+                    "violations": [
+                        {name: getattr(violation, name) for name in Violation.__dataclass_fields__}
+                        for violation in report.violations
+                    ],
+                }
+                for report in reports
+            ],
+        }
+    )
+
+
+def as_sarif(findings: Sequence[Finding], reports: Sequence[TargetReport]) -> str:
+    """A SARIF 2.1.0 log: one result a violation, one rule a rule id. What held is not in it."""
+    rules: dict[str, int] = {}
+    described, results = [], []
+    for report in reports:
+        for violation in report.violations:
+            if violation.rule not in rules:
+                rules[violation.rule] = len(rules)
+                described.append(
+                    {
+                        "id": violation.rule,
+                        "shortDescription": {"text": violation.reason},
+                        "help": {"text": f"{violation.remedy}. Source: {violation.source}"},
+                        "defaultConfiguration": {"level": violation.severity},
+                    }
+                )
+            about = f"{_node(violation)}: " if violation.node else ""
+            text = f"{about}{violation.reason} (on {report.target.title}). {violation.remedy}."
+            location: dict[str, object] = {
+                "physicalLocation": {"artifactLocation": {"uri": PurePath(report.where).as_posix()}}
+            }
+            if violation.node:
+                location["logicalLocations"] = [{"name": violation.node, "kind": "element"}]
+            results.append(
+                {
+                    "ruleId": violation.rule,
+                    "ruleIndex": rules[violation.rule],
+                    "level": violation.severity,
+                    "message": {"text": text},
+                    "locations": [location],
+                }
+            )
+    driver = {"name": "coachc", "version": __version__, "rules": described}
+    return json.dumps(
+        {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]},
+        indent=1,
+    )
+
+
+def as_junit(findings: Sequence[Finding], reports: Sequence[TargetReport]) -> str:
+    """JUnit XML: a suite of the checks that held, and a suite a target with a case a broken rule."""
+    root = ET.Element("testsuites", name="coachc check")
+    _suite(root, "graph", [(finding.what, finding.detail, "") for finding in findings])
+    for report in reports:
+        cases = [("target rules", report.finding.detail, "")] if report.ok else []
+        for rule, group in _groups(report).items():
+            text = "\n".join(f"{_node(one)}: {one.reason}. {one.remedy}." if one.node else one.reason for one in group)
+            failure = group[0].reason if any(one.severity == "error" for one in group) else ""
+            cases.append((rule, text, failure))
+        _suite(root, f"{report.where} on {report.target.name}", cases)
+    for key in ("tests", "failures"):
+        root.set(key, str(sum(int(suite.get(key, "0")) for suite in root)))
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode")
+
+
+#: By the value of --format.
+FORMATS: dict[str, Callable[[Sequence[Finding], Sequence[TargetReport]], str]] = {
+    "text": as_text,
+    "json": as_json,
+    "sarif": as_sarif,
+    "junit": as_junit,
+}
+
+
+def _suite(root: ET.Element, name: str, cases: Sequence[tuple[str, str, str]]) -> None:
+    failed = sum(bool(failure) for _, _, failure in cases)
+    suite = ET.SubElement(root, "testsuite", name=name, tests=str(len(cases)), failures=str(failed), errors="0")
+    for what, text, failure in cases:
+        case = ET.SubElement(suite, "testcase", classname=name, name=what)
+        if failure:
+            ET.SubElement(case, "failure", message=failure, type="error").text = text
+        else:
+            ET.SubElement(case, "system-out").text = text
+
+
+def _groups(report: TargetReport) -> dict[str, list[Violation]]:
+    """Violations by rule, errors first."""
+    groups: dict[str, list[Violation]] = {}
+    for violation in sorted(report.violations, key=lambda one: one.severity):
+        groups.setdefault(violation.rule, []).append(violation)
+    return groups
+
+
+def _group_text(group: Sequence[Violation]) -> list[str]:
+    first = group[0]
+    names = [_node(one) for one in group if one.node]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    lines = [f"{first.severity:<8}{first.rule}" + (f" ({len(group)} times)" if len(group) > 1 else "")]
+    if names:
+        lines.append(f"  at      {', '.join(names[:SHOWN])}{more}")
+    return [*lines, f"  reason  {first.reason}", f"  remedy  {first.remedy}", f"  source  {first.source}"]
+
+
+def _node(violation: Violation) -> str:
+    kind = "node" if violation.operator else "value"
+    return f"{kind} '{violation.node}'" + (f" ({violation.operator})" if violation.operator else "")

@@ -1,0 +1,118 @@
+"""Whether what is to run on a target builds there, by its rules: a model for given targets, a bundle half by half."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+
+from coachc.checks.recompose import Finding
+from coachc.cost.device import DeviceSpec, find_device
+from coachc.errors import ProfileError
+from coachc.targets.rules import Target, Violation, target_of, violations
+from runtime.bundle.store import Bundle, open_bundle
+
+
+@dataclass(frozen=True, slots=True)
+class TargetReport:
+    """One model against one target.
+
+    Attributes
+    ----------
+    where : str
+        The model's file, or the artefact's path in its bundle.
+    side : {"device", "cloud"}
+    target : Target
+    violations : tuple of Violation
+    """
+
+    where: str
+    side: str
+    target: Target
+    violations: tuple[Violation, ...]
+
+    @property
+    def errors(self) -> int:
+        return sum(violation.severity == "error" for violation in self.violations)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing in it keeps the model from building; warnings do not."""
+        return not self.errors
+
+    @property
+    def finding(self) -> Finding:
+        """The report as one line."""
+        rules = self.target.rules
+        name = "ONNX Runtime" if rules is None else rules.prefix
+        counts = [_count(self.errors, "error"), _count(len(self.violations) - self.errors, "warning")]
+        said = ", ".join(count for count in counts if count)
+        if self.errors:
+            said = f"{_count(len(self.violations), 'violation')} ({said})"
+        elif said:
+            said = f"ok, {said}"
+        return Finding("target rules", f"{self.where} on {self.target.name}: {name}: {said or 'ok'}")
+
+
+def check_model_targets(model: onnx.ModelProto, where: str, specs: dict[str, DeviceSpec]) -> list[TargetReport]:
+    """A model against one target a side.
+
+    Parameters
+    ----------
+    model : ModelProto
+    where : str
+        Its file, for messages.
+    specs : dict of str to DeviceSpec
+        By side.
+    """
+    return [_report(model, where, side, spec) for side, spec in specs.items()]
+
+
+def check_bundle_targets(path: str, given: dict[str, DeviceSpec]) -> list[TargetReport]:
+    """Every artefact of a bundle against the targets of the sides that run it.
+
+    Parameters
+    ----------
+    path : str
+    given : dict of str to DeviceSpec
+        By side, in place of the targets that the bundle was compiled for.
+
+    Raises
+    ------
+    ProfileError
+        The bundle was compiled for a target that is not known any more.
+    runtime.errors.BundleError
+        A file is damaged.
+    """
+    bundle = open_bundle(path)
+    specs = {side: given.get(side) or _compiled_for(bundle, side) for side in ("device", "cloud")}
+    places = {
+        (artefact, side): None
+        for cut in bundle.manifest.cuts
+        for side, artefacts in (("device", cut.on_device), ("cloud", cut.on_cloud))
+        for artefact in artefacts
+    }
+    return [
+        _report(onnx.load_from_string(bundle.read(artefact)), artefact, side, specs[side]) for artefact, side in places
+    ]
+
+
+def _compiled_for(bundle: Bundle, side: str) -> DeviceSpec:
+    name = str(getattr(bundle.manifest, side).get("target", ""))
+    try:
+        return find_device(name, side=side)
+    except ProfileError as exc:
+        raise ProfileError(
+            f"the bundle's {side} '{name}' is not a target with rules",
+            context=exc.context,
+            hint=f"name the one to check against: --{side}",
+        ) from exc
+
+
+def _report(model: onnx.ModelProto, where: str, side: str, spec: DeviceSpec) -> TargetReport:
+    target = target_of(spec)
+    return TargetReport(where, side, target, tuple(violations(model, target)))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}" if number else ""

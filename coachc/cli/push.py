@@ -1,0 +1,60 @@
+"""`coachc push`: a bundle to the machine that runs it, or to a registry."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from coachc.cli.shipping import DEFAULT_LIMIT_MIB, ForceRevision, LimitMib, Python, Runtime, packed
+
+
+def push(
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE|FILE.coachz", help="A bundle folder, or a packed one.")],
+    to: Annotated[
+        str,
+        typer.Argument(
+            metavar="ADDRESS",
+            help="ssh://[USER@]HOST[:PORT]/DIR installs it there; oci://REGISTRY/REPOSITORY:TAG stores it there.",
+        ),
+    ],
+    python: Python = "python3",
+    runtime: Runtime = None,
+    force: ForceRevision = False,
+    plain_http: Annotated[bool, typer.Option("--plain-http", help="oci: the registry has no TLS.")] = False,
+    limit_mib: LimitMib = DEFAULT_LIMIT_MIB,
+) -> None:
+    """Send BUNDLE to a machine, where `python3 -m runtime.install` installs it, or to an OCI registry.
+
+    ssh is the OpenSSH of this machine with its configuration; a registry gets the credentials of docker login.
+    """
+    import sys
+
+    from coachc.errors import UsageError
+    from coachc.ship import oci, ssh
+
+    if to.startswith(ssh.SCHEME):
+        if plain_http:
+            raise UsageError("--plain-http is for oci:// addresses", hint="leave it out")
+        address = ssh.parse_address(to)
+    elif to.startswith(oci.SCHEME):
+        if force or runtime is not None or python != "python3":
+            raise UsageError("--force, --python and --runtime are for ssh:// addresses", hint="leave them out")
+        reference = oci.parse_reference(to)
+    else:
+        raise UsageError(
+            f"'{to}' is no address to push to",
+            context=["expected  ssh://[USER@]HOST[:PORT]/DIR or oci://REGISTRY/REPOSITORY:TAG"],
+            hint="for example ssh://nvidia@tx2.local/home/nvidia/resnet",
+        )
+    with packed(bundle, limit_mib) as (archive, title, contents):
+        if contents.signed_by is None:
+            print(f"note: {bundle} is not signed; coachc sign BUNDLE --key NAME.key does that", file=sys.stderr)
+        if to.startswith(oci.SCHEME):
+            digest = oci.push_oci(archive, title, contents, reference, plain_http=plain_http)
+            print(f"{reference}  {digest}, bundle {contents.bundle_id[:12]}, revision {contents.manifest.revision}")
+            return
+        words = ["-", "--into", address.path, "--limit-mib", str(limit_mib), *(["--force"] if force else [])]
+        with open(archive, "rb") as stream:
+            said = ssh.run_installer(address, words, stream, python=python, runtime=runtime)
+    print(f"{address.host}: {said}", end="")

@@ -1,0 +1,31 @@
+"""`coachc unpack`: the bundle in a file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from coachc.cli.shipping import DEFAULT_LIMIT_MIB, Keys, LimitMib, Trust
+
+
+def unpack(
+    archive: Annotated[str, typer.Argument(metavar="FILE.coachz", help="File written by `coachc pack`.")],
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="Bundle to write (a folder). Default: FILE's name with .coach."),
+    ] = None,
+    key: Keys = None,
+    trust: Trust = None,
+    limit_mib: LimitMib = DEFAULT_LIMIT_MIB,
+    force: Annotated[bool, typer.Option("--force", help="Replace the bundle if it exists.")] = False,
+) -> None:
+    """Unpack FILE.coachz into a bundle, checking every byte; with --key or --trust, its signature first."""
+    from pathlib import Path
+
+    from runtime.bundle.archive import unpack_archive
+    from runtime.bundle.signature import trusted_keys
+
+    path = output or f"{Path(archive).stem}.coach"
+    bundle = unpack_archive(archive, path, trusted_keys(trust, key or ()), limit_mib << 20, force)
+    print(f"{path}  bundle {bundle.bundle_id[:12]}, revision {bundle.manifest.revision}")

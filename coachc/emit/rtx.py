@@ -1,0 +1,276 @@
+"""Engines of the cloud half ahead of time: plans of TensorRT-RTX, which needs neither the GPU nor a driver to build.
+
+The plan holds kernels for one compute capability; the server's TensorRT-RTX finishes them when it loads the plan. It is
+strongly typed: FP16 and INT8 are what the graph says, so FP16 is written into the graph first. What TensorRT-RTX would
+build into something else, such as uint8 codes, is refused by the rules of `coachc.targets` before it sees the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import onnx
+
+from coachc.cost.device import DeviceSpec
+from coachc.emit.rtx_worker import MODULE, build_apart
+from coachc.errors import ToolchainError
+from coachc.frontend import ort
+from coachc.targets.rules import Target, errors
+from passes.lower.agree import difference
+from passes.lower.half import Halved, to_fp16
+from runtime.bundle.manifest_types import Cut, EngineFacts
+from runtime.engines.dialect import Dialect, load_dialect
+from runtime.engines.dialect_11 import Dialect11
+from runtime.errors import EngineError
+from runtime.quantizer_inputs import quantizer_feed
+
+#: What is in a log only because of the machine and the moment, and would make equal builds look different.
+_OF_THE_MOMENT = re.compile(
+    r"\[MemUsage|Peak memory|Builder timing|\btook [0-9.]+ ?(ms|s)|in [0-9.]+ (seconds|ms)|CPU [+0-9]|\[MS\]"
+)
+#: Half precision rounds at 5e-4 in every node: 0.07 after the 101 layers of an untrained ResNet, on noise. A result
+#: that is off by more than this, in proportion to its largest, is another model.
+_HALF_LIMIT = 0.2
+
+
+@dataclass(frozen=True)
+class RtxEngine:
+    """A plan, its log, and what the manifest says of it."""
+
+    facts: EngineFacts
+    plan: bytes
+    log: str
+
+
+def rtx_available() -> bool:
+    """Whether TensorRT-RTX can be imported."""
+    try:
+        load_dialect(MODULE)
+    except EngineError:
+        return False
+    return True
+
+
+def check_rtx(spec: DeviceSpec) -> None:
+    """Whether an engine can be built here for a target; asked before long work.
+
+    Raises
+    ------
+    ToolchainError
+        TensorRT-RTX is missing, or does not build for that GPU.
+    """
+    _dialect_for(spec.compute_capability, spec.name)
+
+
+def build_rtx(
+    model: bytes,
+    compute_capability: str,
+    *,
+    precision: str = "",
+    where: str = "the model",
+    feed: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> tuple[bytes, str]:
+    """A plan from an ONNX model; the same inputs give the same bytes.
+
+    Parameters
+    ----------
+    model : bytes
+        Weights inside.
+    compute_capability : str
+        Such as "8.6".
+    precision : str
+        "fp16" writes half precision into the graph first; anything else leaves it as it is.
+    where : str
+        For messages.
+    feed : mapping of str to ndarray
+        Inputs of its quantizers, where half precision is tried; the others are random.
+
+    Returns
+    -------
+    plan : bytes
+    log : str
+        Without times and amounts of memory.
+
+    Raises
+    ------
+    ToolchainError
+        TensorRT-RTX is missing, does not build for that GPU, or does not take a node of the model.
+    """
+    dialect = _dialect_for(compute_capability, where)
+    proto = onnx.load_from_string(model)
+    _refuse(proto, dialect, compute_capability, where)
+    notes: list[str] = []
+    if precision == "fp16":
+        proto, notes = _halved(proto, where, feed)
+        model = proto.SerializeToString(deterministic=True)
+    try:
+        plan, said = build_apart(model, compute_capability)
+    except EngineError as exc:
+        half = "--cloud-precision fp16 builds it in half precision; " if "FP32 GEMM" in exc.message else ""
+        raise ToolchainError(f"{where}: {exc.message}", context=exc.context, hint=half + _WITHOUT) from exc
+    lines = [f"{severity.lower():<8}{message}" for severity, message in said if not _OF_THE_MOMENT.search(message)]
+    facts = [
+        f"built   {dialect.product} {dialect.version} for compute capability {compute_capability}",
+        f"plan    {len(plan)} bytes, sha256 {hashlib.sha256(plan).hexdigest()}",
+        *notes,
+    ]
+    return plan, "\n".join([*facts, *lines]) + "\n"
+
+
+def rtx_engines(
+    models: Mapping[str, onnx.ModelProto], cuts: Iterable[Cut], spec: DeviceSpec, precision: str
+) -> tuple[RtxEngine, ...]:
+    """An engine of every model that the cloud runs in any cut.
+
+    Parameters
+    ----------
+    models : mapping
+        Path in the bundle -> model, as it will be written.
+    cuts : iterable of Cut
+    spec : DeviceSpec
+        The cloud.
+    precision : str
+        Of the cloud's profile.
+
+    Raises
+    ------
+    ToolchainError
+        As `build_rtx` does.
+    """
+    cuts = tuple(cuts)
+    paths = sorted({path for cut in cuts for path in cut.on_cloud})
+    feed = {name: array for cut in cuts for name, array in quantizer_feed(cut, "cloud").items()}
+    engines = []
+    for path in paths:
+        data = models[path].SerializeToString(deterministic=True)
+        plan, log = build_rtx(data, spec.compute_capability, precision=precision, where=path, feed=feed)
+        stem = f"{path.removesuffix('.onnx')}.sm{spec.compute_capability.replace('.', '')}"
+        dialect = load_dialect(MODULE)
+        facts = EngineFacts(
+            path=f"{stem}.engine",
+            log=f"{stem}.log",
+            model_sha256=hashlib.sha256(data).hexdigest(),
+            builder=f"{dialect.product} {dialect.version}",
+            compute_capability=spec.compute_capability,
+        )
+        engines.append(RtxEngine(facts, plan, log))
+    return tuple(engines)
+
+
+_WITHOUT = "without --engine rtx the bundle holds ONNX, and the server builds an engine by itself"
+
+
+def _dialect_for(compute_capability: str, where: str) -> Dialect:
+    try:
+        dialect = load_dialect(MODULE)
+    except EngineError as exc:
+        raise ToolchainError(
+            "TensorRT-RTX is not installed", context=exc.context, hint=f"pip install 'coachc[rtx]'; {_WITHOUT}"
+        ) from exc
+    assert isinstance(dialect, Dialect11)
+    known = dialect.compute_capabilities()
+    if compute_capability not in known:
+        raise ToolchainError(
+            f"{dialect.product} {dialect.version} builds no engine for {where}",
+            context=[
+                f"expected  compute capability {', '.join(known)}",
+                f"found     {compute_capability or 'none: it is no GPU'}",
+            ],
+            hint=_WITHOUT,
+        )
+    return dialect
+
+
+def _refuse(model: onnx.ModelProto, dialect: Dialect, compute_capability: str, where: str) -> None:
+    found = errors(model, Target(where, "rtx", ".".join(dialect.version.split(".")[:2]), compute_capability))
+    if not found:
+        return
+    lines: Sequence[str] = [f"{one.node} ({one.operator or 'value'}): {one.reason}; {one.remedy}" for one in found]
+    raise ToolchainError(
+        f"{where} does not build with {dialect.product} {dialect.version}: {lines[0]}",
+        context=lines[1:10],
+        hint=_WITHOUT,
+    )
+
+
+def _halved(model: onnx.ModelProto, where: str, feed: Mapping[str, np.ndarray]) -> tuple[onnx.ModelProto, list[str]]:
+    """In half precision, and what to say of that. The dequantizer stays float32: its scale may be tiny."""
+    quantizers = quantizer_names(model)
+    keep = {node.name for node in model.graph.node if quantizers.intersection(node.input)}
+    halved = to_fp16(model, keep=keep)
+    if not ort.available():
+        return halved.model, [_said(halved)]
+    large = _too_large(model, halved.model, feed)
+    if large:
+        halved = to_fp16(model, keep=keep | large)
+    found = difference(model, halved.model, feed=feed)
+    if not found <= _HALF_LIMIT:
+        raise ToolchainError(
+            f"{where} computes something else in half precision: relative difference {found:.2g}",
+            context=[f"expected  at most {_HALF_LIMIT}"],
+            hint="--cloud-precision fp32 builds it in float32",
+        )
+    # ONNX Runtime's CPU kernels round between nodes only where they cannot help it: this is a lower bound.
+    notes = [_said(halved), f"fp16    relative difference from float32 at least {found:.1e}, seeded inputs"]
+    if large:
+        notes.append(
+            "fp16    kept in float32, since it leaves the range of half precision: " + ", ".join(sorted(large))
+        )
+    return halved.model, notes
+
+
+def _said(halved: Halved) -> str:
+    kept = ", ".join(f"{count} {operator}" for operator, count in halved.kept) or "nothing"
+    return f"fp16    {halved.halved} nodes in half precision; kept in float32: {kept}"
+
+
+def _too_large(model: onnx.ModelProto, half: onnx.ModelProto, feed: Mapping[str, np.ndarray]) -> set[str]:
+    """Nodes of `model` that `half` computes in float16 and that make a number beyond its range.
+
+    Looked for in float32: where the CPU has no kernel for float16, ONNX Runtime computes on in float32.
+    """
+    kind = onnx.TensorProto.FLOAT16
+    floats = {item.name for item in half.graph.value_info if item.type.tensor_type.elem_type == kind}
+    floats |= {item.name for item in half.graph.initializer if item.data_type == kind}
+    floats |= {
+        name
+        for node in half.graph.node
+        for attribute in node.attribute
+        if node.op_type == "Cast" and attribute.name == "to" and attribute.i == kind
+        for name in node.output
+    }
+    # A model output is made under another name there, so nodes are told by what they read too.
+    there = {node.name for node in half.graph.node if floats.intersection((*node.input, *node.output))}
+    typed = onnx.shape_inference.infer_shapes(model).graph
+    known = {item.name: item.type.tensor_type.elem_type for item in (*typed.value_info, *typed.output)}
+    halves = [
+        (name, node.name)
+        for node in model.graph.node
+        if node.name in there
+        for name in node.output
+        if known.get(name) == onnx.TensorProto.FLOAT
+    ]
+    if not halves:
+        return set()
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    given = {item.name for item in shown.graph.output}
+    shown.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name, _ in halves
+        if name not in given
+    )
+    inputs = {**ort.seeded_inputs(model, 0), **{name: feed[name] for name in quantizer_names(model) & set(feed)}}
+    values = ort.run_session(ort.session(shown), inputs)
+    limit = float(np.finfo(np.float16).max)
+    return {node for name, node in halves if float(np.max(np.abs(values[name]), initial=0.0)) > limit}
+
+
+def quantizer_names(model: onnx.ModelProto) -> set[str]:
+    """Inputs that are a quantizer's."""
+    return {item.name for item in model.graph.input if item.name.endswith(("/scale", "/zero_point"))}

@@ -1,0 +1,161 @@
+"""``python3 -m runtime.build BUNDLE``: build the engines of a bundle here, before the first frame needs them.
+
+The device program and the server do the same by themselves when they first start with ``--engine trt``; this does it
+ahead, says what it does, and prints the trtexec command for those who build with that.
+"""
+
+import argparse
+import hashlib
+import os
+import shlex
+import sys
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+
+from runtime.build_engine import available_bytes, find_or_build, workspace_bytes
+from runtime.bundle.manifest_types import Cut, Manifest
+from runtime.bundle.signature import trusted_keys
+from runtime.bundle.store import Bundle, open_bundle
+from runtime.engines.dialect import Dialect, Settings, dialect_of, load_dialect
+from runtime.engines.engine_cache import DEFAULT_CACHE, EngineCache
+from runtime.errors import BundleError, CoachRuntimeError
+
+SIDES = ("device", "cloud")
+#: What `trtexec_command` needs of a TensorRT that is not installed here.
+LAST_OF_DIALECT = {"8.2": "8.2.1", "8.5": "8.5.2", "8.6": "8.6.1", "10": "10.3.0", "11": "11.4.0"}
+
+
+class Wanted(NamedTuple):
+    """A model artefact to build an engine of."""
+
+    path: str
+    model: bytes
+
+
+def models_of(bundle: Bundle, side: str, cut: Optional[str] = None) -> List[Wanted]:
+    """What a side runs, each artefact once: of one cut, or of all.
+
+    Raises
+    ------
+    BundleError
+        There is no such cut, or the side computes nothing in it.
+    """
+    manifest = bundle.manifest
+    cuts = [manifest.cut(cut)] if cut is not None else list(manifest.cuts)
+    paths: List[str] = []
+    for each in cuts:
+        paths += [path for path in _run_by(each, side) if path not in paths]
+    if not paths:
+        names = ", ".join(each.name for each in manifest.cuts if _run_by(each, side))
+        raise BundleError(f"cut '{cut}' runs nothing on the {side}", hint=f"these do: {names}")
+    return [Wanted(path, bundle.read(path)) for path in paths]
+
+
+def settings_of(manifest: Manifest, side: str, workspace: int) -> Settings:
+    """What the plan was made for: the precision of that side's profile."""
+    target = manifest.device if side == "device" else manifest.cloud
+    precision = target.get("precision")
+    return Settings(fp16=precision in ("fp16", "int8"), int8=precision == "int8", workspace_bytes=workspace)
+
+
+def trtexec_commands(
+    bundle: Bundle, wanted: Sequence[Wanted], dialect: Dialect, settings: Settings, folder: str
+) -> List[str]:
+    """One command a model that builds what `find_or_build` builds; the plans are not taken from there."""
+    lines = []
+    timings = os.path.join(folder, "trtexec.timings")
+    for item in wanted:
+        onnx = os.path.join(bundle.path, *item.path.split("/"))
+        plan = os.path.join(folder, hashlib.sha256(item.model).hexdigest()[:12] + ".plan")
+        words = dialect.trtexec(onnx, plan, settings, timings)
+        lines.append(" ".join(shlex.quote(word) for word in words))
+    return lines
+
+
+def build_bundle(
+    bundle: Bundle,
+    side: str,
+    cut: Optional[str],
+    cache: EngineCache,
+    workspace: int,
+    dialect: Dialect,
+    gpu: Any,
+) -> List[Tuple[str, str]]:
+    """Look up or build every engine of a side; (artefact, what was done) of each, said on stderr meanwhile."""
+    settings = settings_of(bundle.manifest, side, workspace or workspace_bytes(available_bytes(), gpu.free_bytes()))
+    done = []
+    for item in models_of(bundle, side, cut):
+        _say(f"{item.path}: {dialect.product} {dialect.version} on {gpu.name} ({gpu.compute_capability})")
+        with gpu.current():
+            found = find_or_build(dialect, item.model, settings, cache, gpu.name, gpu.compute_capability, _say)
+        size = len(found.plan) / 1e6
+        what = f"{size:.1f} MB, there already" if not found.built else f"{size:.1f} MB, built in {found.seconds:.1f} s"
+        done.append((item.path, f"{what}, {found.path}"))
+    return done
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python3 -m runtime.build", description="Build a bundle's engines here.")
+    parser.add_argument("bundle", metavar="BUNDLE")
+    parser.add_argument("--side", choices=SIDES, default="device", help="what this machine is; default %(default)s")
+    parser.add_argument("--cut", metavar="NAME", help="only what this cut runs")
+    parser.add_argument("--cache", metavar="DIR", help=f"where engines are kept; default {DEFAULT_CACHE}")
+    parser.add_argument("--workspace", metavar="MIB", type=_mebibytes, default=0, help="default: half of what is free")
+    parser.add_argument("--trust", metavar="DIR", help="refuse a bundle that none of this folder's *.pub keys signed")
+    parser.add_argument("--trtexec", action="store_true", help="print the trtexec commands and build nothing")
+    parser.add_argument(
+        "--tensorrt",
+        choices=sorted(LAST_OF_DIALECT),
+        help="with --trtexec: for that release; default: the one that is here",
+    )
+    options = parser.parse_args(argv)
+    if options.tensorrt and not options.trtexec:
+        parser.error("--tensorrt is for --trtexec: an engine is built with the TensorRT that is here")
+    try:
+        bundle = open_bundle(options.bundle, trusted_keys(options.trust))
+        cache = EngineCache(options.cache)
+        if options.trtexec:
+            dialect = _named(options.tensorrt) if options.tensorrt else load_dialect()
+            workspace = options.workspace or workspace_bytes(available_bytes())
+            settings = settings_of(bundle.manifest, options.side, workspace)
+            wanted = models_of(bundle, options.side, options.cut)
+            print("\n".join(trtexec_commands(bundle, wanted, dialect, settings, cache.folder)))
+            return 0
+        dialect = load_dialect()
+        from runtime.engines.cuda import shared_gpu
+
+        for path, what in build_bundle(
+            bundle, options.side, options.cut, cache, options.workspace, dialect, shared_gpu()
+        ):
+            print(f"{path}: {what}")
+    except CoachRuntimeError as exc:
+        print(exc.render(), file=sys.stderr)
+        return exc.exit_code
+    return 0
+
+
+def _named(release: str) -> Dialect:
+    class Named:
+        __name__ = "tensorrt"
+        __version__ = LAST_OF_DIALECT[release]
+
+    return dialect_of(Named())
+
+
+def _run_by(cut: Cut, side: str) -> Tuple[str, ...]:
+    return cut.on_device if side == "device" else cut.on_cloud
+
+
+def _mebibytes(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("has to be at least 1 MiB, not " + text)
+    return value << 20
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,341 @@
+"""TensorRT's Python API behind one small interface.
+
+Three dialects, each in a file of its own: 8.2 (JetPack 4.6), 8.5 to 10 (JetPack 5 and 6), and 11, which TensorRT-RTX
+speaks too. What is the same in all of them is here; nothing imports `tensorrt` before `load_dialect`. `tests/data`
+holds the names each release really has, and every dialect is run against exactly those.
+"""
+
+import abc
+import importlib
+import re
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Tuple
+
+from runtime.engines.onnx_nodes import node_names
+from runtime.errors import EngineError
+
+#: (severity: "INTERNAL_ERROR", "ERROR", "WARNING", "INFO" or "VERBOSE", message)
+Sink = Callable[[str, str], None]
+
+#: TensorRT's DataType -> numpy's name; other types do not leave or enter an engine of ours.
+DTYPES = {
+    "FLOAT": "float32",
+    "HALF": "float16",
+    "INT8": "int8",
+    "UINT8": "uint8",
+    "INT32": "int32",
+    "INT64": "int64",
+    "BOOL": "bool",
+}
+
+#: What TensorRT and CUDA say when memory was short; less workspace may help. A tactic that lacks workspace is no such
+#: thing: there less workspace makes it worse.
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|outofmemory|requested amount of (gpu )?memory|memoryallocation|bad_alloc|insufficient memory"
+    r"|failed to allocate",
+    re.IGNORECASE,
+)
+
+
+class Settings(NamedTuple):
+    """What a build is asked for.
+
+    Attributes
+    ----------
+    fp16, int8 : bool
+        Precisions TensorRT may choose. Nothing to dialect 11, where the graph's own types say it.
+    workspace_bytes : int
+        Limit of scratch memory; 0 leaves TensorRT's own.
+    compute_capability : str
+        Such as "8.6": build for that GPU and not for the one that is here. TensorRT-RTX only.
+    """
+
+    fp16: bool = False
+    int8: bool = False
+    workspace_bytes: int = 0
+    compute_capability: str = ""
+
+
+class IoTensor(NamedTuple):
+    """One input or output of an engine; `dtype` is numpy's name."""
+
+    name: str
+    is_input: bool
+    dtype: str
+    shape: Tuple[int, ...]
+
+
+class Built(NamedTuple):
+    """A plan, and what was timed on the way; `timing_cache` is empty where none is kept."""
+
+    plan: bytes
+    timing_cache: bytes
+
+
+class ShortOfMemory(EngineError):
+    """A build failed for memory."""
+
+
+class Dialect(abc.ABC):
+    """TensorRT as a build and an engine need it.
+
+    Parameters
+    ----------
+    trt : module
+        `tensorrt`, or `tensorrt_rtx`.
+
+    Attributes
+    ----------
+    product : str
+        "TensorRT" or "TensorRT-RTX".
+    version : str
+        Of the module.
+    """
+
+    #: Releases it is for, as (first, last) major and minor.
+    releases = ((0, 0), (0, 0))
+
+    def __init__(self, trt: Any) -> None:
+        self.trt = trt
+        self.product = "TensorRT-RTX" if trt.__name__.startswith("tensorrt_rtx") else "TensorRT"
+        self.version = str(trt.__version__)
+
+    # What differs.
+
+    @abc.abstractmethod
+    def network_flags(self) -> int:
+        """What `create_network` is given."""
+
+    @abc.abstractmethod
+    def configure(self, builder: Any, config: Any, settings: Settings) -> None:
+        """Set precision, workspace and target on a builder's config.
+
+        Raises
+        ------
+        EngineError
+            The release or the GPU cannot do what is asked for.
+        """
+
+    @abc.abstractmethod
+    def tensors(self, engine: Any) -> List[IoTensor]:
+        """Inputs and outputs of an engine, in its own order."""
+
+    @abc.abstractmethod
+    def enqueue(self, context: Any, tensors: List[IoTensor], addresses: Mapping[str, int], stream: int) -> bool:
+        """Put one inference on a CUDA stream.
+
+        Parameters
+        ----------
+        context : IExecutionContext
+        tensors : list of IoTensor
+            As `tensors` gave them.
+        addresses : mapping of str to int
+            Device address of each.
+        stream : int
+            Handle.
+        """
+
+    @abc.abstractmethod
+    def trtexec(self, onnx: str, plan: str, settings: Settings, timing_cache: str = "") -> List[str]:
+        """The same build as a command line."""
+
+    def keeps_timings(self) -> bool:
+        """Whether what was timed in one build helps the next."""
+        return True
+
+    # What is the same.
+
+    def build(self, model: bytes, settings: Settings, sink: Sink, timing_cache: bytes = b"") -> Built:
+        """A plan from an ONNX model.
+
+        Parameters
+        ----------
+        model : bytes
+            Weights inside.
+        settings : Settings
+        sink : callable
+            Gets every line of TensorRT's log.
+        timing_cache : bytes
+            Of earlier builds; one that does not fit is left aside.
+
+        Raises
+        ------
+        ShortOfMemory
+            TensorRT says so; less workspace may help.
+        EngineError
+            The parser refuses a node, or the build fails.
+        """
+        trt = self.trt
+        errors: List[str] = []
+        logger = self.logger(_and_errors(sink, errors))
+        builder = self._made(trt.Builder, (logger,), errors)
+        network = builder.create_network(self.network_flags())
+        parser = trt.OnnxParser(network, logger)
+        if not parser.parse(model):
+            raise self._refusal(parser, model, errors)
+        config = builder.create_builder_config()
+        self.configure(builder, config, settings)
+        cache = self._timing_cache(config, timing_cache) if self.keeps_timings() else None
+        plan = builder.build_serialized_network(network, config)
+        if plan is None:
+            text = "; ".join(errors[-3:]) or "it does not say why"
+            kind = ShortOfMemory if any(_OUT_OF_MEMORY.search(line) for line in errors) else EngineError
+            raise kind(f"{self.product} {self.version} built no engine: {text}", errors[-10:], _hint(text))
+        timed = bytes(cache.serialize()) if cache is not None else b""
+        return Built(bytes(plan), timed)
+
+    def logger(self, sink: Sink) -> Any:
+        """A TensorRT logger that hands everything to `sink`."""
+        base = self.trt.ILogger
+
+        class Logger(base):  # type: ignore[misc, valid-type]
+            def __init__(self) -> None:
+                base.__init__(self)
+
+            def log(self, severity: Any, msg: str) -> None:
+                sink(str(severity).rpartition(".")[2], msg)
+
+        return Logger()
+
+    def deserialize(self, plan: bytes, sink: Sink) -> Tuple[Any, Any]:
+        """The runtime and the engine of a plan; both have to be kept while the engine is used.
+
+        Raises
+        ------
+        EngineError
+            TensorRT does not take it.
+        """
+        errors: List[str] = []
+        runtime = self._made(self.trt.Runtime, (self.logger(_and_errors(sink, errors)),), errors)
+        engine = runtime.deserialize_cuda_engine(plan)
+        if engine is None:
+            text = "; ".join(errors[-3:]) or "it does not say why"
+            raise EngineError(
+                f"{self.product} {self.version} does not load the engine: {text}", errors[-10:], _hint(text)
+            )
+        return runtime, engine
+
+    def io_tensor(self, name: str, is_input: bool, dtype: Any, shape: Any) -> IoTensor:
+        """One of `tensors`, checked: a known type, no length that is open."""
+        kind = str(dtype).rpartition(".")[2]
+        lengths = tuple(int(length) for length in shape)
+        if kind not in DTYPES:
+            raise EngineError(f"tensor '{name}' of the engine is {kind}", hint="expected " + ", ".join(DTYPES))
+        if any(length < 0 for length in lengths):
+            raise EngineError(
+                f"tensor '{name}' of the engine has the open shape {list(lengths)}", hint="recompile: shapes are fixed"
+            )
+        return IoTensor(name, is_input, DTYPES[kind], lengths)
+
+    def _made(self, make: Callable[..., Any], arguments: Tuple[Any, ...], errors: List[str]) -> Any:
+        try:
+            return make(*arguments)
+        except TypeError as exc:  # pybind's way to say that a factory gave nothing, as it does without a driver
+            text = "; ".join(errors[-3:]) or str(exc)
+            raise EngineError(f"{self.product} {self.version} does not start: {text}", hint=_hint(text)) from exc
+
+    def _timing_cache(self, config: Any, data: bytes) -> Any:
+        for content in (data, b"") if data else (b"",):
+            cache = config.create_timing_cache(content)
+            if cache is not None and config.set_timing_cache(cache, False):
+                return cache
+        return None
+
+    def _refusal(self, parser: Any, model: bytes, errors: List[str]) -> EngineError:
+        reasons = []
+        nodes = node_names(model)
+        for index in range(parser.num_errors):
+            error = parser.get_error(index)
+            place = int(error.node())
+            known = nodes[place] if 0 <= place < len(nodes) else None
+            name, operator = self.error_node(error)
+            name, operator = name or (known.name if known else ""), operator or (known.operator if known else "")
+            reason = " ".join(str(error.desc()).split())
+            if len(reason) < 10:  # such as "false"
+                reason = f"{error.code()}: {reason}"
+            where = f"node '{name or '?'}' ({operator or '?'}), number {place}: " if place >= 0 or name else ""
+            reasons.append(where + reason)
+        reasons = reasons or errors[-3:] or ["it does not say why"]
+        return EngineError(
+            f"{self.product} {self.version} does not parse the model: {reasons[0]}",
+            reasons[1:10],
+            "coachc check says what else this target refuses; recompile for the TensorRT that is here",
+        )
+
+    def error_node(self, error: Any) -> Tuple[str, str]:
+        """Name and operator of the node a parser error is about, where this release says it."""
+        return "", ""
+
+
+def _and_errors(sink: Sink, errors: List[str]) -> Sink:
+    def both(severity: str, message: str) -> None:
+        if severity in ("ERROR", "INTERNAL_ERROR"):
+            errors.append(" ".join(message.split()))
+        sink(severity, message)
+
+    return both
+
+
+def _hint(text: str) -> str:
+    if re.search(r"error:? ?35|no cuda-capable|driver|cuda initialization", text, re.IGNORECASE):
+        return "a CUDA device and its driver are needed; --provider CPUExecutionProvider runs without one"
+    if re.search(r"workspace", text, re.IGNORECASE):
+        return "more scratch memory may help: python3 -m runtime.build BUNDLE --workspace MIB"
+    if _OUT_OF_MEMORY.search(text):
+        return "free memory on this machine, or give less to --workspace MIB"
+    return ""
+
+
+def parse_version(text: str) -> Tuple[int, int]:
+    """Major and minor of "8.2.1.8"; (0, 0) if it is none."""
+    match = re.match(r"(\d+)\.(\d+)", text)
+    return (int(match.group(1)), int(match.group(2))) if match else (0, 0)
+
+
+def dialect_of(trt: Any) -> Dialect:
+    """The dialect a module speaks.
+
+    Raises
+    ------
+    EngineError
+        None of them is for its release.
+    """
+    from runtime.engines.dialect_8_2 import Dialect82
+    from runtime.engines.dialect_8_5 import Dialect85
+    from runtime.engines.dialect_11 import Dialect11
+
+    if trt.__name__.startswith("tensorrt_rtx"):
+        return Dialect11(trt)
+    release = parse_version(str(trt.__version__))
+    kinds = (Dialect82, Dialect85, Dialect11)
+    for kind in kinds:
+        if kind.releases[0] <= release <= kind.releases[1]:
+            return kind(trt)
+    known = ", ".join("{}.{} to {}.{}".format(*(kind.releases[0] + kind.releases[1])) for kind in kinds)
+    raise EngineError(f"TensorRT {trt.__version__} is not supported", hint="expected " + known)
+
+
+def load_dialect(module: Optional[str] = None) -> Dialect:
+    """The dialect of the TensorRT that is installed.
+
+    Parameters
+    ----------
+    module : str, optional
+        "tensorrt" or "tensorrt_rtx"; the first of them that is there, if not given.
+
+    Raises
+    ------
+    EngineError
+        There is none, or none that can be loaded.
+    """
+    wanted = (module,) if module else ("tensorrt", "tensorrt_rtx")
+    failures = []
+    for name in wanted:
+        try:
+            return dialect_of(importlib.import_module(name))
+        except ImportError as exc:
+            failures.append(f"{name}: {exc}")
+    raise EngineError(
+        "TensorRT is not installed for this Python",
+        failures,
+        "on a Jetson it comes with JetPack (python3-libnvinfer); elsewhere pip install tensorrt, or tensorrt-rtx",
+    )

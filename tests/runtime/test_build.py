@@ -1,0 +1,147 @@
+"""``python3 -m runtime.build``: engines ahead of the first frame."""
+
+import numpy as np
+import pytest
+
+from runtime import build as build_module
+from runtime.build import main, models_of, settings_of, trtexec_commands
+from runtime.bundle.store import open_bundle
+from runtime.engines import cuda
+from runtime.engines.choice import ENGINES, factory_of
+from runtime.engines.cuda import Gpu
+from runtime.engines.dialect import Settings, dialect_of
+from runtime.engines.trt_engine import TrtFactory
+from runtime.errors import BundleError, EngineError
+from tests.helpers.fake_cuda import FakeDriver
+from tests.helpers.fake_tensorrt import fake_tensorrt
+from tests.helpers.runtime_bundles import make_bundle, make_manifest
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return make_bundle(tmp_path / "my bundle.coach")
+
+
+@pytest.fixture
+def trt(monkeypatch):
+    """TensorRT 8.2 on a GPU that is this machine's memory."""
+    module = fake_tensorrt("8.2")
+    monkeypatch.setattr(build_module, "load_dialect", lambda: dialect_of(module))
+    gpu = Gpu(FakeDriver("NVIDIA Tegra X2"))
+    monkeypatch.setattr(cuda, "shared_gpu", lambda: gpu)
+    return module
+
+
+def builds(trt):
+    return [name for name, _ in trt.calls].count("Builder.build_serialized_network")
+
+
+def test_every_engine_of_a_side_is_built_once(bundle, trt, tmp_path, capsys):
+    cache = str(tmp_path / "cache")
+    assert main([bundle.path, "--cache", cache]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split(":")[0] for line in out.splitlines()] == ["device.onnx", "model.onnx", "raw.onnx"]
+    assert all("0.0 MB, built in " in line for line in out.splitlines())
+    assert "device.onnx: TensorRT 8.2.1.8 on NVIDIA Tegra X2 (6.2)" in err
+    assert main([bundle.path, "--cache", cache]) == 0
+    assert all("there already" in line for line in capsys.readouterr()[0].splitlines())
+    assert builds(trt) == 3
+    # The server's: model.onnx is there already.
+    assert main([bundle.path, "--cache", cache, "--side", "cloud"]) == 0
+    out = capsys.readouterr()[0].splitlines()
+    assert ["built" in line for line in out] == [True, False]
+    assert builds(trt) == 4
+
+
+def test_the_engines_of_one_cut(bundle, trt, tmp_path, capsys):
+    assert main([bundle.path, "--cache", str(tmp_path), "--cut", "middle", "--workspace", "64"]) == 0
+    assert capsys.readouterr()[0].startswith("device.onnx: ") and builds(trt) == 1
+    assert [given for name, given in trt.calls if name == "IBuilderConfig.max_workspace_size"] == [(64 << 20,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "hint"),
+    [
+        (["--cut", "jpeg"], "cut 'jpeg' runs nothing on the device", "these do: middle, device-only, raw"),
+        (["--cut", "nothing"], "the bundle has no cut 'nothing'", "--cut takes one of"),
+    ],
+)
+def test_what_cannot_be_built_is_said(bundle, trt, capsys, arguments, said, hint):
+    assert main([bundle.path] + arguments) == 1
+    err = capsys.readouterr()[1]
+    assert said in err and hint in err
+
+
+def test_an_engine_that_fails_ends_with_one_message(bundle, trt, tmp_path, capsys, monkeypatch):
+    trt = fake_tensorrt("8.2", Builder_build_serialized_network=None)
+    monkeypatch.setattr(build_module, "load_dialect", lambda: dialect_of(trt))
+    assert main([bundle.path, "--cache", str(tmp_path)]) == 1
+    assert "error[engine]: TensorRT 8.2.1.8 built no engine" in capsys.readouterr()[1]
+
+
+@pytest.mark.parametrize(
+    ("release", "words"),
+    [
+        ("8.2", "--workspace=64 "),
+        ("8.5", "--memPoolSize=workspace:64 "),
+        ("8.6", "--skipInference"),
+        ("10", "--memPoolSize=workspace:64 "),
+        ("11", "--skipInference"),
+    ],
+)
+def test_the_trtexec_commands_need_no_tensorrt(bundle, tmp_path, capsys, release, words):
+    arguments = ["--trtexec", "--tensorrt", release, "--cut", "middle", "--workspace", "64", "--cache", str(tmp_path)]
+    assert main([bundle.path] + arguments) == 0
+    line = capsys.readouterr()[0].strip()
+    assert line.startswith("trtexec '--onnx=") and "my bundle.coach/device.onnx'" in line and words in line + " "
+
+
+def test_another_release_is_for_printing_only(bundle, capsys):
+    with pytest.raises(SystemExit):
+        main([bundle.path, "--tensorrt", "10"])
+    assert "built with the TensorRT that is here" in capsys.readouterr()[1]
+    with pytest.raises(SystemExit):
+        main([bundle.path, "--workspace", "0"])
+    assert "at least 1 MiB" in capsys.readouterr()[1]
+
+
+def test_the_precision_is_that_of_the_plan(bundle):
+    manifest = make_manifest()
+    for precision, wanted in ((None, (False, False)), ("fp32", (False, False)), ("fp16", (True, False))):
+        side = manifest._replace(device={"precision": precision}, cloud={})
+        assert settings_of(side, "device", 5) == Settings(wanted[0], wanted[1], 5)
+        assert settings_of(side, "cloud", 5) == Settings(False, False, 5)
+    assert settings_of(manifest._replace(cloud={"precision": "int8"}), "cloud", 0)[:2] == (True, True)
+    dialect = dialect_of(fake_tensorrt("8.2"))
+    (line,) = trtexec_commands(bundle, models_of(bundle, "device", "middle"), dialect, Settings(fp16=True), "/c")
+    assert "--fp16" in line and "/c/trtexec.timings" in line
+    with pytest.raises(BundleError, match="runs nothing on the cloud"):
+        models_of(bundle, "cloud", "device-only")
+
+
+def test_the_choice_of_an_engine(bundle):
+    assert ENGINES == ("ort", "trt")
+
+    def otherwise(model, providers):
+        raise AssertionError
+
+    assert factory_of("ort", bundle, "device", otherwise) is otherwise
+    assert isinstance(factory_of("trt", bundle, "device", otherwise), TrtFactory)
+    with pytest.raises(EngineError, match="there is no engine 'gpu'") as caught:
+        factory_of("gpu", bundle, "device", otherwise)
+    assert caught.value.hint == "one of ort, trt"
+
+
+def test_a_device_that_asks_for_tensorrt_never_gets_another_engine(bundle, tmp_path, capsys, monkeypatch):
+    import sys
+
+    from runtime.device import main as run_device
+
+    for name in ("pycuda", "pycuda.driver", "tensorrt", "tensorrt_rtx"):
+        monkeypatch.setitem(sys.modules, name, None)
+    source = tmp_path / "x.npz"
+    np.savez(str(source), input=np.zeros((2, 3, 4, 4), np.float32))
+    arguments = [bundle.path, "--source", str(source), "--cut", "device-only", "--engine", "trt"]
+    assert run_device(arguments) == 1
+    assert "error[engine]: pycuda cannot be used" in capsys.readouterr()[1]
+    assert open_bundle(bundle.path).manifest.engines == ()
