@@ -471,7 +471,7 @@ def test_known_topologies_build_everywhere(name):
     assert [violations(proto, target) for target in ALL.values()] == [[]] * len(ALL)
 
 
-@pytest.mark.needs("torch", "onnxscript")
+@pytest.mark.needs("torch")
 @pytest.mark.parametrize("opset", [13, 17])
 def test_an_exported_network(opset, tmp_path):
     export_model("squeezenet1_1", tmp_path / "s.onnx", opset=opset)
