@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coachc.cost.device import CODING_S_PER_BYTE, Link, find_device
+from coachc.cost.device import Link, find_device
 from coachc.evaluate.replay import Outcome, Setup, replay
 from coachc.evaluate.tasks import Sent
 from coachc.evaluate.trace import Trace, load_trace, steps
@@ -92,7 +92,7 @@ def policy(problem: Problem, name: str, mask: int, bits: int) -> Policy:
     rungs = []
     for width in range(2, 9):
         size = sum(wire_bytes(graph.values[q.name], q) for q in uniform(graph, cut, width))
-        rungs.append(Rung((width,) * len(cut), float(size), 0.0 * CODING_S_PER_BYTE))
+        rungs.append(Rung((width,) * len(cut), float(size)))
     base = bits - 2
     timeline = stage_times(graph, mask, uniform(graph, cut, bits), problem.costs)
     adjust = (float("inf"),) * base + (float("-inf"),) * (len(rungs) - base)

@@ -17,10 +17,9 @@ from runtime.cut_choice import CutState, after_task, choose_cut
 from runtime.online.policy import Policy
 from runtime.online.precision import (
     GOODPUT,
-    REQUEST_HEADER_BYTES,
-    TENSOR_HEADER_BYTES,
     Rung,
     as_printed,
+    body_bytes,
     link_s,
     without_bubble,
 )
@@ -239,4 +238,4 @@ class Stream:
 
 def wire_bytes(rung: Rung) -> float:
     """What one task takes on the wire, headers included."""
-    return (rung.size_bytes + REQUEST_HEADER_BYTES + len(rung.bits) * TENSOR_HEADER_BYTES) / GOODPUT
+    return body_bytes(rung, rung.size_bytes) / GOODPUT

@@ -21,14 +21,7 @@ from runtime.bandwidth import Transfer
 from runtime.controller import Answer, Decision, Observation, State, decide, learn
 from runtime.cut_choice import CutState, after_task, choose_cut
 from runtime.online.policy import Policy
-from runtime.online.precision import (
-    GOODPUT,
-    REQUEST_HEADER_BYTES,
-    TENSOR_HEADER_BYTES,
-    link_s,
-    period_s,
-    throughput,
-)
+from runtime.online.precision import GOODPUT, body_bytes, link_s, period_s, throughput
 from runtime.online.scoring import NOTHING
 
 #: Tasks that may wait for the link, or be on it.
@@ -242,7 +235,7 @@ class _Replay:
     ) -> Outcome:
         setup, rung = self.setup, policy.rungs[decision.rung]
         sent = self.tasks.sent(task, name, decision.rung)
-        size = sent.size_bytes + REQUEST_HEADER_BYTES + len(rung.bits) * TENSOR_HEADER_BYTES
+        size = body_bytes(rung, sent.size_bytes)
         begin_s = max(ready_s, self.link_free_s)
         end_s = setup.trace.end_s(begin_s + rung.coding_s, size / GOODPUT)
         self.link_free_s = end_s

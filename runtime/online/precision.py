@@ -41,11 +41,16 @@ class Choice(NamedTuple):
     link_bound: bool
 
 
+def body_bytes(rung: Rung, values_bytes: float) -> float:
+    """Bytes of one request, headers included, whose values take `values_bytes`."""
+    return values_bytes + REQUEST_HEADER_BYTES + len(rung.bits) * TENSOR_HEADER_BYTES
+
+
 def link_s(rung: Rung, bandwidth_bytes_per_s: float) -> float:
     """Seconds one task keeps the link busy: `passes.timeline.stage_times`; for ever without a positive bandwidth."""
     if not bandwidth_bytes_per_s > 0:
         return float("inf")
-    body = rung.size_bytes + REQUEST_HEADER_BYTES + len(rung.bits) * TENSOR_HEADER_BYTES
+    body = body_bytes(rung, rung.size_bytes)
     return body / (bandwidth_bytes_per_s * GOODPUT) + rung.coding_s
 
 
