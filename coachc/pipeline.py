@@ -185,10 +185,9 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
     policies = {name: found.policies for name, found in online.items() if isinstance(found, Online)}
     if policies:
         policies["device-only"] = alone_policies("device-only", problem)
-    adjusts = any(isinstance(found, Online) and found.adjust for found in online.values())
 
     progress("emit", 0, 0)
-    emitted = emit_cuts(model, graph, ways, options.device, options.cloud, edges=adjusts)
+    emitted = emit_cuts(model, graph, ways, options.device, options.cloud)
     engines: tuple[RtxEngine, ...] = ()
     if options.engine == "rtx":
         progress("engine", 0, 0)

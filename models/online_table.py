@@ -97,7 +97,7 @@ def bundle_at(
     assert isinstance(online, Online), online
     ways = [Way("split", "split", mask, bits)]
     given = setting("")
-    emitted = emit_cuts(problem.model, problem.graph, ways, given.device, given.cloud, edges=True)
+    emitted = emit_cuts(problem.model, problem.graph, ways, given.device, given.cloud)
     bundle = bundle_writer.write(
         path,
         problem.model,

@@ -12,11 +12,13 @@ import sys
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from runtime.build_engine import available_bytes, find_or_build, workspace_bytes
-from runtime.bundle.manifest_types import Cut, Manifest
+from runtime.bundle.manifest_types import Cut
 from runtime.bundle.signature import trusted_keys
 from runtime.bundle.store import Bundle, open_bundle
-from runtime.engines.dialect import Dialect, Settings, dialect_of, load_dialect
+from runtime.engines.dialect import Dialect, dialect_of, load_dialect
 from runtime.engines.engine_cache import DEFAULT_CACHE, EngineCache
+from runtime.engines.gpu_quantizer import quantizing_cut
+from runtime.engines.trt_factory import settings_of
 from runtime.errors import BundleError, CoachRuntimeError
 
 SIDES = ("device", "cloud")
@@ -50,15 +52,8 @@ def models_of(bundle: Bundle, side: str, cut: Optional[str] = None) -> List[Want
     return [Wanted(path, bundle.read(path)) for path in paths]
 
 
-def settings_of(manifest: Manifest, side: str, workspace: int) -> Settings:
-    """What the plan was made for: the precision of that side's profile."""
-    target = manifest.device if side == "device" else manifest.cloud
-    precision = target.get("precision")
-    return Settings(fp16=precision in ("fp16", "int8"), int8=precision == "int8", workspace_bytes=workspace)
-
-
 def trtexec_commands(
-    bundle: Bundle, wanted: Sequence[Wanted], dialect: Dialect, settings: Settings, folder: str
+    bundle: Bundle, side: str, wanted: Sequence[Wanted], dialect: Dialect, workspace: int, folder: str
 ) -> List[str]:
     """One command a model that builds what `find_or_build` builds; the plans are not taken from there."""
     lines = []
@@ -66,7 +61,7 @@ def trtexec_commands(
     for item in wanted:
         onnx = os.path.join(bundle.path, *item.path.split("/"))
         plan = os.path.join(folder, hashlib.sha256(item.model).hexdigest()[:12] + ".plan")
-        words = dialect.trtexec(onnx, plan, settings, timings)
+        words = dialect.trtexec(onnx, plan, settings_of(bundle.manifest, side, item.path, workspace), timings)
         lines.append(" ".join(shlex.quote(word) for word in words))
     return lines
 
@@ -81,9 +76,13 @@ def build_bundle(
     gpu: Any,
 ) -> List[Tuple[str, str]]:
     """Look up or build every engine of a side; (artefact, what was done) of each, said on stderr meanwhile."""
-    settings = settings_of(bundle.manifest, side, workspace or workspace_bytes(available_bytes(), gpu.free_bytes()))
+    workspace = workspace or workspace_bytes(available_bytes(), gpu.free_bytes())
     done = []
     for item in models_of(bundle, side, cut):
+        if quantizing_cut(bundle.manifest, item.path) is not None and not gpu.lacks_kernels():
+            done.append((item.path, "quantizers, computed by CUDA kernels without an engine"))
+            continue
+        settings = settings_of(bundle.manifest, side, item.path, workspace)
         _say(f"{item.path}: {dialect.product} {dialect.version} on {gpu.name} ({gpu.compute_capability})")
         with gpu.current():
             found = find_or_build(dialect, item.model, settings, cache, gpu.name, gpu.compute_capability, _say)
@@ -117,9 +116,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if options.trtexec:
             dialect = _named(options.tensorrt) if options.tensorrt else load_dialect()
             workspace = options.workspace or workspace_bytes(available_bytes())
-            settings = settings_of(bundle.manifest, options.side, workspace)
             wanted = models_of(bundle, options.side, options.cut)
-            print("\n".join(trtexec_commands(bundle, wanted, dialect, settings, cache.folder)))
+            print("\n".join(trtexec_commands(bundle, options.side, wanted, dialect, workspace, cache.folder)))
             return 0
         dialect = load_dialect()
         from runtime.engines.cuda import shared_gpu

@@ -70,11 +70,13 @@ class Chain(Engine):
     ----------
     engines : sequence of Engine
         At least one.
+    wanted : sequence of str, optional
+        Outputs that are read outside; the others may be given as their engine left them.
     """
 
-    def __init__(self, engines: Sequence[Engine]) -> None:
-        self._engines = list(engines)
-        self.description = engines[-1].description
+    def __init__(self, engines: Sequence[Engine], wanted: Optional[Sequence[str]] = None) -> None:
+        self._engines, self._wanted = list(engines), wanted
+        self.description = ", ".join(dict.fromkeys(engine.description for engine in engines))
         made: List[str] = []
         needed: List[str] = []
         for engine in engines:
@@ -90,7 +92,9 @@ class Chain(Engine):
         """All outputs of all engines."""
         return self.run_framed(feed, {})
 
-    def run_framed(self, feed: Mapping[str, np.ndarray], framings: Mapping[str, Framing]) -> Dict[str, Any]:
+    def run_framed(
+        self, feed: Mapping[str, Any], framings: Mapping[str, Framing], wanted: Optional[Sequence[str]] = None
+    ) -> Dict[str, Any]:
         """All outputs of all engines, those of `framings` packed by an engine that can."""
         self._known, self._made = self._through(self._engines[:-1], dict(feed), {}, framings)
         return self.run_last({}, framings)
@@ -107,9 +111,8 @@ class Chain(Engine):
         """
         return self._through(self._engines[-1:], dict(self._known, **feed), dict(self._made), framings)[1]
 
-    @staticmethod
     def _through(
-        engines: Sequence[Engine], known: Arrays, made: Arrays, framings: Mapping[str, Framing]
+        self, engines: Sequence[Engine], known: Arrays, made: Arrays, framings: Mapping[str, Framing]
     ) -> Tuple[Arrays, Arrays]:
         for engine in engines:
             missing = [name for name in engine.input_names if name not in known]
@@ -120,7 +123,7 @@ class Chain(Engine):
                     hint="recompile the bundle",
                 )
             taken = {name: known[name] for name in engine.input_names} if engine.input_names else known
-            outputs = engine.run_framed(taken, framings)
+            outputs = engine.run_framed(taken, framings, self._wanted)
             known.update(outputs)
             made.update(outputs)
         return known, made
@@ -128,7 +131,7 @@ class Chain(Engine):
 
 def cloud_engine(engines: Engines, cut: Cut) -> Engine:
     """The cloud half of a cut."""
-    return Chain([engines.load(path) for path in cut.on_cloud])
+    return Chain([engines.load(path) for path in cut.on_cloud], cut.cloud_outputs)
 
 
 class DeviceHalf:
@@ -165,9 +168,9 @@ class DeviceHalf:
     ) -> None:
         self.cut = cut
         loader = engines if engines is not None else Engines(bundle, engine_factory, providers)
-        self._engine = Chain([loader.load(path) for path in cut.on_device]) if cut.on_device else None
-        self.description = self._engine.description if self._engine is not None else "none"
         self._wanted = tuple(value.codes for value in cut.values) + cut.device_outputs + cut.features
+        self._engine = Chain([loader.load(path) for path in cut.on_device], self._wanted) if cut.on_device else None
+        self.description = self._engine.description if self._engine is not None else "none"
         self._passed: Arrays = {}
         # Made once for each value and precision: a task may come at any.
         self._quantizers: Dict[Tuple[str, int], Arrays] = {}

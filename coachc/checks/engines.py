@@ -13,7 +13,7 @@ from coachc.frontend import ort
 from runtime.bundle.manifest_types import MODEL_ROLES, Manifest
 from runtime.bundle.store import Bundle, open_bundle
 from runtime.engines.base import Engine
-from runtime.engines.trt_engine import factory_for
+from runtime.engines.trt_factory import TrtFactory
 from runtime.quantizer_inputs import quantizer_feed
 
 ENGINES = ("trt", "rtx")
@@ -87,7 +87,7 @@ def check_engines(
         raise CheckFailure(f"{path} carries no engine", hint="compile it with --engine rtx")
     digests = {item.path: item.sha256 for item in manifest.artefacts}
     for side in ("device", "cloud") if engine == "trt" else ("cloud",):
-        factory: Make = make or factory_for(bundle, side, cache)
+        factory: Make = make or TrtFactory(bundle, side, cache)
         for artefact in _run_by(manifest, side):
             if engine == "trt" or digests[artefact] in carried:
                 findings.append(_compared(bundle, artefact, side, factory, samples, seed))
@@ -116,7 +116,7 @@ def _compared(bundle: Bundle, path: str, side: str, make: Make, samples: int, se
         feed.update({name: array for name, array in quantizers.items() if name in feed})
         expected, found = ort.run_session(reference, feed), engine.run(feed)
         for name, wanted in expected.items():
-            if name not in found or found[name].shape != wanted.shape or found[name].dtype != wanted.dtype:
+            if name not in found or not _alike(wanted, found[name], is_codes=name in codes):
                 shown = f"{found[name].dtype} {list(found[name].shape)}" if name in found else "nothing"
                 raise CheckFailure(
                     f"{path} in {engine.description}: output '{name}' is another one",
@@ -126,6 +126,12 @@ def _compared(bundle: Bundle, path: str, side: str, make: Make, samples: int, se
     return Finding(
         path, f"{engine.description}: {samples} seeded (seed {seed}) inputs, relative difference {worst:.1e}"
     )
+
+
+def _alike(wanted: np.ndarray, found: np.ndarray, *, is_codes: bool) -> bool:
+    """Whether shape and type are the same; codes are numbers of any integer type."""
+    types = found.dtype == wanted.dtype or (is_codes and found.dtype.kind in "iu")
+    return found.shape == wanted.shape and types
 
 
 def _compare(

@@ -24,8 +24,6 @@ def emit_cuts(
     ways: Sequence[Way],
     device: DeviceSpec,
     cloud: DeviceSpec,
-    *,
-    edges: bool = False,
 ) -> Emitted:
     """The cuts of a bundle in the order given, then device-only.
 
@@ -39,8 +37,6 @@ def emit_cuts(
     ways : sequence of Way
         Without device-only.
     device, cloud : DeviceSpec
-    edges : bool
-        Keep the device's quantizer in a model of its own with one cut too; see `split_halves`.
 
     Raises
     ------
@@ -60,7 +56,7 @@ def emit_cuts(
             roles.update(dict.fromkeys(made, "cloud"))
             lowerings += done
         else:
-            halves = split_halves(model, graph, way.mask, way.bits, device, cloud, with_edge=edges)
+            halves = split_halves(model, graph, way.mask, way.bits, device, cloud)
             cuts.append(halves.cut)
             models.update(halves.models)
             roles.update({path: "cloud" if path == CLOUD_PATH else "device" for path in halves.models})

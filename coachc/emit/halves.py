@@ -103,10 +103,12 @@ def split_halves(
     bits: BitPlan,
     device: DeviceSpec,
     cloud: DeviceSpec,
-    *,
-    with_edge: bool = False,
 ) -> Halves:
     """Both halves of a split, each lowered for its target, checked by onnx and loaded by ONNX Runtime.
+
+    The device's quantizers are a model of their own, so that a task can be quantized again when its feature has said at
+    which precision, and in float32 whatever the precision of the engine. Where an input of the model is quantized they
+    are part of the half.
 
     Parameters
     ----------
@@ -117,9 +119,6 @@ def split_halves(
     bits : BitPlan
         Of the values of this cut, in topological order.
     device, cloud : DeviceSpec
-    with_edge : bool
-        Put the device's quantizer in a model of its own, so that a task can be quantized again when its feature has
-        said at which precision. Not where an input of the model is quantized.
 
     Raises
     ------
@@ -135,7 +134,7 @@ def split_halves(
     mode = "split" if mask else "cloud-raw"
     cut = cut_entry(graph, Way(mode, mode, mask, bits), values, device, cloud)
     packed = [crossing for crossing in boundary if crossing.packed]
-    if with_edge and packed and all(crossing.value not in graph.inputs for crossing in packed):
+    if packed and all(crossing.value not in graph.inputs for crossing in packed):
         border = edge(model, graph, [(crossing.value, crossing.value) for crossing in packed])
         border = quantize_outputs(border, packed, model, form=forms[0], int32_codes=not device.has_uint8)
         cut = cut._replace(before=(DEVICE_PATH,), device=DEVICE_EDGE_PATH, cloud=CLOUD_PATH)

@@ -33,20 +33,10 @@ class Frame(NamedTuple):
 
 
 class Framing(NamedTuple):
-    """How a value is to be packed.
-
-    Attributes
-    ----------
-    bits : int
-    layout : Layout
-    scale, zero_point : tuple
-        Quantizer of a value that is not codes yet; one each, or one per channel. Empty for codes.
-    """
+    """How codes are to be packed."""
 
     bits: int
     layout: Layout
-    scale: Tuple[float, ...] = ()
-    zero_point: Tuple[int, ...] = ()
 
 
 def frame_size(count: int, bits: int, form: str) -> int:

@@ -199,6 +199,15 @@ class Cut(NamedTuple):
         """Artefacts that run on the cloud, in order."""
         return ((self.cloud,) if self.cloud is not None else ()) + self.after
 
+    @property
+    def quantizers(self) -> Tuple[str, ...]:
+        """Artefacts that hold quantizers and nothing else of the model: engines compute them in float32."""
+        if all(value.codec != "packed" for value in self.values):
+            return ()
+        device = self.device if self.before or self.mode == "cloud-raw" else None
+        cloud = self.cloud if self.after else None
+        return tuple(path for path in (device, cloud) if path is not None)
+
     def precisions(self, bits: Bits = None) -> Tuple[int, ...]:
         """The precision of each value of a task; values that are not packed have one only.
 

@@ -39,9 +39,9 @@ def factory_of(
         return otherwise
     if engine != "trt":
         raise EngineError(f"there is no engine '{engine}'", hint="one of " + ", ".join(ENGINES))
-    from runtime.engines.trt_engine import factory_for
+    from runtime.engines.trt_factory import TrtFactory
 
-    return factory_for(bundle, side, cache)
+    return TrtFactory(bundle, side, cache)
 
 
 def add_arguments(parser: Any) -> None:

@@ -1,4 +1,4 @@
-"""The GPU through pycuda: one context, its streams and memory, and the kernels that pack.
+"""The GPU through pycuda: one context, one stream and memory.
 
 **Threads.** A CUDA context is current on one thread at a time, and pycuda's objects may be touched only where theirs
 is. The rule here: a process has one context of the device, the primary one where pycuda knows it (the same that PyTorch
@@ -6,6 +6,9 @@ and ONNX Runtime use), and it is current only inside ``with gpu.current():``. Ev
 makes is used inside such a block; engines enter it at the start of a call and leave it at the end, so a call may come
 from any thread, one at a time. A second thread that enters meanwhile gets an error, not another's memory. pycuda is
 imported when a `Gpu` is made: a machine without one can import this module.
+
+**Order.** All work is put on one stream, so what an engine leaves on the GPU is there before the next engine reads it;
+the host waits only for what it reads itself.
 """
 
 import contextlib
@@ -14,9 +17,8 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
-from runtime.bundle.frame import FRAME_HEADER_BYTES, frame_header, frame_size
-from runtime.bundle.manifest_types import Layout
-from runtime.engines.kernels import BLOCK, PACKERS, SOURCE, blocks_for, extent_of
+from runtime.engines.kernels import extent_of
+from runtime.engines.load_kernels import load_kernels
 from runtime.errors import EngineError
 
 
@@ -27,8 +29,8 @@ class Gpu:
     ----------
     driver : module, optional
         `pycuda.driver`, or what stands in for it.
-    compile_kernels : callable, optional
-        Source -> module with ``get_function``; pycuda's compiler (nvcc) if not given.
+    load : callable, optional
+        Driver -> module with ``get_function``; `load_kernels` if not given.
     number : int
         Of the device.
 
@@ -44,11 +46,11 @@ class Gpu:
         pycuda is missing, or there is no such device.
     """
 
-    def __init__(self, driver: Any = None, compile_kernels: Any = None, number: int = 0) -> None:
+    def __init__(self, driver: Any = None, load: Any = None, number: int = 0) -> None:
         if driver is None:
             driver = _pycuda()
         self.driver = driver
-        self._compile = compile_kernels or _source_module
+        self._load = load or load_kernels
         try:
             driver.init()
             device = driver.Device(number)
@@ -66,7 +68,10 @@ class Gpu:
         self._owner: Optional[int] = None
         self._depth = 0
         self._lock = threading.Lock()
+        self._stream: Any = None
+        self._module: Any = None
         self._kernels: Dict[str, Any] = {}
+        self._lacks_kernels: Optional[str] = None
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
@@ -95,18 +100,41 @@ class Gpu:
                 if not self._depth:
                     self._owner = None
 
+    @property
+    def stream(self) -> Any:
+        """The one stream that all work of this process is put on. Inside `current`."""
+        if self._stream is None:
+            self._stream = self.driver.Stream()
+        return self._stream
+
     def free_bytes(self) -> int:
         """Memory of the device that is free. On a Jetson it is the host's too."""
         with self.current():
             return int(self.driver.mem_get_info()[0])
 
+    def lacks_kernels(self) -> str:
+        """Why there are none of `runtime.engines.kernels` here; empty where they are. The first call loads them."""
+        if self._lacks_kernels is None:
+            with self.current():
+                try:
+                    self._module, self._lacks_kernels = self._load(self.driver), ""
+                except EngineError as exc:
+                    self._lacks_kernels = exc.message + (f" ({exc.hint})" if exc.hint else "")
+        return self._lacks_kernels
+
     def kernel(self, name: str) -> Any:
-        """One of `runtime.engines.kernels`, compiled when the first is asked for. Inside `current`."""
-        if not self._kernels:
-            module = self._compile(SOURCE)
-            self._kernels["module"] = module
+        """One of `runtime.engines.kernels`. Inside `current`.
+
+        Raises
+        ------
+        EngineError
+            There are none here.
+        """
+        reason = self.lacks_kernels()
+        if reason:
+            raise EngineError(f"no CUDA kernels on {self.name}: {reason}")
         if name not in self._kernels:
-            self._kernels[name] = self._kernels["module"].get_function(name)
+            self._kernels[name] = self._module.get_function(name)
         return self._kernels[name]
 
 
@@ -123,7 +151,18 @@ class Buffer:
         self.device = gpu.driver.mem_alloc(flat.nbytes)
 
     @property
+    def shape(self) -> Tuple[int, ...]:
+        """Of the array."""
+        return tuple(self.host.shape)
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        """Of the array."""
+        return self.host.dtype
+
+    @property
     def address(self) -> int:
+        """Of the device's array."""
         return int(self.device)
 
     def upload(self, array: np.ndarray, stream: Any) -> None:
@@ -136,92 +175,6 @@ class Buffer:
         self._driver.memcpy_dtoh_async(self._flat, self.device, stream)
 
 
-class Packer:
-    """Packs one value on the GPU into a frame; only the frame crosses to the host.
-
-    Parameters
-    ----------
-    gpu : Gpu
-    shape : tuple of int
-    dtype : {"uint8", "int32", "float32"}
-        Of what lies on the device: codes, or a value that is quantized on the way.
-    """
-
-    def __init__(self, gpu: Gpu, shape: Tuple[int, ...], dtype: str) -> None:
-        if dtype not in PACKERS:
-            raise EngineError(f"a value of {dtype} cannot be packed on the GPU", hint="expected " + ", ".join(PACKERS))
-        self._gpu, self._dtype, self._shape = gpu, dtype, shape
-        self._out = Buffer(gpu, (extent_of(shape).elements,), "uint8")
-        self._refused = Buffer(gpu, (1,), "int32")
-        self._orders: Dict[Tuple[int, ...], Buffer] = {}
-        self._parameters = [Buffer(gpu, (max(shape[1:2] or (1,)) or 1,), "float32") for _ in range(2)]
-
-    def start(
-        self,
-        address: int,
-        bits: int,
-        layout: Layout,
-        stream: Any,
-        scale: Sequence[float] = (),
-        zero_point: Sequence[int] = (),
-    ) -> int:
-        """Put the packing of what lies at `address` on a stream; the size of the frame without its header.
-
-        `scale` and `zero_point` are for float32 only: one, or one per channel.
-        """
-        extent, dense = extent_of(self._shape), layout.form == "dense"
-        size = frame_size(extent.elements, bits, layout.form) - FRAME_HEADER_BYTES
-        if not size:
-            return 0
-        self._refused.upload(np.zeros(1, np.int32), stream)
-        order = self._order(layout.order, stream)
-        arguments = [
-            np.uint64(address),
-            np.int64(extent.elements),
-            np.uint64(order),
-            np.int32(extent.channels),
-            np.int64(extent.inner),
-            np.int32(bits),
-            np.int32(dense),
-            np.int64(size),
-            np.uint64(self._out.address),
-            np.uint64(self._refused.address),
-        ]
-        if self._dtype == "float32":
-            for buffer, numbers in zip(self._parameters, (scale, zero_point)):
-                array = np.zeros(buffer.host.shape, np.float32)
-                array[: len(numbers)] = np.asarray(numbers, np.float32)
-                buffer.upload(array, stream)
-                arguments.append(np.uint64(buffer.address))
-            arguments.append(np.int32(len(scale)))
-        kernel = self._gpu.kernel(PACKERS[self._dtype])
-        kernel(*arguments, block=(BLOCK, 1, 1), grid=(blocks_for(size), 1), stream=stream)
-        self._refused.download(stream)
-        # Only what was packed, not what there is room for.
-        self._gpu.driver.memcpy_dtoh_async(self._out.host[:size], self._out.device, stream)
-        return size
-
-    def finish(self, size: int, bits: int, layout: Layout, name: str) -> bytes:
-        """The frame, once the stream was waited for.
-
-        Raises
-        ------
-        EngineError
-            A code does not fit in `bits`.
-        """
-        if size and int(self._refused.host[0]):
-            raise EngineError(f"'{name}' has a code that does not fit in {bits} bits", hint="recompile the bundle")
-        return frame_header(bits, layout) + self._out.host[:size].tobytes()
-
-    def _order(self, order: Tuple[int, ...], stream: Any) -> int:
-        if not order:
-            return 0
-        if order not in self._orders:
-            self._orders[order] = Buffer(self._gpu, (len(order),), "int32")
-            self._orders[order].upload(np.array(order, np.int32), stream)
-        return self._orders[order].address
-
-
 def _pycuda() -> Any:
     try:
         import pycuda.driver
@@ -231,12 +184,6 @@ def _pycuda() -> Any:
             hint="pip install pycuda (below 2021.1 on JetPack 4.6), on a machine with CUDA and its driver",
         ) from exc
     return pycuda.driver
-
-
-def _source_module(source: str) -> Any:
-    from pycuda.compiler import SourceModule
-
-    return SourceModule(source)
 
 
 _shared: Dict[int, Gpu] = {}

@@ -1,19 +1,28 @@
-"""CUDA kernels that quantize and pack on the GPU, so that only packed bytes cross to the host.
+"""CUDA kernels that quantize, pack and pool on the GPU, so that only packed bytes cross to the host.
 
 The source is C that nvcc and a host compiler both take: the tests compile it with gcc, loop over blocks and threads,
 and compare every byte with `runtime.bundle.numeric`. The arithmetic is spelt with the round-to-nearest intrinsics, so
 no compiler flag makes a multiplication by 1/scale or a fused multiply-add of it.
+
+``python3 -m runtime.engines.kernels > kernels.cu`` prints it for nvcc; `load_kernels` says what becomes of that.
 """
+
+import sys
 
 from typing import NamedTuple, Tuple
 
 #: Threads of a block.
 BLOCK = 256
 
+#: Partial sums of a mean: the threads of a warp, which so read neighbouring elements.
+PARTS = 32
+
 #: Kernels that read codes, by numpy's dtype of the codes; and the one that quantizes first.
 PACKERS = {"uint8": "pack_uint8", "int32": "pack_int32", "float32": "quantize_and_pack"}
 
-SOURCE = r"""
+SOURCE = (
+    f"#define PARTS {PARTS}\n"
+    + r"""
 /* q = clip(rint(x / scale) + zero_point, 0, qmax), halves to even, NaN to 0: numeric.quantize. */
 __device__ static unsigned code_of(float x, float scale, float zero_point, float qmax)
 {
@@ -89,7 +98,30 @@ __global__ void quantize_codes(const float *x, long long count, int channels, lo
     int channel = parameters == 1 ? 0 : (int)(out / inner % channels);
     codes[out] = (unsigned char)code_of(x[out], scales[channel], zero_points[channel], (float)((1 << bits) - 1));
 }
+
+/* The mean of each channel of each row, in two steps: partial sums of every 32nd element, then their sum. */
+__global__ void pool_parts(const float *x, long long total, long long inner, float *parts)
+{
+    OUT_OF(total)
+    float sum = 0.0f;
+    for (long long i = out % PARTS; i < inner; i += PARTS) sum += x[out / PARTS * inner + i];
+    parts[out] = sum;
+}
+
+__global__ void pool_mean(const float *parts, long long total, long long inner, float *means)
+{
+    OUT_OF(total)
+    float sum = 0.0f;
+    for (int i = 0; i < PARTS; ++i) sum += parts[out * PARTS + i];
+    means[out] = __fdiv_rn(sum, (float)inner);
+}
 """
+)
+
+
+def translation_unit() -> str:
+    """The source as nvcc takes it; kernels keep their names in the binary."""
+    return 'extern "C" {\n' + SOURCE + "\n}\n"
 
 
 class Extent(NamedTuple):
@@ -116,3 +148,7 @@ def extent_of(shape: Tuple[int, ...]) -> Extent:
 def blocks_for(threads: int) -> int:
     """Blocks of `BLOCK` threads that make at least `threads`, and at least one."""
     return max(1, -(-threads // BLOCK))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(translation_unit())

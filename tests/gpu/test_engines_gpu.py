@@ -10,7 +10,7 @@ from runtime.bundle.frame import Frame
 from runtime.bundle.store import open_bundle
 from runtime.device import run_bundle
 from runtime.engines.engine_cache import EngineCache
-from runtime.engines.trt_engine import factory_for
+from runtime.engines.trt_factory import TrtFactory
 from runtime.halves import DeviceHalf
 from runtime.wire import encode_values
 from tests.helpers.commands import REPOSITORY, compile_json, serving
@@ -40,8 +40,8 @@ def test_every_engine_computes_what_onnx_runtime_does(bundle, record_property):
 def test_an_engine_is_built_once(bundle):
     opened = open_bundle(bundle / "digits.coach")
     said = []
-    factory = factory_for(opened, "device", str(bundle / "cache2"), say=said.append)
-    path = opened.manifest.cut().on_device[-1]
+    factory = TrtFactory(opened, "device", str(bundle / "cache2"), said.append)
+    path = opened.manifest.cut().on_device[0]
     for _ in range(2):
         factory(opened.read(path))
     assert len([text for text in said if text.startswith("built")]) == 1
@@ -53,7 +53,7 @@ def test_what_the_gpu_packs_is_what_the_host_packs(bundle):
     cut = opened.manifest.cut()
     if not any(value.codec == "packed" for value in cut.values):
         pytest.skip("the chosen cut packs nothing")
-    half = DeviceHalf(opened, cut, factory_for(opened, "device", str(bundle / "cache")))
+    half = DeviceHalf(opened, cut, TrtFactory(opened, "device", str(bundle / "cache")))
     feed = {"input": np.random.default_rng(1).standard_normal((1, 1, 64, 64)).astype(np.float32)}
     on_gpu = half.run(feed)
     assert any(isinstance(array, Frame) for array in on_gpu.values())

@@ -3,11 +3,22 @@
 import numpy as np
 import pytest
 
-from runtime.bundle.frame import encode_frame
+from runtime.bundle.frame import Framing, encode_frame
 from runtime.bundle.manifest_types import FORMS, Layout
 from runtime.bundle.numeric import quantize
-from runtime.engines.cuda import Buffer, Packer, shared_gpu
-from tests.helpers.kernel_cases import ORDERS, SHAPES, codes_for, hard_floats, quantizers
+from runtime.engines.cuda import Buffer, shared_gpu
+from runtime.engines.gpu_quantizer import GpuQuantizer
+from runtime.engines.packer import Packer
+from runtime.quantizer_inputs import quantizer_feed
+from tests.helpers.kernel_cases import (
+    ORDERS,
+    SHAPES,
+    codes_for,
+    hard_floats,
+    quantizers,
+    quantizing_cut_of,
+    values_for,
+)
 
 pytestmark = pytest.mark.gpu
 
@@ -15,11 +26,13 @@ pytestmark = pytest.mark.gpu
 def frame_on_gpu(array, bits, layout, scale=(), zero_point=()):
     gpu = shared_gpu()
     with gpu.current():
-        stream = gpu.driver.Stream()
         buffer, packer = Buffer(gpu, array.shape, array.dtype.name), Packer(gpu, array.shape, array.dtype.name)
-        buffer.upload(array, stream)
-        size = packer.start(buffer.address, bits, layout, stream, scale, zero_point)
-        stream.synchronize()
+        buffer.upload(array, gpu.stream)
+        quantizer = [Buffer(gpu, (len(numbers),), "float32") for numbers in (scale, zero_point) if numbers]
+        for given, numbers in zip(quantizer, (scale, zero_point), strict=False):
+            given.upload(np.array(numbers, np.float32), gpu.stream)
+        size = packer.start(buffer.address, bits, layout, quantizer)
+        gpu.stream.synchronize()
         return packer.finish(size, bits, layout, "value")
 
 
@@ -51,3 +64,22 @@ def test_quantizing_is_the_codecs(channels, bits):
 def test_a_large_value():
     codes = np.random.RandomState(0).randint(0, 8, size=(1, 256, 56, 56)).astype(np.int32)
     assert frame_on_gpu(codes, 3, Layout()) == encode_frame(codes, 3, Layout())
+
+
+def test_the_quantizers_of_a_cut_are_the_codecs():
+    """Codes, frame and pooled feature of a value that is uploaded, and of one that an engine left on the GPU."""
+    cut, gpu = quantizing_cut_of((1, 3, 57, 43)), shared_gpu()
+    (value,) = cut.values
+    quantizer, x = GpuQuantizer(cut, gpu), values_for(value.shape)
+    with gpu.current():
+        left = Buffer(gpu, x.shape, "float32")
+        left.upload(x, gpu.stream)
+    for level in value.levels:
+        feed = quantizer_feed(cut, "device", level.bits)
+        codes = quantize(x, level.scale, level.zero_point, level.bits)
+        made = quantizer.run(dict(feed, v=x))
+        np.testing.assert_array_equal(made["v/codes"], codes)
+        np.testing.assert_allclose(made["v/feature"], x.astype(np.float64).mean(axis=(2, 3)), rtol=0, atol=1e-6)
+        framed = quantizer.run_framed(dict(feed, v=left), {"v/codes": Framing(level.bits, value.layout)})
+        assert framed["v/codes"].data == encode_frame(codes, level.bits, value.layout)
+        np.testing.assert_array_equal(framed["v/feature"], made["v/feature"])

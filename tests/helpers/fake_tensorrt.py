@@ -20,13 +20,15 @@ VERSIONS = {
 TENSORS = (("x", True, "FLOAT", (1, 3, 4, 4)), ("codes", False, "INT32", (1, 3, 4, 4)))
 
 
-def fake_tensorrt(release, **answers):
+def fake_tensorrt(release, tensors=TENSORS, **answers):
     """A module of one release.
 
     Parameters
     ----------
     release : str
         A file of `tests/data/tensorrt`.
+    tensors : sequence of (str, bool, str, tuple)
+        Of every engine, as `TENSORS`.
     answers : object
         What "Class_method" returns (called with the arguments, if it can be) or "Class_property" holds, instead of the
         default; None is an answer.
@@ -36,7 +38,7 @@ def fake_tensorrt(release, **answers):
     Module
         `calls` has (name, arguments) of everything called or set.
     """
-    return Module(release, answers)
+    return Module(release, dict(defaults(tensors), **answers))
 
 
 class Module:
@@ -55,7 +57,6 @@ class Module:
                 words = [word for word in arguments.split(", ") if word]
                 needed = len([word for word in words if not word.endswith("=")])
                 members.setdefault(name, []).append((needed, len(words), returns))
-        answers = dict(defaults(), **answers)
         for owner, members in signatures.items():
             kind = enum_of(owner, members) if is_enum(members) else class_of(self, owner, members, answers)
             setattr(self, owner, kind)
@@ -134,12 +135,12 @@ def check(name, signatures, arguments):
     raise TypeError(f"{name} does not take {len(arguments)} arguments: {signatures}")
 
 
-def defaults():
+def defaults(tensors):
     def tensor(index):
-        return TENSORS[index]
+        return tensors[index]
 
     def named(name):
-        return next(item for item in TENSORS if item[0] == name)
+        return next(item for item in tensors if item[0] == name)
 
     def find(key):
         return tensor(key) if isinstance(key, int) else named(key)
@@ -150,8 +151,8 @@ def defaults():
         "Builder_build_serialized_network": b"a plan",
         "ITimingCache_serialize": b"timings",
         "OnnxParser_num_errors": 0,
-        "ICudaEngine_num_bindings": len(TENSORS),
-        "ICudaEngine_num_io_tensors": len(TENSORS),
+        "ICudaEngine_num_bindings": len(tensors),
+        "ICudaEngine_num_io_tensors": len(tensors),
         "ICudaEngine_get_binding_name": lambda trt, index: tensor(index)[0],
         "ICudaEngine_binding_is_input": lambda trt, key: find(key)[1],
         "ICudaEngine_get_binding_dtype": lambda trt, key: getattr(trt.DataType, find(key)[2]),

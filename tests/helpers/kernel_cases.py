@@ -2,6 +2,11 @@
 
 import numpy as np
 
+from runtime.bundle.manifest_types import Cut, CutValue, Layout, Level
+
+PER_CHANNEL = Level(5, (0.1, 0.2, 0.3), (3, 0, 16))
+COARSE = Level(2, (0.9,), (1,))
+PLAIN = Layout()
 SHAPES = ((), (1,), (7,), (8,), (9,), (0,), (2, 0, 4), (1, 3), (2, 3, 5), (1, 3, 4, 4), (1, 17, 7, 7), (3, 2, 129))
 ORDERS = ((0,), (1, 0), (2, 0, 1), (4, 2, 0, 3, 1))
 
@@ -39,3 +44,15 @@ def hard_floats(shape, scale, bits):
     room = flat.size - special.size
     flat[special.size :: 2] = random.permutation(ties)[: (room + 1) // 2]
     return x
+
+
+def quantizing_cut_of(shape=(2, 3, 7, 9), layout=PLAIN, form="arithmetic", levels=(COARSE, PER_CHANNEL)):
+    """A cut that sends "v", quantized by an artefact of its own."""
+    value = CutValue("v", "float32", shape, "packed", levels[-1].bits, levels, "v/codes", layout)
+    features = ("v/feature",) if len(shape) > 1 else ()
+    return Cut("a", "split", "edge", "cloud", (value,), (), ("y",), form, form, features, ("body",))
+
+
+def values_for(shape, seed=0):
+    """Ordinary floats."""
+    return (2 * np.random.RandomState(seed).randn(*shape)).astype(np.float32)

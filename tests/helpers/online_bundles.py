@@ -100,7 +100,9 @@ def alone_policy(name, device_s=0.05):
     return Policy(name, "device-only", None, None, (), 0, (), device_s, 0.0)
 
 
-def make_online_bundle(path, change=dict, cuts=("one",), policies=policy_of, edges=True, alone_s=0.05):
+def make_online_bundle(
+    path, change=dict, cuts=("one",), policies=policy_of, edges=True, alone_s=0.05, precision="fp32"
+):
     """A bundle of some cuts and device-only; `change` may put other bytes in the place of its files."""
     names = ("first.onnx", "second.onnx", "last.onnx")
     files = {name: name[:-5].encode() for name in names}
@@ -132,7 +134,9 @@ def make_online_bundle(path, change=dict, cuts=("one",), policies=policy_of, edg
     model = manifest.model._replace(
         inputs=(TensorSpec("input", "float32", SHAPE),), outputs=(TensorSpec("scores", "float32", (1, 5)),)
     )
-    manifest = manifest._replace(cuts=tuple(found), chosen=cuts[0], preprocess=None, model=model)
+    manifest = manifest._replace(
+        cuts=tuple(found), chosen=cuts[0], preprocess=None, model=model, device={"precision": precision}
+    )
     return write_bundle(str(path), manifest, dict(files, **change(files)), roles)
 
 

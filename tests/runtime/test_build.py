@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 
 from runtime import build as build_module
-from runtime.build import main, models_of, settings_of, trtexec_commands
+from runtime.build import main, models_of, trtexec_commands
 from runtime.bundle.store import open_bundle
 from runtime.engines import cuda
 from runtime.engines.choice import ENGINES, factory_of
 from runtime.engines.cuda import Gpu
 from runtime.engines.dialect import Settings, dialect_of
-from runtime.engines.trt_engine import TrtFactory
+from runtime.engines.load_kernels import load_kernels
+from runtime.engines.trt_factory import TrtFactory, settings_of
 from runtime.errors import BundleError, EngineError
 from tests.helpers.fake_cuda import FakeDriver
 from tests.helpers.fake_tensorrt import fake_tensorrt
+from tests.helpers.online_bundles import make_online_bundle
 from tests.helpers.runtime_bundles import make_bundle, make_manifest
 
 
@@ -109,12 +111,35 @@ def test_the_precision_is_that_of_the_plan(bundle):
     manifest = make_manifest()
     for precision, wanted in ((None, (False, False)), ("fp32", (False, False)), ("fp16", (True, False))):
         side = manifest._replace(device={"precision": precision}, cloud={})
-        assert settings_of(side, "device", 5) == Settings(wanted[0], wanted[1], 5)
-        assert settings_of(side, "cloud", 5) == Settings(False, False, 5)
-    assert settings_of(manifest._replace(cloud={"precision": "int8"}), "cloud", 0)[:2] == (True, True)
+        assert settings_of(side, "device", "device.onnx", 5) == Settings(wanted[0], wanted[1], 5)
+        assert settings_of(side, "cloud", "cloud.onnx", 5) == Settings(False, False, 5)
+    assert settings_of(manifest._replace(cloud={"precision": "int8"}), "cloud", "cloud.onnx", 0)[:2] == (True, True)
+
+
+def test_quantizers_need_no_engine_where_there_are_kernels(tmp_path, trt, capsys):
+    """And where there are none, one in float32."""
+    bundle = make_online_bundle(tmp_path / "online.coach", precision="fp16")
+    edge, body = bundle.manifest.cut().on_device[-1], bundle.manifest.cut().on_device[0]
+    arguments = [bundle.path, "--cache", str(tmp_path / "cache"), "--cut", bundle.manifest.chosen]
+    gpu = cuda.shared_gpu()
+    gpu._load = lambda driver: "a module"
+    assert main(arguments) == 0
+    lines = capsys.readouterr()[0].splitlines()
+    assert lines[-1] == edge + ": quantizers, computed by CUDA kernels without an engine" and builds(trt) == 1
+    gpu._load, gpu._lacks_kernels = load_kernels, None
+    trt.calls.clear()
+    assert main(arguments) == 0
+    assert edge + ": 0.0 MB, built in " in capsys.readouterr()[0]
+    assert not [given for name, given in trt.calls if name == "IBuilderConfig.set_flag"]
     dialect = dialect_of(fake_tensorrt("8.2"))
-    (line,) = trtexec_commands(bundle, models_of(bundle, "device", "middle"), dialect, Settings(fp16=True), "/c")
-    assert "--fp16" in line and "/c/trtexec.timings" in line
+    wanted = models_of(bundle, "device", bundle.manifest.chosen)
+    assert [item.path for item in wanted] == [body, edge]
+    lines = trtexec_commands(bundle, "device", wanted, dialect, 64 << 20, "/c")
+    assert ["--fp16" in line for line in lines] == [True, False]
+    assert all("/c/trtexec.timings" in line for line in lines)
+
+
+def test_a_cut_that_runs_nothing_on_a_side(bundle):
     with pytest.raises(BundleError, match="runs nothing on the cloud"):
         models_of(bundle, "cloud", "device-only")
 

@@ -12,14 +12,16 @@ from runtime.bundle.frame import Frame, Framing, encode_frame
 from runtime.bundle.manifest_types import EngineFacts, Layout
 from runtime.bundle.numeric import quantize
 from runtime.bundle.store import write_bundle
-from runtime.engines import trt_engine
-from runtime.engines.cuda import Gpu, Packer, shared_gpu
+from runtime.engines import trt_factory
+from runtime.engines.cuda import Buffer, Gpu, shared_gpu
 from runtime.engines.dialect import dialect_of
-from runtime.engines.trt_engine import TrtEngine, TrtFactory, TrtOptions, engine_factory, factory_for, misfit
+from runtime.engines.packer import Packer
+from runtime.engines.trt_engine import TrtEngine
+from runtime.engines.trt_factory import TrtFactory, misfit
 from runtime.errors import EngineError
 from tests.helpers.fake_cuda import FakeDriver, array_at, compiler_of
 from tests.helpers.fake_tensorrt import TENSORS, fake_tensorrt
-from tests.helpers.runtime_bundles import FILES, ROLES, make_manifest
+from tests.helpers.runtime_bundles import FILES, ROLES, make_bundle, make_manifest
 
 SHAPE, SCALE, ZERO_POINT = TENSORS[0][3], 0.25, 3
 X = (np.random.RandomState(3).randn(*SHAPE) * 2).astype(np.float32)
@@ -100,18 +102,18 @@ def test_a_code_that_does_not_fit_is_an_error(host):
 @needs_gcc
 @pytest.mark.parametrize("scale", [(0.25,), (0.25, 0.125, 0.5)])
 def test_a_value_that_is_no_code_yet_is_quantized_on_the_gpu(host, scale):
-    from runtime.engines.cuda import Buffer
-
     driver = FakeDriver()
     gpu = Gpu(driver, compiler_of(host, driver))
     zero_point = tuple(range(1, 1 + len(scale)))
     with gpu.current():
-        stream, buffer = driver.Stream(), Buffer(gpu, SHAPE, "float32")
-        packer = Packer(gpu, SHAPE, "float32")
+        buffer, packer = Buffer(gpu, SHAPE, "float32"), Packer(gpu, SHAPE, "float32")
+        quantizer = [Buffer(gpu, (len(scale),), "float32") for _ in range(2)]
+        for given, numbers in zip(quantizer, (scale, zero_point)):  # noqa: B905
+            given.upload(np.array(numbers, np.float32), gpu.stream)
         for bits, layout in ((3, Layout("dense", (1, 2, 0))), (8, Layout()), (6, Layout("bytes"))):
-            buffer.upload(X, stream)
-            size = packer.start(buffer.address, bits, layout, stream, scale, zero_point)
-            stream.synchronize()
+            buffer.upload(X, gpu.stream)
+            size = packer.start(buffer.address, bits, layout, quantizer)
+            gpu.stream.synchronize()
             wanted = encode_frame(quantize(X, scale, zero_point, bits), bits, layout)
             assert packer.finish(size, bits, layout, "x") == wanted
 
@@ -122,7 +124,7 @@ def test_an_empty_value_is_a_header(host):
     gpu = Gpu(driver, compiler_of(host, driver))
     with gpu.current():
         packer = Packer(gpu, (1, 0, 4), "uint8")
-        size = packer.start(0, 4, Layout(), driver.Stream())
+        size = packer.start(0, 4, Layout())
         assert packer.finish(size, 4, Layout(), "x") == encode_frame(np.zeros((1, 0, 4), np.uint8), 4, Layout())
     with pytest.raises(EngineError, match="a value of float64 cannot be packed on the GPU"):
         Packer(gpu, (1,), "float64")
@@ -191,17 +193,6 @@ def test_what_fails_on_the_gpu_is_an_engine_error():
         TrtEngine(b"", dialect_of(trt), Gpu(FakeDriver())).run({"x": X})
 
 
-def test_what_is_not_trusted_is_never_deserialized():
-    trt = running_tensorrt("10.3")
-
-    def refuse():
-        raise EngineError("not signed")
-
-    with pytest.raises(EngineError, match="not signed"):
-        TrtEngine(b"a plan", dialect_of(trt), Gpu(FakeDriver()), verify=refuse)
-    assert not [name for name, _ in trt.calls if name.startswith("Runtime")]
-
-
 def test_no_device_and_no_pycuda_name_the_way_out(monkeypatch):
     with pytest.raises(EngineError, match="no CUDA device 0: cuDeviceGet failed") as caught:
         Gpu(FakeDriver(devices=0))
@@ -213,16 +204,14 @@ def test_no_device_and_no_pycuda_name_the_way_out(monkeypatch):
     assert "pip install pycuda" in caught.value.hint
     with pytest.raises(EngineError, match="pycuda cannot be used"):
         shared_gpu()
-    with pytest.raises(EngineError, match="pycuda cannot be used"):
-        engine_factory(b"a model")
 
 
 def test_a_factory_builds_once_and_says_so(tmp_path):
     said, trt = [], running_tensorrt("8.2")
-    options = TrtOptions(fp16=True, cache=str(tmp_path))
-    factory = TrtFactory(None, options, None, said.append, dialect_of(trt), Gpu(FakeDriver()))
+    bundle = make_bundle(tmp_path / "b.coach")
+    factory = TrtFactory(bundle, "device", str(tmp_path), said.append, dialect_of(trt), Gpu(FakeDriver()))
     for _ in range(2):
-        engine = factory(b"a model", ("ignored",))
+        engine = factory(bundle.read("device.onnx"), ("ignored",))
         np.testing.assert_array_equal(engine.run({"x": X})["codes"], codes_of(X))
     assert [name for name, _ in trt.calls].count("Builder.build_serialized_network") == 1
     assert len(said) == 1 and said[0].startswith("built an engine of 0.0 MB in ") and str(tmp_path) in said[0]
@@ -245,12 +234,10 @@ def plans_of(trt):
 
 def test_an_engine_of_the_bundle_is_used_where_it_fits(tmp_path):
     bundle, trt, said = bundle_with_engine(tmp_path), running_tensorrt("rtx-1.7"), []
-    checked = []
     gpu = Gpu(FakeDriver(capability=(8, 6)))
-    options = TrtOptions(cache=str(tmp_path / "cache"))
-    factory = TrtFactory(bundle, options, lambda: checked.append(1), said.append, dialect_of(trt), gpu)
+    factory = TrtFactory(bundle, "cloud", str(tmp_path / "cache"), said.append, dialect_of(trt), gpu)
     engine = factory(bundle.read("cloud.onnx"))
-    assert plans_of(trt) == [(b"the bundle's plan",)] and checked == [1] and said == []
+    assert plans_of(trt) == [(b"the bundle's plan",)] and said == []
     assert "cloud.sm86.engine of the bundle" in engine.description
     factory(bundle.read("device.onnx"))  # it has none of this
     assert plans_of(trt)[1:] == [(b"a plan",)]
@@ -265,9 +252,8 @@ def test_an_engine_of_the_bundle_is_used_where_it_fits(tmp_path):
 )
 def test_an_engine_of_the_bundle_that_does_not_fit_is_not_loaded(tmp_path, builder, capability, said):
     bundle, trt, lines = bundle_with_engine(tmp_path, builder, capability), running_tensorrt("rtx-1.7"), []
-    options = TrtOptions(cache=str(tmp_path / "cache"))
     gpu = Gpu(FakeDriver(capability=(8, 6)))
-    TrtFactory(bundle, options, None, lines.append, dialect_of(trt), gpu)(bundle.read("cloud.onnx"))
+    TrtFactory(bundle, "cloud", str(tmp_path / "cache"), lines.append, dialect_of(trt), gpu)(bundle.read("cloud.onnx"))
     assert plans_of(trt) == [(b"a plan",)]
     assert lines[0] == "note: the bundle's engine cloud.sm86.engine is not used: " + said
     assert misfit(bundle.manifest.engines[0], dialect_of(trt), "8.6") == said
@@ -281,10 +267,9 @@ def test_without_rtx_the_model_is_built(tmp_path, monkeypatch):
             raise EngineError("TensorRT is not installed for this Python")
         return dialect_of(trt)
 
-    monkeypatch.setattr(trt_engine, "load_dialect", load)
-    factory = factory_for(bundle_with_engine(tmp_path), "cloud", str(tmp_path / "cache"), say=lines.append)
-    factory._gpu = Gpu(FakeDriver())
-    factory(FILES["cloud.onnx"])
+    monkeypatch.setattr(trt_factory, "load_dialect", load)
+    bundle = bundle_with_engine(tmp_path)
+    TrtFactory(bundle, "cloud", str(tmp_path / "cache"), lines.append, gpu=Gpu(FakeDriver()))(FILES["cloud.onnx"])
     assert plans_of(trt) == [(b"a plan",)] and "is not used: TensorRT is not installed" in lines[0]
     # The precision is the plan's.
     assert [str(flag) for name, given in trt.calls if name == "IBuilderConfig.set_flag" for flag in given] == [
@@ -298,13 +283,13 @@ def test_what_an_engine_packed_travels_as_it_is(tmp_path):
     from runtime.errors import LocalProtocolError
     from runtime.halves import DeviceHalf
     from runtime.wire import encode_values
-    from tests.helpers.runtime_bundles import LEVELS, fake_engine_for, make_bundle
+    from tests.helpers.runtime_bundles import LEVELS, fake_engine_for
 
     class Packing(FakeEngine):
-        def run_framed(self, feed, framings):
+        def run_framed(self, feed, framings, wanted=None):
             made = self.run(feed)
             for name in set(framings) & set(made):
-                bits, layout = framings[name][:2]
+                bits, layout = framings[name]
                 made[name] = Frame(encode_frame(made[name], bits, layout), bits, made[name].shape)
             return made
 

@@ -128,7 +128,7 @@ def test_another_mean_as_feature(bundle):
         node.output[0] = "mean"
         model.graph.node.append(onnx.helper.make_node("Mul", ["mean", "factor"], [feature], name="scaled"))
 
-    change_node(bundle, "device.onnx", "ReduceMean", widen)
+    change_node(bundle, "device.edge.onnx", "ReduceMean", widen)
     refused(
         bundle, "'.*/feature' is not the mean of its value at cut 'split'", "relative difference", "admissible 1e-05"
     )
@@ -139,7 +139,7 @@ def test_codes_that_are_not_limited(bundle):
         node.op_type = "Identity"
         del node.input[1:]
 
-    change_node(bundle, "device.onnx", "Clip", unlimited)
+    change_node(bundle, "device.edge.onnx", "Clip", unlimited)
     refused(bundle, "codes of '.*' differ from QuantizeLinear")
 
 

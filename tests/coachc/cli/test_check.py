@@ -61,12 +61,13 @@ def refused_everywhere(bundle: Path, *patterns: str) -> None:
 
 def test_a_good_bundle(original):
     said = succeed("check", original)
-    for text in ("5 artefacts match", "cut split", "recomposed", "quantized", "cloud.onnx"):
+    for text in ("6 artefacts match", "cut split", "recomposed", "quantized", "cloud.onnx"):
         assert text in said
     report = coachc("check", original, "--json", "--samples", 2, "--seed", 5).json()
     assert report["ok"] is True
-    checks = ("files", "device.onnx", "cloud.onnx", "model.onnx", "cut split", "recomposed", "quantized", "features")
-    checks += ("target rules",) * 3
+    halves = ("cloud.onnx", "device.edge.onnx", "device.onnx", "model.onnx")
+    checks = ("files", *halves, "cut split", "recomposed", "quantized", "features")
+    checks += ("target rules",) * 4
     assert sorted(checks) == sorted(finding["what"] for finding in report["findings"])
     assert any("2 seeded (seed 5) inputs" in finding["detail"] for finding in report["findings"])
     real = succeed("check", original, "--source", original.parent / "samples.npz")

@@ -354,11 +354,11 @@ def test_a_newer_opset_than_the_target_parses_is_lowered_and_said(tmp_path):
     model = save(chain(opset=18), tmp_path / "new.onnx")
     report = compile_json(model, tmp_path / "o.coach", "--calib", "random", "--mode", "split")
     assert not any("opset" in text for text in report["warnings"])
-    half = {"path": "device.onnx", "target": "TensorRT 8.2.1 on tx2", "source_opset": 18, "opset": 13}
+    half = {"path": "device.edge.onnx", "target": "TensorRT 8.2.1 on tx2", "source_opset": 18, "opset": 13}
     assert {**half, "applied": {"ReduceMean": 1}} in report["lowered"]  # the feature's
     arguments = ["--device", "tx2", "--cloud", "a6000", "--calib", "random", "--mode", "split"]
     printed = succeed("compile", model, "-o", tmp_path / "p.coach", *arguments)
-    assert "lowered   device.onnx: opset 18 -> 13: ReduceMean 1" in printed
+    assert "lowered   device.edge.onnx: opset 18 -> 13: ReduceMean 1" in printed
     succeed("check", tmp_path / "o.coach")
 
 

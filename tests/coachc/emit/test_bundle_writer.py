@@ -39,7 +39,7 @@ def test_the_manifest(compiled):
     assert manifest.calibration == "calibrated"
     assert (manifest.chosen, [cut.name for cut in manifest.cuts]) == ("split", ["split", "device-only"])
     assert {artefact.path: artefact.role for artefact in manifest.artefacts} == {
-        "cloud.onnx": "cloud", "device.onnx": "device", "model.onnx": "model",
+        "cloud.onnx": "cloud", "device.onnx": "device", "device.edge.onnx": "device", "model.onnx": "model",
         "split.policy": "policy", "device-only.policy": "policy",
     }  # fmt: skip
     assert manifest.device["target"] == "tx2"
@@ -55,7 +55,7 @@ def test_same_inputs_same_bytes_whatever_the_paths_and_the_run(compiled):
     first, second = compile_to("a.coach"), compile_to("another name")
     names = sorted(path.name for path in first.iterdir())
     policies = ["device-only.policy", "split.policy"]
-    models = ["cloud.onnx", "device.onnx", "model.onnx"]
+    models = ["cloud.onnx", "device.onnx", "device.edge.onnx", "model.onnx"]
     assert names == sorted([*models, *policies, "manifest.json", "manifest.sha256"])
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes()

@@ -11,7 +11,7 @@ from onnx import TensorProto
 
 from coachc.core.plan import BitPlan, Quantizer
 from coachc.cost.device import find_device
-from coachc.emit.halves import device_only_cut, jpeg_cut, quantizer_form, split_halves
+from coachc.emit.halves import DEVICE_EDGE_PATH, DEVICE_PATH, device_only_cut, jpeg_cut, quantizer_form, split_halves
 from coachc.frontend import ort
 from coachc.frontend.fuse import fuse
 from coachc.frontend.onnx_import import import_model
@@ -39,6 +39,15 @@ def halves_of(model, device="tx2", cloud="a6000", *, mask=None, **precision):
     return split_halves(model, graph, mask, bits, *targets), bits
 
 
+def on_device(made, feed):
+    """What both artefacts of the device make, one fed by the other."""
+    known = dict(feed)
+    for path in made.cut.on_device:
+        half = made.models[path]
+        known |= ort.run(half, {item.name: known[item.name] for item in half.graph.input})
+    return known
+
+
 def operators(half: onnx.ModelProto) -> set[str]:
     return {node.op_type for node in half.graph.node}
 
@@ -48,10 +57,10 @@ def test_tensorrt_gets_arithmetic_and_onnx_runtime_gets_quantizelinear(model):
     assert quantizer_form(find_device("local", side="device")) == "qdq"
     made, _ = halves_of(model)
     assert not {"QuantizeLinear", "DequantizeLinear"} & (
-        operators(made.models["device.onnx"]) | operators(made.models["cloud.onnx"])
+        operators(made.models[DEVICE_EDGE_PATH]) | operators(made.models["cloud.onnx"])
     )
     made, _ = halves_of(model, "local", "local")
-    assert "QuantizeLinear" in operators(made.models["device.onnx"])
+    assert "QuantizeLinear" in operators(made.models[DEVICE_EDGE_PATH])
     assert "DequantizeLinear" in operators(made.models["cloud.onnx"])
 
 
@@ -62,7 +71,7 @@ def test_tensorrt_gets_arithmetic_and_onnx_runtime_gets_quantizelinear(model):
 def test_codes_leave_in_a_type_the_target_has(device, dtype, model):
     made, bits = halves_of(model, device)
     codes = {value.codes for value in made.cut.values}
-    outputs = {o.name: o.type.tensor_type.elem_type for o in made.models["device.onnx"].graph.output}
+    outputs = {o.name: o.type.tensor_type.elem_type for o in made.models[DEVICE_EDGE_PATH].graph.output}
     assert len(codes) == len(bits.quantizers) > 1
     assert {outputs[name] for name in codes} == {dtype}
     inputs = {i.name: i.type.tensor_type.elem_type for i in made.models["cloud.onnx"].graph.input}
@@ -79,9 +88,8 @@ def test_codes_are_those_of_the_runtime_at_every_precision(device, per_channel, 
     for quantizer in plan.quantizers:
         whole.graph.output.append(onnx.ValueInfoProto(name=quantizer.name))
     values = ort.run(whole, feed)
-    session = ort.session(made.models["device.onnx"])
     for rung in range(7):
-        codes = ort.run_session(session, {**feed, **quantizer_feed(made.cut, "device", rung + 2)})
+        codes = on_device(made, {**feed, **quantizer_feed(made.cut, "device", rung + 2)})
         for value, ladder in zip(made.cut.values, plan.ladder, strict=True):
             quantizer = ladder[rung]
             expected = numeric.quantize(values[value.name], quantizer.scale, quantizer.zero_point, rung + 2)
@@ -94,13 +102,13 @@ def test_the_runtime_feeds_what_the_halves_take(device, form, model):
     for per_channel in (False, True):
         made, plan = halves_of(model, device, device.replace("tx2", "a6000"), bits=5, per_channel=per_channel)
         ranks = {value.name: len(value.shape) for value in made.cut.values}
-        for side in ("device", "cloud"):
+        for side, path in (("device", DEVICE_EDGE_PATH), ("cloud", "cloud.onnx")):
             fed = quantizer_feed(made.cut, side)
             expected = parameters_of(plan.quantizers, ranks, form, side)
             assert fed.keys() == expected.keys()
             assert all(same_bits(fed[name], array) for name, array in expected.items())
-            others = {*model.inputs, *(value.codes for value in made.cut.values)}
-            taken = {item.name: item for item in made.models[f"{side}.onnx"].graph.input if item.name not in others}
+            others = {name for value in made.cut.values for name in (value.name, value.codes)}
+            taken = {item.name: item for item in made.models[path].graph.input if item.name not in others}
             assert taken.keys() == fed.keys()
             for name, item in taken.items():
                 assert item == info(name, fed[name].shape, fed[name].dtype), name
@@ -118,7 +126,8 @@ def test_the_entry_in_the_manifest(model):
     layouts = tuple(Layout("dense", (), "huffman", 1 + i) for i in range(len(graph.cut_values(widest(graph)))))
     made, plan = halves_of(model, bits=5, per_channel=True, layouts=layouts)
     cut = made.cut
-    assert (cut.name, cut.mode, cut.device, cut.cloud) == ("split", "split", "device.onnx", "cloud.onnx")
+    assert (cut.name, cut.mode, cut.cloud) == ("split", "split", "cloud.onnx")
+    assert (cut.on_device, cut.quantizers) == ((DEVICE_PATH, DEVICE_EDGE_PATH), (DEVICE_EDGE_PATH,))
     assert (cut.device_parameters, cut.cloud_parameters) == ("arithmetic", "arithmetic")
     assert cut.features == tuple(f"{value.name}/feature" for value in cut.values)
     assert tuple(value.layout for value in cut.values) == layouts
@@ -141,7 +150,7 @@ def test_features_stay_on_the_device(model):
     """One vector per value and row, of what is quantized, and no output of the model."""
     made, _ = halves_of(model, "local", bits=2)
     feed = {**ort.seeded_inputs(model.proto, 3), **quantizer_feed(made.cut, "device")}
-    outputs = ort.run(made.models["device.onnx"], feed)
+    outputs = on_device(made, feed)
     whole = onnx.ModelProto()
     whole.CopyFrom(model.proto)
     for value in made.cut.values:
@@ -156,6 +165,7 @@ def test_the_cut_at_the_inputs_is_cloud_raw(tmp_path):
     model = import_model(save(chain(), tmp_path / "net.onnx"))
     made, _ = halves_of(model, bits=8, mask=0)
     assert (made.cut.name, made.cut.mode, [v.name for v in made.cut.values]) == ("cloud-raw", "cloud-raw", ["input"])
+    assert (made.cut.on_device, made.cut.quantizers) == ((DEVICE_PATH,), (DEVICE_PATH,))
 
 
 def test_an_output_made_on_the_device_leaves_it_in_float(tmp_path):

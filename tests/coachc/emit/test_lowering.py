@@ -90,10 +90,10 @@ def test_a_changed_weight_of_the_lowered_model_is_found(tmp_path):
 def test_only_where_operators_were_taken_apart_may_a_code_be_a_step_off(tmp_path):
     """A rounding that is wrong is found in a half that computes what the model does bit for bit."""
     path = write_split(residual(opset=17), tmp_path / "net.coach")
-    model = onnx.load(path / "device.onnx")
+    model = onnx.load(path / "device.edge.onnx")
     (node, *_) = (node for node in model.graph.node if node.op_type == "Round")
     node.op_type = "Floor"
-    replace_artefact(path, "device.onnx", model.SerializeToString())
+    replace_artefact(path, "device.edge.onnx", model.SerializeToString())
     with pytest.raises(CheckFailure, match="differ from QuantizeLinear"):
         check_bundle(str(path), samples=1)
 
@@ -172,7 +172,7 @@ def test_emitting_twice_gives_the_same_bytes(tmp_path):
 def test_the_device_half_gives_the_values_of_the_model(tmp_path):
     model, graph = imported(transformer(), tmp_path)
     mask = widest(graph)
-    emitted = emit_cuts(model, graph, [Way("split", "split", mask, a_bit_plan(graph, mask))], TX2, A6000, edges=True)
+    emitted = emit_cuts(model, graph, [Way("split", "split", mask, a_bit_plan(graph, mask))], TX2, A6000)
     head = emitted.models["device.onnx"]
     feed = ort.seeded_inputs(model.proto, 5)
     whole = onnx.ModelProto()

@@ -235,14 +235,14 @@ def test_a_picture_as_jpeg_runs_all_segments_on_the_cloud(tmp_path):
     assert made.cuts[0].values[0].codec == "jpeg"
 
 
-def test_one_cut_is_written_as_before(tmp_path):
+def test_one_cut_has_two_halves_and_its_quantizers(tmp_path):
     model = import_model(save(chain(), tmp_path / "net.onnx"))
     graph = fuse(model)
     mask = nested(graph, 1)[0]
     made = emit_cuts(model, graph, [Way("split", "split", mask, a_bit_plan(graph, mask))], *SIDES.values())
-    assert sorted(made.models) == ["cloud.onnx", "device.onnx"]
+    assert sorted(made.models) == ["cloud.onnx", "device.edge.onnx", "device.onnx"]
     assert [(cut.on_device, cut.on_cloud) for cut in made.cuts] == [
-        (("device.onnx",), ("cloud.onnx",)), (("model.onnx",), ()),
+        (("device.onnx", "device.edge.onnx"), ("cloud.onnx",)), (("model.onnx",), ()),
     ]  # fmt: skip
     alone = emit_cuts(model, graph, [], *SIDES.values())
     assert ([cut.name for cut in alone.cuts], alone.models) == (["device-only"], {})
