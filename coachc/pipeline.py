@@ -15,6 +15,7 @@ from calib.refine import Refined
 from coachc.core.plan import MAX_BITS, Plan
 from coachc.emit import bundle_writer
 from coachc.emit.cuts import emit_cuts
+from coachc.emit.half_precision import HalfPrecisionModel, half_precision_models
 from coachc.emit.halves import MODEL_PATH, Way
 from coachc.emit.lowering import Lowering
 from coachc.emit.rtx import RtxEngine, check_rtx, rtx_engines
@@ -62,8 +63,9 @@ class CompileOptions(Setting):
         Whether to plan a mixture of cuts beside the plan.
     bandwidths : (float, float) or None
         A range in bytes a second for which the bundle gets several cuts; the link's bandwidth is its geometric middle.
-    engine : {"onnx", "rtx"}
-        rtx: the cloud half also as an engine of TensorRT-RTX, built for the cloud's GPU.
+    engine : {"onnx", "trt", "rtx"}
+        trt: what strongly typed TensorRT builds on the target, too: half precision written into the graphs. rtx: the
+        cloud half also as an engine of TensorRT-RTX, built for the cloud's GPU.
     revision : int
         Of the bundle among those installed one after the other.
     force : bool
@@ -188,11 +190,17 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
 
     progress("emit", 0, 0)
     emitted = emit_cuts(model, graph, ways, options.device, options.cloud)
+    sides = {"device": (options.device, costs.device), "cloud": (options.cloud, costs.cloud)}
+    models = {MODEL_PATH: model.proto, **emitted.models}
     engines: tuple[RtxEngine, ...] = ()
+    half_precision: tuple[HalfPrecisionModel, ...] = ()
     if options.engine == "rtx":
         progress("engine", 0, 0)
-        models = {MODEL_PATH: model.proto, **emitted.models}
         engines = rtx_engines(models, emitted.cuts, options.cloud, costs.cloud.precision)
+    elif options.engine == "trt":
+        progress("half precision", 0, 0)
+        typed = {side: (spec, profile.precision) for side, (spec, profile) in sides.items()}
+        half_precision = half_precision_models(models, emitted.cuts, typed)
     summary = {
         **setting_json(options, problem),
         **plan_json(graph, costs, plan, calibration.kind, explanation, mixture, planned.refined),
@@ -205,7 +213,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         model,
         emitted,
         chosen=cut_set.chosen if cut_set is not None else "",
-        sides={"device": (options.device, costs.device), "cloud": (options.cloud, costs.cloud)},
+        sides=sides,
         link=options.link,
         bandwidths=options.bandwidths,
         calibrated=calibration.kind != RANDOM,
@@ -214,6 +222,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         policies=policies,
         revision=options.revision,
         engines=engines,
+        half_precision=half_precision,
         force=options.force,
     )
     store.discard()

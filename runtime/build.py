@@ -9,16 +9,16 @@ import hashlib
 import os
 import shlex
 import sys
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 from runtime.build_engine import available_bytes, find_or_build, workspace_bytes
-from runtime.bundle.manifest_types import Cut
+from runtime.bundle.manifest_types import Cut, Manifest
 from runtime.bundle.signature import trusted_keys
 from runtime.bundle.store import Bundle, open_bundle
 from runtime.engines.dialect import Dialect, dialect_of, load_dialect
 from runtime.engines.engine_cache import DEFAULT_CACHE, EngineCache
 from runtime.engines.gpu_quantizer import quantizing_cut
-from runtime.engines.trt_factory import settings_of
+from runtime.engines.trt_factory import path_to_build, settings_of
 from runtime.errors import BundleError, CoachRuntimeError
 
 SIDES = ("device", "cloud")
@@ -26,22 +26,14 @@ SIDES = ("device", "cloud")
 LAST_OF_DIALECT = {"8.2": "8.2.1", "8.5": "8.5.2", "8.6": "8.6.1", "10": "10.3.0", "11": "11.4.0"}
 
 
-class Wanted(NamedTuple):
-    """A model artefact to build an engine of."""
-
-    path: str
-    model: bytes
-
-
-def models_of(bundle: Bundle, side: str, cut: Optional[str] = None) -> List[Wanted]:
-    """What a side runs, each artefact once: of one cut, or of all.
+def paths_of(manifest: Manifest, side: str, cut: Optional[str] = None) -> List[str]:
+    """The model artefacts that a side runs, each once: of one cut, or of all.
 
     Raises
     ------
     BundleError
         There is no such cut, or the side computes nothing in it.
     """
-    manifest = bundle.manifest
     cuts = [manifest.cut(cut)] if cut is not None else list(manifest.cuts)
     paths: List[str] = []
     for each in cuts:
@@ -49,19 +41,21 @@ def models_of(bundle: Bundle, side: str, cut: Optional[str] = None) -> List[Want
     if not paths:
         names = ", ".join(each.name for each in manifest.cuts if _run_by(each, side))
         raise BundleError(f"cut '{cut}' runs nothing on the {side}", hint=f"these do: {names}")
-    return [Wanted(path, bundle.read(path)) for path in paths]
+    return paths
 
 
 def trtexec_commands(
-    bundle: Bundle, side: str, wanted: Sequence[Wanted], dialect: Dialect, workspace: int, folder: str
+    bundle: Bundle, side: str, paths: Sequence[str], dialect: Dialect, workspace: int, folder: str
 ) -> List[str]:
     """One command a model that builds what `find_or_build` builds; the plans are not taken from there."""
     lines = []
     timings = os.path.join(folder, "trtexec.timings")
-    for item in wanted:
-        onnx = os.path.join(bundle.path, *item.path.split("/"))
-        plan = os.path.join(folder, hashlib.sha256(item.model).hexdigest()[:12] + ".plan")
-        words = dialect.trtexec(onnx, plan, settings_of(bundle.manifest, side, item.path, workspace), timings)
+    for path in paths:
+        settings = settings_of(bundle, side, path, workspace)
+        built = path_to_build(bundle.manifest, dialect, settings, path, _say)
+        onnx = os.path.join(bundle.path, *built.split("/"))
+        plan = os.path.join(folder, hashlib.sha256(bundle.read(built)).hexdigest()[:12] + ".plan")
+        words = dialect.trtexec(onnx, plan, settings, timings)
         lines.append(" ".join(shlex.quote(word) for word in words))
     return lines
 
@@ -78,17 +72,18 @@ def build_bundle(
     """Look up or build every engine of a side; (artefact, what was done) of each, said on stderr meanwhile."""
     workspace = workspace or workspace_bytes(available_bytes(), gpu.free_bytes())
     done = []
-    for item in models_of(bundle, side, cut):
-        if quantizing_cut(bundle.manifest, item.path) is not None and not gpu.lacks_kernels():
-            done.append((item.path, "quantizers, computed by CUDA kernels without an engine"))
+    for path in paths_of(bundle.manifest, side, cut):
+        if quantizing_cut(bundle.manifest, path) is not None and not gpu.lacks_kernels():
+            done.append((path, "quantizers, computed by CUDA kernels without an engine"))
             continue
-        settings = settings_of(bundle.manifest, side, item.path, workspace)
-        _say(f"{item.path}: {dialect.product} {dialect.version} on {gpu.name} ({gpu.compute_capability})")
+        settings = settings_of(bundle, side, path, workspace)
+        built = path_to_build(bundle.manifest, dialect, settings, path, _say)
+        _say(f"{built}: {dialect.product} {dialect.version} on {gpu.name} ({gpu.compute_capability})")
         with gpu.current():
-            found = find_or_build(dialect, item.model, settings, cache, gpu.name, gpu.compute_capability, _say)
+            found = find_or_build(dialect, bundle.read(built), settings, cache, gpu.name, gpu.compute_capability, _say)
         size = len(found.plan) / 1e6
         what = f"{size:.1f} MB, there already" if not found.built else f"{size:.1f} MB, built in {found.seconds:.1f} s"
-        done.append((item.path, f"{what}, {found.path}"))
+        done.append((built, f"{what}, {found.path}"))
     return done
 
 
@@ -116,8 +111,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if options.trtexec:
             dialect = _named(options.tensorrt) if options.tensorrt else load_dialect()
             workspace = options.workspace or workspace_bytes(available_bytes())
-            wanted = models_of(bundle, options.side, options.cut)
-            print("\n".join(trtexec_commands(bundle, options.side, wanted, dialect, workspace, cache.folder)))
+            paths = paths_of(bundle.manifest, options.side, options.cut)
+            print("\n".join(trtexec_commands(bundle, options.side, paths, dialect, workspace, cache.folder)))
             return 0
         dialect = load_dialect()
         from runtime.engines.cuda import shared_gpu

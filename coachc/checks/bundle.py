@@ -11,10 +11,10 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from coachc.checks.described import check_description, check_ends, device_mask
-from coachc.checks.engines import check_carried
+from coachc.checks.engines import check_carried, check_half_precision
 from coachc.checks.halves import Half
 from coachc.checks.quantized import check_quantized
-from coachc.checks.recompose import Feed, Finding, compare, comparison_level, run_halves
+from coachc.checks.recompose import Feed, Finding, compare, run_halves
 from coachc.core.graph import GraphView
 from coachc.emit.halves import MODEL_PATH
 from coachc.errors import CheckFailure
@@ -66,6 +66,7 @@ def check_bundle(path: str, source: str | None = None, *, samples: int = SAMPLES
         detail = f"opset {opset}, IR {proto.ir_version}: checker, strict shapes and ONNX Runtime load pass"
         findings.append(Finding(artefact.path, detail))
     findings += check_carried(bundle)
+    findings += check_half_precision(bundle, seed=seed)
     feeds = _feeds(bundle, model, source, samples, seed)
     kind = "real" if source else f"seeded (seed {seed})"
     for cut in manifest.cuts:
@@ -85,8 +86,7 @@ def _check_whole(bundle: Bundle, cut: Cut, model: Model, feeds: Sequence[Feed], 
             context=[f"expected {sorted(model.inputs)} -> {sorted(model.outputs)}", f"found    {sorted(side.inputs)}"],
             hint="recompile the bundle",
         )
-    level = comparison_level(model.proto)
-    whole, segments = ort.session(model.proto, level), side.load(level)
+    whole, segments = ort.session(model.proto), side.load()
     worst = max(
         compare(ort.run_session(whole, feed), {**feed, **segments.run(feed)}, f"cut '{cut.name}'") for feed in feeds
     )
@@ -100,9 +100,8 @@ def _check_cut(
     halves = _half(bundle, cut.on_device), _half(bundle, cut.on_cloud)
     mask = device_mask(graph, halves, cut)
     check_ends(graph, mask, halves, cut)
-    level = comparison_level(model.proto)
-    whole = ort.session(model.proto, level)
-    head, tail = (ort.session(half, level) for half in split(model, graph, mask))
+    whole = ort.session(model.proto)
+    head, tail = (ort.session(half) for half in split(model, graph, mask))
     worst, floats = 0.0, []
     for feed in feeds:
         together = run_halves(head, tail, feed)
@@ -115,7 +114,7 @@ def _check_cut(
         f"{len(feeds)} {kind} inputs, float halves against the whole model: relative difference {worst:.1e}",
     )
     cloud_nodes = {name for i, node in enumerate(graph.nodes) if not mask >> i & 1 for name in node.members}
-    yield from check_quantized(cut, halves, model, cloud_nodes, feeds, floats, level=level, kind=kind)
+    yield from check_quantized(cut, halves, model, cloud_nodes, feeds, floats, kind=kind)
 
 
 def _half(bundle: Bundle, paths: Sequence[str]) -> Half:

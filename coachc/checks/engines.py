@@ -8,8 +8,11 @@ import numpy as np
 import onnx
 
 from coachc.checks.recompose import Finding
+from coachc.emit.half_precision import HALF_LIMIT
 from coachc.errors import CheckFailure, UsageError
 from coachc.frontend import ort
+from coachc.frontend.check import check
+from passes.lower.agree import difference
 from runtime.bundle.manifest_types import MODEL_ROLES, Manifest
 from runtime.bundle.store import Bundle, open_bundle
 from runtime.engines.base import Engine
@@ -48,6 +51,39 @@ def check_carried(bundle: Bundle) -> list[Finding]:
         size = f"{sizes[facts.path] / 1e6:.1f} MB"
         detail = f"{size}, of {models[facts.model_sha256].path}, {facts.builder}, for {facts.compute_capability}"
         findings.append(Finding(facts.path, detail))
+    return findings
+
+
+def check_half_precision(bundle: Bundle, *, seed: int = 0) -> list[Finding]:
+    """Whether every model in half precision computes what its model in float32 does, as closely as that can.
+
+    Raises
+    ------
+    CheckFailure
+        One is of no model of the bundle, or computes something else.
+    """
+    models = {item.sha256: item.path for item in bundle.manifest.artefacts if item.role in MODEL_ROLES}
+    feed = {
+        name: array
+        for cut in bundle.manifest.cuts
+        for side in ("device", "cloud")
+        for name, array in quantizer_feed(cut, side).items()
+    }
+    findings = []
+    for facts in bundle.manifest.half_precision:
+        if facts.model_sha256 not in models:
+            raise CheckFailure(f"{facts.path} is of no model of this bundle", hint="recompile the bundle")
+        path = models[facts.model_sha256]
+        whole, half = onnx.load_from_string(bundle.read(path)), onnx.load_from_string(bundle.read(facts.path))
+        check(half)
+        found = difference(whole, half, feed=feed, seeds=(seed,))
+        if not found <= HALF_LIMIT:
+            raise CheckFailure(
+                f"{facts.path} computes something else than {path}",
+                context=[f"relative difference {found:.2g}, at most {HALF_LIMIT}"],
+                hint="recompile the bundle",
+            )
+        findings.append(Finding(facts.path, f"half precision of {path}: relative difference {found:.1e}, seed {seed}"))
     return findings
 
 

@@ -1,18 +1,19 @@
-"""What `coachc check` found, as text: grouped for people, JSON for scripts, SARIF 2.1.0 and JUnit XML for CI."""
+"""What `coachc check` found, as text: grouped for people, JSON for scripts, JUnit XML for CI; SARIF is in `sarif`."""
 
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
-from pathlib import PurePath
 
-from coachc import __version__
 from coachc.checks.recompose import Finding
+from coachc.checks.sarif import as_sarif, node_label
 from coachc.checks.targets import TargetReport
 from coachc.targets.rules import Violation
 
-SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+#: What XML 1.0 has no way to write; names of nodes may hold it.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: Nodes that a group of the text names; the others are counted.
 SHOWN = 5
 
@@ -54,45 +55,6 @@ def as_json(findings: Sequence[Finding], reports: Sequence[TargetReport]) -> str
     )
 
 
-def as_sarif(findings: Sequence[Finding], reports: Sequence[TargetReport]) -> str:
-    """A SARIF 2.1.0 log: one result a violation, one rule a rule id. What held is not in it."""
-    rules: dict[str, int] = {}
-    described, results = [], []
-    for report in reports:
-        for violation in report.violations:
-            if violation.rule not in rules:
-                rules[violation.rule] = len(rules)
-                described.append(
-                    {
-                        "id": violation.rule,
-                        "shortDescription": {"text": violation.reason},
-                        "help": {"text": f"{violation.remedy}. Source: {violation.source}"},
-                        "defaultConfiguration": {"level": violation.severity},
-                    }
-                )
-            about = f"{_node(violation)}: " if violation.node else ""
-            text = f"{about}{violation.reason} (on {report.target.title}). {violation.remedy}."
-            location: dict[str, object] = {
-                "physicalLocation": {"artifactLocation": {"uri": PurePath(report.where).as_posix()}}
-            }
-            if violation.node:
-                location["logicalLocations"] = [{"name": violation.node, "kind": "element"}]
-            results.append(
-                {
-                    "ruleId": violation.rule,
-                    "ruleIndex": rules[violation.rule],
-                    "level": violation.severity,
-                    "message": {"text": text},
-                    "locations": [location],
-                }
-            )
-    driver = {"name": "coachc", "version": __version__, "rules": described}
-    return json.dumps(
-        {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]},
-        indent=1,
-    )
-
-
 def as_junit(findings: Sequence[Finding], reports: Sequence[TargetReport]) -> str:
     """JUnit XML: a suite of the checks that held, and a suite a target with a case a broken rule."""
     root = ET.Element("testsuites", name="coachc check")
@@ -100,12 +62,17 @@ def as_junit(findings: Sequence[Finding], reports: Sequence[TargetReport]) -> st
     for report in reports:
         cases = [("target rules", report.finding.detail, "")] if report.ok else []
         for rule, group in _groups(report).items():
-            text = "\n".join(f"{_node(one)}: {one.reason}. {one.remedy}." if one.node else one.reason for one in group)
+            text = "\n".join(
+                f"{node_label(one)}: {one.reason}. {one.remedy}." if one.node else one.reason for one in group
+            )
             failure = group[0].reason if any(one.severity == "error" for one in group) else ""
             cases.append((rule, text, failure))
         _suite(root, f"{report.where} on {report.target.name}", cases)
     for key in ("tests", "failures"):
         root.set(key, str(sum(int(suite.get(key, "0")) for suite in root)))
+    for element in root.iter():
+        element.text = element.text and _NOT_XML.sub("\ufffd", element.text)
+        element.attrib.update({key: _NOT_XML.sub("\ufffd", value) for key, value in element.attrib.items()})
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode")
 
@@ -140,14 +107,9 @@ def _groups(report: TargetReport) -> dict[str, list[Violation]]:
 
 def _group_text(group: Sequence[Violation]) -> list[str]:
     first = group[0]
-    names = [_node(one) for one in group if one.node]
+    names = [node_label(one) for one in group if one.node]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     lines = [f"{first.severity:<8}{first.rule}" + (f" ({len(group)} times)" if len(group) > 1 else "")]
     if names:
         lines.append(f"  at      {', '.join(names[:SHOWN])}{more}")
     return [*lines, f"  reason  {first.reason}", f"  remedy  {first.remedy}", f"  source  {first.source}"]
-
-
-def _node(violation: Violation) -> str:
-    kind = "node" if violation.operator else "value"
-    return f"{kind} '{violation.node}'" + (f" ({violation.operator})" if violation.operator else "")

@@ -50,16 +50,16 @@ class Half:
         """Everything that one of its models gives."""
         return frozenset(item.name for model in self.models for item in model.graph.output)
 
-    def load(self, level: ort.Level) -> Engine:
-        """Ready to run, as the runtime runs it."""
-        return Chain([_Session(model, level) for model in self.models])
+    def load(self) -> Engine:
+        """Ready to run, one model after the other as the runtime does."""
+        return Chain([_Session(model) for model in self.models])
 
 
 class _Session(Engine):
-    """A model in ONNX Runtime at a level of optimization."""
+    """A model in ONNX Runtime, run as it is written."""
 
-    def __init__(self, model: onnx.ModelProto, level: ort.Level) -> None:
-        self._session = ort.session(model, level)
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._session = ort.session(model)
         self.input_names = tuple(item.name for item in self._session.get_inputs())
         self.output_names = tuple(item.name for item in self._session.get_outputs())
         self.description = f"onnxruntime {ort.version()}"

@@ -64,7 +64,6 @@ def check_quantized(
     feeds: Sequence[Feed],
     floats: Sequence[Mapping[str, np.ndarray]],
     *,
-    level: ort.Level,
     kind: str,
 ) -> Iterator[Finding]:
     """Compare the halves with the whole model at every precision.
@@ -80,7 +79,6 @@ def check_quantized(
         Inputs of the model.
     floats : sequence of mapping
         The boundary values, by name, that the whole model makes of each.
-    level : {"disabled", "basic", "all"}
     kind : str
         Of the inputs, for messages.
 
@@ -89,13 +87,13 @@ def check_quantized(
     CheckFailure
         A code, an output or a feature differs.
     """
-    device, cloud = (half.load(level) for half in halves)
+    device, cloud = (half.load() for half in halves)
     tolerance = TOLERANCE if _was_taken_apart(halves[0], model) else 0.0
     rungs, tasks = precisions(cut), list(zip(feeds, floats, strict=True))
     codes, at_border, worst, worst_feature = 0, 0, 0.0, 0.0
     for index, bits in enumerate(rungs):
         quantizers = [_quantizer(value, bits) for value in cut.values]
-        reference = ort.session(insert_reference(model, quantizers, cloud_nodes), level)
+        reference = ort.session(insert_reference(model, quantizers, cloud_nodes))
         for feed, values in tasks if index == 0 else tasks[:1]:
             expected = ort.run_session(reference, feed)
             made = device.run({**feed, **parameter_inputs(cut, "device", bits)})

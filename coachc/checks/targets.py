@@ -24,12 +24,15 @@ class TargetReport:
     side : {"device", "cloud"}
     target : Target
     violations : tuple of Violation
+    bundle : str
+        The folder that `where` is in; empty for a model.
     """
 
     where: str
     side: str
     target: Target
     violations: tuple[Violation, ...]
+    bundle: str = ""
 
     @property
     def errors(self) -> int:
@@ -39,6 +42,11 @@ class TargetReport:
     def ok(self) -> bool:
         """Whether nothing in it keeps the model from building; warnings do not."""
         return not self.errors
+
+    @property
+    def file(self) -> str:
+        """Its path on this machine."""
+        return f"{self.bundle}/{self.where}" if self.bundle else self.where
 
     @property
     def finding(self) -> Finding:
@@ -92,8 +100,15 @@ def check_bundle_targets(path: str, given: dict[str, DeviceSpec]) -> list[Target
         for side, artefacts in (("device", cut.on_device), ("cloud", cut.on_cloud))
         for artefact in artefacts
     }
+    digests = {item.path: item.sha256 for item in bundle.manifest.artefacts}
+    halves = {half.model_sha256: half.path for half in bundle.manifest.half_precision}
+    for artefact, side in tuple(places):
+        rules = target_of(specs[side]).rules
+        if digests[artefact] in halves and rules is not None and rules.dialect == "11":
+            places[halves[digests[artefact]], side] = None
     return [
-        _report(onnx.load_from_string(bundle.read(artefact)), artefact, side, specs[side]) for artefact, side in places
+        _report(onnx.load_from_string(bundle.read(artefact)), artefact, side, specs[side], path)
+        for artefact, side in places
     ]
 
 
@@ -109,9 +124,9 @@ def _compiled_for(bundle: Bundle, side: str) -> DeviceSpec:
         ) from exc
 
 
-def _report(model: onnx.ModelProto, where: str, side: str, spec: DeviceSpec) -> TargetReport:
+def _report(model: onnx.ModelProto, where: str, side: str, spec: DeviceSpec, bundle: str = "") -> TargetReport:
     target = target_of(spec)
-    return TargetReport(where, side, target, tuple(violations(model, target)))
+    return TargetReport(where, side, target, tuple(violations(model, target)), bundle)
 
 
 def _count(number: int, what: str) -> str:

@@ -56,7 +56,11 @@ def compile_(
     ] = None,
     preview: opt.Preview = None,
     engine: Annotated[
-        str, typer.Option(help="rtx also builds the cloud half with TensorRT-RTX, for the server's GPU; no GPU needed.")
+        str,
+        typer.Option(
+            help="trt also writes what TensorRT 11 builds on the target in half precision; rtx also builds the cloud "
+            "half with TensorRT-RTX, for the server's GPU; no GPU needed."
+        ),
     ] = "onnx",
     revision: Annotated[
         int, typer.Option(help="Counts the bundles installed on a device; it refuses lower ones.", min=0)
@@ -115,7 +119,7 @@ def compile_(
         devices=devices,
         mix=mix,
         bandwidths=bandwidths,
-        engine=opt.one_of(engine, "--engine", ("onnx", "rtx")),
+        engine=opt.one_of(engine, "--engine", ("onnx", "trt", "rtx")),
         revision=revision,
         force=force,
     )

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from calib.accuracy import samples_needed
+from coachc.checks.sarif import node_label
+from coachc.checks.targets import TargetReport, check_bundle_targets
 from coachc.cli.online_report import online_lines
 from coachc.core.plan import Accuracy, Plan, Sensitivity, Timeline
 from coachc.core.profile import Provenance
@@ -68,7 +70,22 @@ def warnings(compiled: Compiled, options: CompileOptions) -> list[str]:
         if lowering.failure:
             hint = f"; {lowering.hint}" if lowering.hint else ""
             found.append(f"{lowering.path} will not build with {lowering.target}: {lowering.failure}{hint}")
-    return found
+    known = {lowering.path for lowering in compiled.lowerings if lowering.failure}
+    found += [_refused(report) for report in check_bundle_targets(options.output, {}) if report.where not in known]
+    return [text for text in found if text]
+
+
+def _refused(report: TargetReport) -> str:
+    """What a target still refuses of an artefact that was lowered as far as it goes; empty if nothing."""
+    if report.ok:
+        return ""
+    # An operator that is missing says more than the types around it.
+    missing = {"op", "domain"}
+    found = [one for one in report.violations if one.severity == "error"]
+    first = min(found, key=lambda one: one.rule.split("/")[1] not in missing)
+    more = f", and {report.errors - 1} more that `coachc check` names" if report.errors > 1 else ""
+    about = f"{node_label(first)}: " if first.node else ""
+    return f"{report.where} will not build on {report.target.title}: {about}{first.reason}; {first.remedy}{more}"
 
 
 def _plan_table(plan: Plan) -> Table:

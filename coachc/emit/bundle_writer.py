@@ -11,6 +11,7 @@ from coachc import __version__
 from coachc.core.graph import Value
 from coachc.core.profile import Profile
 from coachc.cost.device import DeviceSpec, Link
+from coachc.emit.half_precision import HalfPrecisionModel
 from coachc.emit.halves import MODEL_PATH, Emitted, quantizer_form
 from coachc.emit.rtx import RtxEngine
 from coachc.frontend.model import Model
@@ -35,6 +36,7 @@ def write(
     policies: Mapping[str, Mapping[str, Policy]] | None = None,
     revision: int = 0,
     engines: Sequence[RtxEngine] = (),
+    half_precision: Sequence[HalfPrecisionModel] = (),
     force: bool,
 ) -> Bundle:
     """Write a bundle; same inputs, same bytes.
@@ -61,6 +63,8 @@ def write(
         Of the bundles installed one after the other.
     engines : sequence of RtxEngine
         Of the cloud half, built ahead of time.
+    half_precision : sequence of HalfPrecisionModel
+        For targets that are strongly typed.
     force : bool
         Replace a bundle that is there.
 
@@ -69,7 +73,7 @@ def write(
     runtime.errors.BundleError
         The destination is in the way or cannot be written.
     """
-    models = {MODEL_PATH: model.proto, **emitted.models}
+    models = {MODEL_PATH: model.proto, **emitted.models, **{half.facts.path: half.model for half in half_precision}}
     paths = {cut: f"{cut}.policy" for cut in policies or {}}
     stated = {"bandwidth_bytes_per_s": link.bandwidth_bytes_per_s, "rtt_s": link.rtt_s}
     if bandwidths is not None:
@@ -94,12 +98,14 @@ def write(
         plan=dict(summary),
         revision=revision,
         engines=tuple(engine.facts for engine in engines),
+        half_precision=tuple(half.facts for half in half_precision),
     )
     files: dict[str, bytes | str | os.PathLike[str]] = {
         name: proto.SerializeToString(deterministic=True) for name, proto in models.items()
     }
     files.update({paths[cut]: encode_policies(named) for cut, named in (policies or {}).items()})
     roles = {MODEL_PATH: "model", **emitted.roles, **dict.fromkeys(paths.values(), "policy")}
+    roles.update({half.facts.path: "half-precision" for half in half_precision})
     for engine in engines:
         for name, role, data in ((engine.facts.path, "engine", engine.plan), (engine.facts.log, "log", engine.log)):
             files[name], roles[name] = data if isinstance(data, bytes) else data.encode(), role

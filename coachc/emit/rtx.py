@@ -17,12 +17,10 @@ import numpy as np
 import onnx
 
 from coachc.cost.device import DeviceSpec
+from coachc.emit.half_precision import in_half_precision
 from coachc.emit.rtx_worker import MODULE, build_apart
 from coachc.errors import ToolchainError
-from coachc.frontend import ort
 from coachc.targets.rules import Target, errors
-from passes.lower.agree import difference
-from passes.lower.half import Halved, to_fp16
 from runtime.bundle.manifest_types import Cut, EngineFacts
 from runtime.engines.dialect import Dialect, load_dialect
 from runtime.engines.dialect_11 import Dialect11
@@ -33,9 +31,6 @@ from runtime.quantizer_inputs import quantizer_feed
 _OF_THE_MOMENT = re.compile(
     r"\[MemUsage|Peak memory|Builder timing|\btook [0-9.]+ ?(ms|s)|in [0-9.]+ (seconds|ms)|CPU [+0-9]|\[MS\]"
 )
-#: Half precision rounds at 5e-4 in every node: 0.07 after the 101 layers of an untrained ResNet, on noise. A result
-#: that is off by more than this, in proportion to its largest, is another model.
-_HALF_LIMIT = 0.2
 
 
 @dataclass(frozen=True)
@@ -45,15 +40,6 @@ class RtxEngine:
     facts: EngineFacts
     plan: bytes
     log: str
-
-
-def rtx_available() -> bool:
-    """Whether TensorRT-RTX can be imported."""
-    try:
-        load_dialect(MODULE)
-    except EngineError:
-        return False
-    return True
 
 
 def check_rtx(spec: DeviceSpec) -> None:
@@ -106,7 +92,7 @@ def build_rtx(
     _refuse(proto, dialect, compute_capability, where)
     notes: list[str] = []
     if precision == "fp16":
-        proto, notes = _halved(proto, where, feed)
+        proto, notes = in_half_precision(proto, where, feed)
         model = proto.SerializeToString(deterministic=True)
     try:
         plan, said = build_apart(model, compute_capability)
@@ -196,81 +182,3 @@ def _refuse(model: onnx.ModelProto, dialect: Dialect, compute_capability: str, w
         context=lines[1:10],
         hint=_WITHOUT,
     )
-
-
-def _halved(model: onnx.ModelProto, where: str, feed: Mapping[str, np.ndarray]) -> tuple[onnx.ModelProto, list[str]]:
-    """In half precision, and what to say of that. The dequantizer stays float32: its scale may be tiny."""
-    quantizers = quantizer_names(model)
-    keep = {node.name for node in model.graph.node if quantizers.intersection(node.input)}
-    halved = to_fp16(model, keep=keep)
-    if not ort.available():
-        return halved.model, [_said(halved)]
-    large = _too_large(model, halved.model, feed)
-    if large:
-        halved = to_fp16(model, keep=keep | large)
-    found = difference(model, halved.model, feed=feed)
-    if not found <= _HALF_LIMIT:
-        raise ToolchainError(
-            f"{where} computes something else in half precision: relative difference {found:.2g}",
-            context=[f"expected  at most {_HALF_LIMIT}"],
-            hint="--cloud-precision fp32 builds it in float32",
-        )
-    # ONNX Runtime's CPU kernels round between nodes only where they cannot help it: this is a lower bound.
-    notes = [_said(halved), f"fp16    relative difference from float32 at least {found:.1e}, seeded inputs"]
-    if large:
-        notes.append(
-            "fp16    kept in float32, since it leaves the range of half precision: " + ", ".join(sorted(large))
-        )
-    return halved.model, notes
-
-
-def _said(halved: Halved) -> str:
-    kept = ", ".join(f"{count} {operator}" for operator, count in halved.kept) or "nothing"
-    return f"fp16    {halved.halved} nodes in half precision; kept in float32: {kept}"
-
-
-def _too_large(model: onnx.ModelProto, half: onnx.ModelProto, feed: Mapping[str, np.ndarray]) -> set[str]:
-    """Nodes of `model` that `half` computes in float16 and that make a number beyond its range.
-
-    Looked for in float32: where the CPU has no kernel for float16, ONNX Runtime computes on in float32.
-    """
-    kind = onnx.TensorProto.FLOAT16
-    floats = {item.name for item in half.graph.value_info if item.type.tensor_type.elem_type == kind}
-    floats |= {item.name for item in half.graph.initializer if item.data_type == kind}
-    floats |= {
-        name
-        for node in half.graph.node
-        for attribute in node.attribute
-        if node.op_type == "Cast" and attribute.name == "to" and attribute.i == kind
-        for name in node.output
-    }
-    # A model output is made under another name there, so nodes are told by what they read too.
-    there = {node.name for node in half.graph.node if floats.intersection((*node.input, *node.output))}
-    typed = onnx.shape_inference.infer_shapes(model).graph
-    known = {item.name: item.type.tensor_type.elem_type for item in (*typed.value_info, *typed.output)}
-    halves = [
-        (name, node.name)
-        for node in model.graph.node
-        if node.name in there
-        for name in node.output
-        if known.get(name) == onnx.TensorProto.FLOAT
-    ]
-    if not halves:
-        return set()
-    shown = onnx.ModelProto()
-    shown.CopyFrom(model)
-    given = {item.name for item in shown.graph.output}
-    shown.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        for name, _ in halves
-        if name not in given
-    )
-    inputs = {**ort.seeded_inputs(model, 0), **{name: feed[name] for name in quantizer_names(model) & set(feed)}}
-    values = ort.run_session(ort.session(shown), inputs)
-    limit = float(np.finfo(np.float16).max)
-    return {node for name, node in halves if float(np.max(np.abs(values[name]), initial=0.0)) > limit}
-
-
-def quantizer_names(model: onnx.ModelProto) -> set[str]:
-    """Inputs that are a quantizer's."""
-    return {item.name for item in model.graph.input if item.name.endswith(("/scale", "/zero_point"))}

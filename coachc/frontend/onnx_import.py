@@ -1,7 +1,8 @@
 """An ONNX vision model of the wild, read into the one form that the rest of the compiler handles.
 
 Steps, each a function of its own: read files safely, check the opset, normalise and sort, refuse what cannot be split,
-fix the input shapes, lift to opset 13, fold constants while inferring shapes, tabulate the values, check.
+fix the input shapes, lift to opset 13, write operators on codes as Q/DQ, fold constants while inferring shapes,
+tabulate the values, check.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 import onnx
 
 from coachc.core.graph import Value
+from coachc.frontend.as_qdq import as_qdq
 from coachc.frontend.check import check
 from coachc.frontend.fold import fold_constants
 from coachc.frontend.model import Model
@@ -60,7 +62,7 @@ def import_model(
     refuse_random(proto)
     refuse_non_tensors(proto)
     proto = bind_inputs(proto, batch=batch, input_shapes=input_shapes)
-    proto = stamp_ir(order(lift(proto)))
+    proto = stamp_ir(order(as_qdq(lift(proto))))
     values, proto = fold_and_trace(proto)
     refuse_random(proto, final=True)
     refuse_non_tensors(proto)

@@ -130,6 +130,8 @@ class Quantize:
         "weights" if only constants may have a scale per channel.
     uint8 : str
         What becomes of uint8 codes that the parser lets through.
+    float_weights : Source or None
+        Who says that a constant that is dequantized must be float and quantized in the graph; None if it may be int8.
     source : Source
     """
 
@@ -140,6 +142,7 @@ class Quantize:
     input: tuple[str, ...]
     per_channel: str
     uint8: str
+    float_weights: Source | None
     source: Source
 
 
@@ -407,6 +410,11 @@ def _generation(name: str, file: _File, parent: Generation | None) -> Generation
 
 def _quantize(file: _File) -> Quantize:
     table = file.table("quantize")
+    float_weights = None
+    if value := table.take("float_weights", dict, {}):
+        inner = _Table(f"{table.where}, float_weights", value)
+        float_weights = file.source(inner)
+        inner.done()
     made = Quantize(
         codes=file.types(table, "codes"),
         inputs=table.take("inputs", int),
@@ -415,6 +423,7 @@ def _quantize(file: _File) -> Quantize:
         input=file.types(table, "input", []),
         per_channel=file.word(table, "per_channel", ("", "weights"), ""),
         uint8=table.take("uint8", str, ""),
+        float_weights=float_weights,
         source=file.source(table),
     )
     table.done()

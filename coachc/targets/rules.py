@@ -14,25 +14,24 @@ from functools import cache
 from importlib import resources
 from typing import Literal
 
-import numpy as np
 import onnx
 
 from coachc.cost.device import DeviceSpec
 from coachc.errors import ProfileError
 from coachc.frontend import walk
-from coachc.targets.facts import Facts, facts_of, type_name
+from coachc.targets import quantizers
+from coachc.targets.facts import Facts, facts_of
 from coachc.targets.generation import Generation, Limit, Source, generations, version
 from coachc.targets.limits import CHECKS
 
 Severity = Literal["error", "warning"]
 
-QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 _INT32 = (-(2**31), 2**31 - 1)
 #: The input whose type is documented, for operators where it is not the first.
 _TYPED_INPUT = {"Where": 1, "OneHot": 2}
 #: Operators whose documented type is that of what they make, and those of which nothing simple can be said.
 _TYPED_OUTPUT = ("Constant", "ConstantOfShape", "EyeLike", "RandomNormal", "RandomUniform")
-_UNTYPED = ("If", "Loop", "Scan", *QUANTIZERS)
+_UNTYPED = ("If", "Loop", "Scan", *quantizers.OPERATORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +168,13 @@ def _remedies() -> dict[str, str]:
     return {"": data["default"], **data["operators"]}
 
 
+def _foreign_remedy(node: onnx.NodeProto) -> str:
+    """How to do without an operator of another domain."""
+    if node.domain == "com.microsoft" and any(part in node.op_type for part in ("QLinear", "QGemm", "Quantize", "Int")):
+        return _remedies()["QLinearConv"]
+    return "export with operators of ai.onnx only (no optimizer of another runtime before export)"
+
+
 class _Checker:
     """One model against one target."""
 
@@ -266,7 +272,7 @@ class _Checker:
                     f"domain/{node.domain}",
                     node,
                     f"operators of {node.domain} are not in the parser's operator list",
-                    "export with operators of ai.onnx only (no optimizer of another runtime before export)",
+                    _foreign_remedy(node),
                     rules.sources["types"],
                 )
             return
@@ -283,8 +289,12 @@ class _Checker:
             )
             return
         yield from self._types(node, facts)
-        if node.op_type in QUANTIZERS:
-            yield from self._quantizer(node, facts)
+        if node.op_type in quantizers.OPERATORS:
+            target = self._target
+            for one in quantizers.broken(
+                node, self._model, facts, rules, device=target.name, fast_int8=target.fast_int8
+            ):
+                yield self._violation(f"quantize/{one.what}", node, one.reason, one.remedy, one.source)
         documented = operator.types
         found = self._documented_type(node, facts)
         if documented and found and found not in documented:
@@ -333,10 +343,10 @@ class _Checker:
         return narrowed.to if narrowed else dtype
 
     def _types(self, node: onnx.NodeProto, facts: Facts) -> Iterator[Violation]:
-        rules, quantizer = self._rules, node.op_type in QUANTIZERS
+        rules = self._rules
         for name in dict.fromkeys((*node.input, *node.output)):
             dtype = self._seen_as(facts.types.get(name, ""))
-            if dtype and dtype not in rules.types and not (quantizer and name in facts.initializers):
+            if dtype and dtype not in rules.types and not quantizers.is_codes(node, name):
                 yield self._violation(
                     f"type/{dtype}",
                     node,
@@ -344,7 +354,11 @@ class _Checker:
                     "compute in float, float16 or int32",
                     rules.sources["types"],
                 )
-            if dtype in rules.io_only and not quantizer and not self._is_end_cast(node, name):
+            if (
+                dtype in rules.io_only
+                and node.op_type not in quantizers.OPERATORS
+                and not self._is_end_cast(node, name)
+            ):
                 yield self._violation(
                     f"io-only/{dtype}",
                     node,
@@ -397,72 +411,6 @@ class _Checker:
                     "use a value within 32 bits",
                     narrowed.source,
                 )
-
-    def _quantizer(self, node: onnx.NodeProto, facts: Facts) -> Iterator[Violation]:
-        rules = self._rules
-        wanted, quantizes = rules.quantize, node.op_type == "QuantizeLinear"
-        arithmetic = "quantize with Div, Round, Add, Max, Min and Cast"
-
-        def broken(what: str, reason: str, remedy: str, source: Source = wanted.source) -> Violation:
-            return self._violation(f"quantize/{what}", node, reason, remedy, source)
-
-        if not self._target.fast_int8:
-            reason = f"{self._target.name} has no INT8 arithmetic, so no Q/DQ node builds"
-            yield broken("hardware", reason, f"{arithmetic}, or export without quantization", rules.sources["int8"])
-        given = [name for name in node.input if name]
-        if len(given) < wanted.inputs:
-            reason = f"{wanted.inputs} inputs are required; found {len(given)}"
-            yield broken("inputs", reason, "add the zero point, an int8 tensor of zeros")
-        codes = self._codes(node, facts, quantizes=quantizes)
-        if codes == "uint8" and wanted.uint8:
-            yield broken("uint8", wanted.uint8, "quantize to int8 with zero point 0")
-        elif codes and codes not in wanted.codes:
-            reason = f"codes are {codes}; taken: {', '.join(wanted.codes)}"
-            yield broken(
-                "codes", reason, f"quantize to int8 with zero point 0, or {arithmetic[0].lower()}{arithmetic[1:]}"
-            )
-        real = facts.input_type(node, 0) if quantizes else ""
-        if wanted.input and real and real not in wanted.input:
-            reason = f"quantizes {real}; taken: {', '.join(wanted.input)}"
-            yield broken("input", reason, f"cast to {wanted.input[0]} before it")
-        zero_point = node.input[2] if len(node.input) > 2 else ""
-        if zero_point and wanted.symmetric:
-            yield from self._zero_point(zero_point, facts, broken)
-        scale = facts.constant(node.input[1])
-        if scale is None and wanted.constant_parameters and node.input[1] not in facts.initializers:
-            yield broken("constant", f"scale '{node.input[1]}' is computed; it must be an initializer", arithmetic)
-        if scale is not None:
-            if scale.size and not np.all(scale.astype(np.float64) > 0):
-                yield broken("scale", f"scale '{node.input[1]}' is not positive everywhere", "calibrate again")
-            weights = node.input[0] in facts.initializers or (not quantizes and self._of_constant(node, facts))
-            if scale.size > 1 and wanted.per_channel == "weights" and not weights:
-                yield broken("per-channel", "a scale per channel is for weights only", "take one scale for the tensor")
-
-    def _zero_point(self, name: str, facts: Facts, broken: object) -> Iterator[Violation]:
-        assert callable(broken)
-        value = facts.constant(name)
-        if name not in facts.initializers:
-            yield broken("zero-point", f"zero point '{name}' is computed; it must be 0", "fold it to a constant 0")
-        elif value is not None and np.any(value.astype(np.float64) != 0):
-            found = value.astype(np.float64).ravel()
-            worst = found[np.flatnonzero(found)[0]]
-            yield broken(
-                "zero-point",
-                f"zero point '{name}' must be 0; found {worst:g}",
-                "quantize symmetrically (zero point 0), or with Div, Round, Add, Max, Min and Cast",
-            )
-
-    def _codes(self, node: onnx.NodeProto, facts: Facts, *, quantizes: bool) -> str:
-        if not quantizes:
-            return facts.input_type(node, 0)
-        found = facts.types.get(node.output[0], "") or facts.input_type(node, 2)
-        given = walk.attribute(node, "output_dtype")
-        return found or (type_name(given) if given else "uint8" if len(node.input) < 3 or not node.input[2] else "")
-
-    def _of_constant(self, node: onnx.NodeProto, facts: Facts) -> bool:
-        """Whether what is dequantized is a constant that was quantized just before."""
-        makers = (maker for maker in walk.nodes(self._model.graph) if node.input[0] in maker.output)
-        return any(maker.input and maker.input[0] in facts.initializers for maker in makers)
 
     def _violation(
         self,

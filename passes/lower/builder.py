@@ -133,6 +133,20 @@ class Builder:
         copy.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
         self.nodes.append(copy)
 
+    def become(self, array: np.ndarray) -> None:
+        """An initializer in place of the node, under the name of its output.
+
+        Not an Identity behind it: TensorRT's parser takes the biases of convolutions, and before 8.6 other inputs,
+        from initializers only, and what Identity makes is none.
+        """
+        name = self.node.output[0]
+        if name in self.scope.outputs:
+            self.end("Identity", [self.constant(array, "constant")])
+            return
+        tensor = numpy_helper.from_array(np.asarray(array), name)
+        self.initializers.append(tensor)
+        self.scope.define(tensor)
+
     def constant(self, array: np.ndarray, hint: str) -> str:
         """An initializer."""
         made = self.value(hint)

@@ -1,7 +1,8 @@
 """QuantizeLinear and DequantizeLinear as Div, Round, Add, Clip and Sub, Mul, where a target does not take them.
 
 Codes stay float32 between the two, so the target needs no integer type for them; a reader of the codes that is no
-DequantizeLinear gets a Cast. A quantized weight becomes a float one.
+DequantizeLinear gets a Cast. A quantized weight becomes a float one, whether its codes are constant or made of a
+constant.
 """
 
 from __future__ import annotations
@@ -67,6 +68,10 @@ def quantize(node: onnx.NodeProto, b: Builder, unread: Collection[str]) -> None:
     kind = helper.tensor_dtype_to_np_dtype(element)
     if kind.name not in ("int8", "uint8", "int16", "uint16") or b.attribute("block_size", 0):
         raise CannotLower(f"it makes codes of {kind.name}, or in blocks", "quantize to 8 bits per tensor or channel")
+    codes_of_constant = _quantized(b, kind)
+    if codes_of_constant is not None:
+        b.become(codes_of_constant)
+        return
     real = b.float_of(x)[0] if b.dtype(x).kind == "f" else b.cast(x, TensorProto.FLOAT)
     made = b.add("Round", [b.add("Div", [real, _spread(b, scale, x)])])
     if zero:
@@ -93,10 +98,14 @@ def dequantize(node: onnx.NodeProto, b: Builder, unread: Collection[str]) -> Non
         values, factors, offsets = (np.asarray(array) for array in arrays)
         shape = _broadcast(b, factors.shape, x)
         offsets = offsets.astype(np.float32).reshape(_broadcast(b, offsets.shape, x))
-        real = (values.astype(np.float32) - offsets) * factors.astype(np.float32).reshape(shape)
-        b.end("Identity", [b.constant(real.astype(helper.tensor_dtype_to_np_dtype(made)), "weight")])
+        with np.errstate(over="ignore", invalid="ignore"):
+            real = (values.astype(np.float32) - offsets) * factors.astype(np.float32).reshape(shape)
+        b.become(real.astype(helper.tensor_dtype_to_np_dtype(made)))
         return
-    codes = x + _FLOAT_CODES if x in unread else b.cast(x, TensorProto.FLOAT)
+    if arrays[0] is not None:
+        codes = b.constant(arrays[0].astype(np.float32), "codes")
+    else:
+        codes = x + _FLOAT_CODES if x in unread else b.cast(x, TensorProto.FLOAT)
     offset = b.scope.array(zero) if zero else None
     if zero and (offset is None or offset.any()):
         codes = b.add("Sub", [codes, _spread(b, zero, x)])
@@ -105,6 +114,20 @@ def dequantize(node: onnx.NodeProto, b: Builder, unread: Collection[str]) -> Non
         b.end("Mul", [codes, factor])
     else:
         b.end_cast(b.add("Mul", [codes, factor]), made)
+
+
+def _quantized(b: Builder, kind: np.dtype) -> np.ndarray | None:
+    """The codes of a constant; None where what is quantized, or how, is computed."""
+    x = b.input(0)
+    arrays = [b.scope.array(name) if name else np.zeros((), kind) for name in (x, b.input(1), b.input(2))]
+    if any(array is None for array in arrays):
+        return None
+    values, scale, zero = (np.asarray(array) for array in arrays)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        steps = values.astype(np.float32) / scale.astype(np.float32).reshape(_broadcast(b, scale.shape, x))
+    moved = np.round(steps) + zero.astype(np.float32).reshape(_broadcast(b, zero.shape, x))
+    limits = np.iinfo(kind)
+    return np.clip(moved, limits.min, limits.max).astype(kind)
 
 
 def _broadcast(b: Builder, sizes: tuple[int, ...], x: str) -> list[int]:

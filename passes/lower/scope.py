@@ -35,7 +35,10 @@ class Scope:
                 self.values.setdefault(value.name, value)
         self._constants: dict[str, onnx.TensorProto] = {}
         self.taken: set[str] = set()
+        #: Of the graph and of bodies: what a node has to make.
+        self.outputs: set[str] = set()
         for graph in walk.graphs(model.graph):
+            self.outputs.update(value.name for value in graph.output)
             self._constants.update({tensor.name: tensor for tensor in graph.initializer})
             self.taken.update(walk.made(graph))
             self.taken.update(node.name for node in graph.node)
@@ -56,6 +59,10 @@ class Scope:
             return tuple(self._constants[name].dims)
         value = self.values.get(name)
         return static_shape(value) if value is not None else None
+
+    def define(self, tensor: onnx.TensorProto) -> None:
+        """Remember the contents of a value that a rewrite has computed, for the rewrites after it."""
+        self._constants[tensor.name] = tensor
 
     def array(self, name: str) -> np.ndarray | None:
         """The contents of a constant, None for any other value."""

@@ -34,11 +34,16 @@ def _check_engines(manifest: m.Manifest) -> None:
         for field, path, role in (("path", engine.path, "engine"), ("log", engine.log, "log")):
             if roles.get(path) != role:
                 raise f.wrong(f"engines[{index}].{field}", f"an artefact of role {role}", path)
-    named = [path for engine in manifest.engines for path in (engine.path, engine.log)]
-    _unique("engines", named)
-    for path in sorted(roles):
-        if roles[path] in ("engine", "log") and path not in named:
-            raise f.wrong("engines", f"an entry for artefact {path}, of role {roles[path]}", list(manifest.engines))
+    for index, half in enumerate(manifest.half_precision):
+        if roles.get(half.path) != "half-precision":
+            raise f.wrong(f"half_precision[{index}].path", "an artefact of role half-precision", half.path)
+    built = [path for engine in manifest.engines for path in (engine.path, engine.log)]
+    halved = [half.path for half in manifest.half_precision]
+    for field, named, of in (("engines", built, ("engine", "log")), ("half_precision", halved, ("half-precision",))):
+        _unique(field, named)
+        for path in sorted(roles):
+            if roles[path] in of and path not in named:
+                raise f.wrong(field, f"an entry for artefact {path}, of role {roles[path]}", named)
 
 
 def _check_preprocess(pre: m.Preprocess) -> None:

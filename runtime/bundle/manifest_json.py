@@ -44,7 +44,7 @@ def from_json_bytes(data: bytes) -> m.Manifest:
     if type(version) is int and version != m.FORMAT_VERSION:
         older = f.wrong("format_version", f"version {m.FORMAT_VERSION}", version)
         raise BundleError(older.message, hint="compile again with the version installed here")
-    manifest = _manifest(dict({"engines": []}, **f.json_object(raw, "manifest")), "")
+    manifest = _manifest(dict(_EMPTY, **f.json_object(raw, "manifest")), "")
     check_manifest(manifest)
     return manifest
 
@@ -70,8 +70,8 @@ def _refuse_newer(raw: Any) -> None:
 def _plain(value: Any) -> Any:
     if hasattr(value, "_asdict"):
         fields = {name: _plain(field) for name, field in value._asdict().items()}
-        if isinstance(value, m.Manifest) and not fields["engines"]:
-            del fields["engines"]  # not written where there are none
+        if isinstance(value, m.Manifest):
+            fields = {name: field for name, field in fields.items() if field or name not in _EMPTY}
         return _without_later_fields(fields) if isinstance(value, m.Preprocess) else fields
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
@@ -90,6 +90,9 @@ def _no_duplicates(pairs: Any) -> Dict[str, Any]:
         raise ValueError("an object names a field twice")
     return result
 
+
+# Not written where there are none.
+_EMPTY = {"engines": [], "half_precision": []}  # type: Dict[str, Any]
 
 # Fields of `preprocess` that came later. Absent they mean this, and with this meaning they are not written: bundles
 # from before can be read, and readers from before can read what they can carry out.
@@ -177,4 +180,5 @@ _manifest = f.record(
     plan=f.json_object,
     revision=f.whole,
     engines=f.list_of(_engine),
+    half_precision=f.list_of(f.record(m.HalfPrecision, path=f.path, model_sha256=f.sha256)),
 )

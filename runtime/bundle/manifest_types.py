@@ -32,7 +32,7 @@ FORMS = ("dense", "bytes")
 CODINGS = ("none", "huffman", "rle", "filtered")
 PARAMETERS = ("", "qdq", "arithmetic")
 MIN_BITS, MAX_BITS = 2, 8
-ROLES = ("device", "cloud", "model", "segment", "policy", "engine", "log")
+ROLES = ("device", "cloud", "model", "segment", "policy", "engine", "log", "half-precision")
 #: Those of artefacts that are ONNX models.
 MODEL_ROLES = ("device", "cloud", "model", "segment")
 CALIBRATIONS = ("calibrated", "uncalibrated")
@@ -262,6 +262,21 @@ class EngineFacts(NamedTuple):
     compute_capability: str
 
 
+class HalfPrecision(NamedTuple):
+    """A model in half precision, which strongly typed TensorRT builds in place of one in float32.
+
+    Attributes
+    ----------
+    path : str
+        Artefact of role half-precision.
+    model_sha256 : str
+        Of the model artefact that it computes.
+    """
+
+    path: str
+    model_sha256: str
+
+
 class Preprocess(NamedTuple):
     """From an image to the model's input: ``x = (pixel / pixel_scale - mean) / std``.
 
@@ -326,6 +341,7 @@ class Manifest(NamedTuple):
     artefacts: Tuple[Artefact, ...] = ()
     revision: int = 0
     engines: Tuple[EngineFacts, ...] = ()
+    half_precision: Tuple[HalfPrecision, ...] = ()
     format_version: int = FORMAT_VERSION
 
     def cut(self, name: Optional[str] = None) -> Cut:

@@ -93,6 +93,8 @@ class Dialect(abc.ABC):
 
     #: Releases it is for, as (first, last) major and minor.
     releases = ((0, 0), (0, 0))
+    #: Whether the graph's own types alone say which precision a node has.
+    typed = False
 
     def __init__(self, trt: Any) -> None:
         self.trt = trt

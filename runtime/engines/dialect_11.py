@@ -16,6 +16,7 @@ class Dialect11(Dialect):
     """See the module."""
 
     releases = ((11, 0), (11, 99))
+    typed = True
 
     def network_flags(self) -> int:
         return 1 << int(self.trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)

@@ -28,8 +28,8 @@ def load_kernels(driver: Any, folder: str = HERE) -> Any:
     EngineError
         There is neither a binary for this GPU nor a compiler.
     """
-    source, binary = os.path.join(folder, "kernels.cu"), os.path.join(folder, "kernels.fatbin")
-    if os.path.isfile(binary) and _reads(source, translation_unit()):
+    binary = os.path.join(folder, "kernels.fatbin")
+    if compiled_ahead(folder):
         try:
             return driver.module_from_file(binary)
         except driver.Error as exc:
@@ -48,9 +48,10 @@ def load_kernels(driver: Any, folder: str = HERE) -> Any:
         ) from exc
 
 
-def _reads(path: str, text: str) -> bool:
+def compiled_ahead(folder: str = HERE) -> bool:
+    """Whether there are binaries of this source."""
     try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.read() == text
+        with open(os.path.join(folder, "kernels.cu"), encoding="utf-8") as stream:
+            return stream.read() == translation_unit() and os.path.isfile(os.path.join(folder, "kernels.fatbin"))
     except (OSError, UnicodeDecodeError):
         return False

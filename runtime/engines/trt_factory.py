@@ -16,24 +16,43 @@ from runtime.engines.cuda import Gpu, shared_gpu
 from runtime.engines.dialect import Dialect, Settings, load_dialect
 from runtime.engines.engine_cache import EngineCache
 from runtime.engines.gpu_quantizer import GpuQuantizer, quantizing_cut
+from runtime.engines.onnx_nodes import node_names
 from runtime.engines.trt_engine import TrtEngine
 from runtime.errors import EngineError
+
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 
 def _to_stderr(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def settings_of(manifest: Manifest, side: str, path: str, workspace: int) -> Settings:
-    """What an artefact of a side is built with: the precision of that side's profile, and float32 for quantizers."""
+def settings_of(bundle: Bundle, side: str, path: str, workspace: int) -> Settings:
+    """What an artefact of a side is built with.
+
+    FP16 is the precision of that side's profile, and not for the quantizers of a cut. INT8 is what the graph says: with
+    quantizers in it TensorRT refuses to build without that flag, and without them the flag asks for a calibrator.
+    """
+    manifest = bundle.manifest
     target = manifest.device if side == "device" else manifest.cloud
-    precision = target.get("precision")
     exact = any(path in cut.quantizers for cut in manifest.cuts)
-    return Settings(
-        fp16=precision in ("fp16", "int8") and not exact,
-        int8=precision == "int8" and not exact,
-        workspace_bytes=workspace,
+    quantized = any(node.operator in QUANTIZERS for node in node_names(bundle.read(path)))
+    return Settings(target.get("precision") == "fp16" and not exact, quantized, workspace_bytes=workspace)
+
+
+def path_to_build(manifest: Manifest, dialect: Dialect, settings: Settings, path: str, say: Say) -> str:
+    """An artefact, or the same in half precision where TensorRT takes precisions from the graph alone."""
+    if not dialect.typed or not settings.fp16:
+        return path
+    digests = {item.path: item.sha256 for item in manifest.artefacts}
+    for half in manifest.half_precision:
+        if half.model_sha256 == digests[path]:
+            return half.path
+    say(
+        f"note: {dialect.product} {dialect.version} computes {path} in float32, as its graph says; "
+        "compile with --engine trt for half precision"
     )
+    return path
 
 
 class TrtFactory:
@@ -89,7 +108,8 @@ class TrtFactory:
             return carried
         dialect = self._dialect = self._dialect or load_dialect()
         workspace = workspace_bytes(available_bytes(), gpu.free_bytes())
-        settings = settings_of(self._bundle.manifest, self._side, path, workspace)
+        settings = settings_of(self._bundle, self._side, path, workspace)
+        model = self._bundle.read(path_to_build(self._bundle.manifest, dialect, settings, path, self._say))
         with gpu.current():  # TensorRT times tactics on the device
             found = find_or_build(dialect, model, settings, self._cache, gpu.name, gpu.compute_capability, self._say)
         if found.built:

@@ -3,6 +3,7 @@
 import re
 from typing import Any, List, Optional, Tuple
 
+from runtime.engines.load_kernels import compiled_ahead
 from runtime.health.findings import MISSING, OK, WRONG, Finding
 from runtime.health.machine import CHIPS, Machine
 from runtime.health.system import Module, System
@@ -121,9 +122,11 @@ def cuda(system: System, machine: Machine, found: Accelerator) -> List[Finding]:
 
 
 def _nvcc(system: System, found: Accelerator) -> List[Finding]:
-    """nvcc: the kernels that pack on the GPU are compiled by it, and pycuda itself."""
+    """nvcc: the kernels that pack on the GPU are compiled by it, where they are not yet, and pycuda itself."""
     if not found.tensorrt_module:
         return []
+    if compiled_ahead():
+        return [Finding("CUDA kernels", OK, "compiled ahead")]
     if system.which("nvcc", everywhere=False):
         return [Finding("nvcc", OK, str(system.which("nvcc", everywhere=False)))]
     expected = "on the PATH, to install pycuda and to pack on the GPU"

@@ -1,11 +1,14 @@
 """``python3 -m runtime.build``: engines ahead of the first frame."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
 from runtime import build as build_module
-from runtime.build import main, models_of, trtexec_commands
-from runtime.bundle.store import open_bundle
+from runtime.build import main, paths_of, trtexec_commands
+from runtime.bundle.manifest_types import HalfPrecision
+from runtime.bundle.store import open_bundle, write_bundle
 from runtime.engines import cuda
 from runtime.engines.choice import ENGINES, factory_of
 from runtime.engines.cuda import Gpu
@@ -15,8 +18,9 @@ from runtime.engines.trt_factory import TrtFactory, settings_of
 from runtime.errors import BundleError, EngineError
 from tests.helpers.fake_cuda import FakeDriver
 from tests.helpers.fake_tensorrt import fake_tensorrt
+from tests.helpers.onnx_bytes import model_of
 from tests.helpers.online_bundles import make_online_bundle
-from tests.helpers.runtime_bundles import make_bundle, make_manifest
+from tests.helpers.runtime_bundles import FILES, ROLES, make_bundle, make_manifest
 
 
 @pytest.fixture
@@ -107,13 +111,18 @@ def test_another_release_is_for_printing_only(bundle, capsys):
     assert "at least 1 MiB" in capsys.readouterr()[1]
 
 
-def test_the_precision_is_that_of_the_plan(bundle):
-    manifest = make_manifest()
-    for precision, wanted in ((None, (False, False)), ("fp32", (False, False)), ("fp16", (True, False))):
-        side = manifest._replace(device={"precision": precision}, cloud={})
-        assert settings_of(side, "device", "device.onnx", 5) == Settings(wanted[0], wanted[1], 5)
-        assert settings_of(side, "cloud", "cloud.onnx", 5) == Settings(False, False, 5)
-    assert settings_of(manifest._replace(cloud={"precision": "int8"}), "cloud", "cloud.onnx", 0)[:2] == (True, True)
+def test_fp16_is_the_plan_s_and_int8_the_graph_s(tmp_path):
+    """TensorRT refuses a graph with quantizers unless INT8 is on, and with INT8 wants a calibrator for one without."""
+    quantized = model_of(("q", "y", "QuantizeLinear"), ("d", "z", "DequantizeLinear"), ("c", "o", "Conv"))
+    for precision, wanted in ((None, False), ("fp32", False), ("fp16", True)):
+        manifest = make_manifest()._replace(device={"precision": precision}, cloud={})
+        files = dict(FILES, **{"device.onnx": quantized})
+        bundle = write_bundle(str(tmp_path / f"{precision}.coach"), manifest, files, ROLES)
+        assert settings_of(bundle, "device", "device.onnx", 5) == Settings(wanted, True, 5)
+        assert settings_of(bundle, "device", "model.onnx", 5) == Settings(wanted, False, 5)
+        assert settings_of(bundle, "cloud", "cloud.onnx", 5) == Settings(False, False, 5)
+        lines = trtexec_commands(bundle, "device", ["device.onnx"], dialect_of(fake_tensorrt("8.6")), 64 << 20, "/c")
+        assert ["--int8" in line for line in lines] == [True]
 
 
 def test_quantizers_need_no_engine_where_there_are_kernels(tmp_path, trt, capsys):
@@ -132,16 +141,16 @@ def test_quantizers_need_no_engine_where_there_are_kernels(tmp_path, trt, capsys
     assert edge + ": 0.0 MB, built in " in capsys.readouterr()[0]
     assert not [given for name, given in trt.calls if name == "IBuilderConfig.set_flag"]
     dialect = dialect_of(fake_tensorrt("8.2"))
-    wanted = models_of(bundle, "device", bundle.manifest.chosen)
-    assert [item.path for item in wanted] == [body, edge]
-    lines = trtexec_commands(bundle, "device", wanted, dialect, 64 << 20, "/c")
+    paths = paths_of(bundle.manifest, "device", bundle.manifest.chosen)
+    assert paths == [body, edge]
+    lines = trtexec_commands(bundle, "device", paths, dialect, 64 << 20, "/c")
     assert ["--fp16" in line for line in lines] == [True, False]
     assert all("/c/trtexec.timings" in line for line in lines)
 
 
 def test_a_cut_that_runs_nothing_on_a_side(bundle):
     with pytest.raises(BundleError, match="runs nothing on the cloud"):
-        models_of(bundle, "cloud", "device-only")
+        paths_of(bundle.manifest, "cloud", "device-only")
 
 
 def test_the_choice_of_an_engine(bundle):
@@ -170,3 +179,31 @@ def test_a_device_that_asks_for_tensorrt_never_gets_another_engine(bundle, tmp_p
     assert run_device(arguments) == 1
     assert "error[engine]: pycuda cannot be used" in capsys.readouterr()[1]
     assert open_bundle(bundle.path).manifest.engines == ()
+
+
+def test_strongly_typed_tensorrt_builds_what_says_half_precision(tmp_path, monkeypatch, capsys):
+    """Where there is none it builds the model in float32 and says so; older releases choose precisions themselves."""
+    manifest = make_manifest()._replace(cloud={"precision": "fp16"})
+    digest = hashlib.sha256(FILES["cloud.onnx"]).hexdigest()
+    half = HalfPrecision("cloud.fp16.onnx", digest)
+    files, roles = dict(FILES, **{half.path: b"in half"}), dict(ROLES, **{half.path: "half-precision"})
+    bundle = write_bundle(str(tmp_path / "b.coach"), manifest._replace(half_precision=(half,)), files, roles)
+    plain = write_bundle(str(tmp_path / "plain.coach"), manifest, FILES, ROLES)
+    gpu = Gpu(FakeDriver("NVIDIA RTX A6000", capability=(8, 6)))
+    monkeypatch.setattr(cuda, "shared_gpu", lambda: gpu)
+    for release, opened, parsed, noted in (
+        ("11.4", bundle, b"in half", False),
+        ("10.3", bundle, FILES["cloud.onnx"], False),
+        ("11.4", plain, FILES["cloud.onnx"], True),
+    ):
+        module = fake_tensorrt(release)
+        monkeypatch.setattr(build_module, "load_dialect", lambda: dialect_of(module))  # noqa: B023
+        cache = str(tmp_path / (release + str(noted)))
+        assert main([opened.path, "--side", "cloud", "--cut", "middle", "--cache", cache]) == 0
+        note = "TensorRT 11.4.0.106 computes cloud.onnx in float32, as its graph says; compile with --engine trt"
+        assert (note in capsys.readouterr()[1]) == noted
+        assert [given for name, given in module.calls if name == "OnnxParser.parse"] == [(parsed,)]
+        said = []
+        factory = TrtFactory(opened, "cloud", cache, said.append, dialect_of(module), gpu)
+        factory(opened.read("cloud.onnx"))  # what was built is found again
+        assert [note in text for text in said] == [True] * noted

@@ -353,6 +353,13 @@ def test_cuda_by_nvcc_and_by_its_library():
     assert gpu.cuda_version(system) == ""
 
 
+def test_kernels_compiled_ahead_need_no_nvcc(monkeypatch):
+    monkeypatch.setattr(gpu, "compiled_ahead", lambda: True)
+    checkup = examine(orin())
+    assert named(checkup, "CUDA kernels").found == "compiled ahead"
+    assert "nvcc" not in state(checkup)
+
+
 # Memory, disk, and what cannot be read.
 
 

@@ -19,6 +19,7 @@ from runtime.engines.dialect_11 import Dialect11
 from runtime.engines.onnx_nodes import node_names
 from runtime.errors import EngineError
 from tests.helpers.fake_tensorrt import TENSORS, VERSIONS, fake_tensorrt
+from tests.helpers.onnx_bytes import model_of
 from tests.helpers.tensorrt_names import FOLDER, read_names, shown
 
 RELEASES = sorted(VERSIONS)
@@ -131,20 +132,6 @@ def error_answers(desc="no such thing", node=1):
         "ParserError_node_name": "/conv/Conv",
         "ParserError_node_operator": "Conv",
     }
-
-
-def model_of(*nodes):
-    """A model of nodes given as (name, output, operator), in protobuf's bytes."""
-
-    def field(number, data):
-        assert len(data) < 128
-        return bytes((number << 3 | 2, len(data))) + data
-
-    graph = b"".join(
-        field(1, field(1, b"x") + field(2, o.encode()) + (field(3, n.encode()) if n else b"") + field(4, k.encode()))
-        for n, o, k in nodes
-    )
-    return b"\x08\x08" + field(7, graph + field(2, b"graph")) + field(8, b"\x10\x0d")
 
 
 def test_names_of_nodes_are_read_without_onnx():

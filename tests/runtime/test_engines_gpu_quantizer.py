@@ -161,9 +161,9 @@ def test_without_kernels_the_quantizers_are_an_engine_in_float32(tmp_path):
     assert isinstance(made["codes"], np.ndarray)
     with pytest.raises(EngineError, match="no CUDA kernels on Fake GPU: the CUDA kernels cannot be compiled"):
         gpu.kernel("pack_uint8")
-    manifest = bundle.manifest._replace(device={"precision": "fp16"})
-    assert settings_of(manifest, "device", path, 1)[:2] == (False, False)
-    assert settings_of(manifest, "device", bundle.manifest.cut().on_device[0], 1)[:2] == (True, False)
+    half = make_online_bundle(tmp_path / "half.coach", precision="fp16")
+    assert not settings_of(half, "device", path, 1).fp16
+    assert settings_of(half, "device", half.manifest.cut().on_device[0], 1).fp16
 
 
 def test_which_artefacts_are_quantizers(tmp_path):

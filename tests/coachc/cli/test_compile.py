@@ -370,3 +370,16 @@ def test_what_cannot_be_lowered_is_a_warning_with_a_remedy(tmp_path):
     (text,) = (text for text in report["warnings"] if "will not build" in text)
     assert re.match(r"model.onnx will not build with TensorRT 8.2.1 on tx2: node 'GridSample.y' \(GridSample\) ", text)
     assert "export the model with opset 13, or replace the operator" in text
+
+
+def test_what_no_rewrite_replaces_is_a_warning_too(tmp_path):
+    nodes = [op("Relu", "x", "r"), op("Det", "r", "d", name="det"), op("Det", "x", "e"), op("Add", "d e", "y")]
+    model = save(net(nodes, ["x"], [info("y", (1, 4))]), tmp_path / "det.onnx")
+    report = compile_json(model, tmp_path / "o.coach", "--calib", "random", "--mode", "device-only")
+    (text,) = (text for text in report["warnings"] if "will not build" in text)
+    assert re.match(
+        r"model\.onnx will not build on tx2 \(TensorRT 8\.2\.1\): node 'det' \(Det\): "
+        r"not in the parser's operator list; .*, and 1 more that `coachc check` names$",
+        text,
+    )
+    assert coachc("check", tmp_path / "o.coach").code == 3

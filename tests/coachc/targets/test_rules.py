@@ -73,6 +73,19 @@ def quantized(zero_point: int = 0, dtype=np.int8, scale=0.5, *, inputs: int = 3,
     return model(*nodes, x=info("x", (1, 4, 8, 8), real), weights=weights, opset=opset)
 
 
+def weighted(codes=None, bias=None) -> onnx.ModelProto:
+    """A convolution whose weight or bias is dequantized from a constant of some type."""
+    nodes = [op("Conv", "x w b", "y", name="conv")]
+    weights = [constant("s", 0.5, np.float32)]
+    for name, shape, kind in (("w", (2, 4, 3, 3), codes), ("b", (2,), bias)):
+        weights.append(constant(f"q{name}" if kind else name, np.ones(shape), kind or np.float32))
+        if kind:
+            zero = " z" if kind is np.int8 else ""
+            weights += [constant("z", 0, kind)] if zero else []
+            nodes.insert(0, op("DequantizeLinear", f"q{name} s{zero}", name, name="n"))
+    return model(*nodes, weights=weights)
+
+
 def resize(mode: str, coordinates: str = "half_pixel", **more) -> onnx.ModelProto:
     return one(
         "Resize",
@@ -290,6 +303,13 @@ CASES = {
         "quantize/codes type/int16 quantize/hardware opset",
         EVERYWHERE,
     ),
+    "Q/DQ int8 weights": (weighted(np.int8), "quantize/weights quantize/hardware", {"8.2", "8.5"}),
+    "Q/DQ int32 bias": (weighted(bias=np.int32), "quantize/bias limit/Conv/bias quantize/hardware", EVERYWHERE),
+    "Conv computed bias": (
+        one("Conv", "x w b", x=[X, info("b", (2,))], weights=[constant("w", np.ones((2, 4, 3, 3), np.float32))]),
+        "limit/Conv/bias",
+        OLD,
+    ),
     "com.microsoft": (
         model(
             helper.make_node("Gelu", ["x"], ["y"], name="n", domain="com.microsoft"),
@@ -376,6 +396,48 @@ def test_per_channel_weights_are_taken():
         ],
     )
     assert errors(proto, INT8_82) == []
+
+
+@pytest.mark.parametrize(
+    ("proto", "generation", "reason", "remedy"),
+    [
+        (
+            weighted(np.int8),
+            "8.5",
+            "'qw' is an int8 constant; weights must be float and quantized by a QuantizeLinear",
+            "`coachc compile` does that; or keep weights in float "
+            "(onnxruntime: extra_options={'AddQDQPairToWeight': True})",
+        ),
+        (
+            weighted(bias=np.int32),
+            "10",
+            "'qb' is int32, as biases are; taken: int8, int4, float8e4m3fn",
+            "`coachc compile` makes floats of it; or leave biases in float "
+            "(onnxruntime: extra_options={'QuantizeBias': False})",
+        ),
+        (
+            quantized(3),
+            "8.5",
+            "zero point 'z' must be 0; found 3",
+            "`coachc compile` writes it with Div, Round, Add, Clip and Mul; or quantize symmetrically (zero point 0)",
+        ),
+    ],
+)
+def test_quantizers_say_what_to_do(proto, generation, reason, remedy):
+    first = errors(proto, ALL[generation])[0]
+    assert (first.reason, first.remedy) == (reason, remedy)
+
+
+def test_without_int8_nothing_more_is_said_of_a_quantizer():
+    found = errors(quantized(3, np.uint8, inputs=3), ALL["8.2"])
+    assert [one.rule for one in found] == ["trt8.2/quantize/hardware"] * 2
+
+
+@pytest.mark.parametrize("op_type", ["QLinearAdd", "QGemm", "QuantizeLinear", "MatMulIntegerToFloat"])
+def test_operators_of_onnx_runtime_on_codes(op_type):
+    proto = model(helper.make_node(op_type, ["x"], ["y"], name="n", domain="com.microsoft"))
+    (found,) = errors(proto, ALL["11"])
+    assert "QuantFormat.QDQ" in found.remedy
 
 
 def test_the_reason_names_device_type_and_node():
