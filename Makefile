@@ -1,12 +1,13 @@
 # make demo   sets up, compiles a trained model for a Jetson TX2 and an A6000 server, runs both halves on real images
 # make test   sets up, runs every test (the runtime's under Python 3.6 too, where one is found)
 # make test-gpu   the tests that need a CUDA device, on a machine that has one; tests/gpu/RECORD.md says what they show
+# make test-kernels   the CUDA kernels through NVIDIA's compiler, which needs no GPU (downloads 90 MB)
 # make lint   style, types, import directions, Python 3.6 syntax of runtime/
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test36 test-gpu lint clean
+.PHONY: help demo test test36 test-gpu test-kernels lint clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +38,11 @@ endif
 
 test-gpu: $(VENV)/.gpu
 	$(BIN)/python -m pytest -q -m gpu -rs --durations=0 tests/gpu
+
+# 12.9 is the last that knows the Jetsons before Orin.
+test-kernels: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet nvidia-cuda-nvrtc-cu12==12.9.86
+	$(BIN)/python -m pytest -q -rs tests/runtime/test_kernels_nvrtc.py
 
 $(VENV)/.gpu: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[trt]'

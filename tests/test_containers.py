@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import importlib.metadata
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,17 +18,27 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from runtime.health.machine import LAST, LINES
+from runtime.engines.kernels import translation_unit
+from runtime.engines.load_kernels import compiled_ahead
+from runtime.health.machine import CHIPS, LAST, LINES
 from tests.helpers.commands import REPOSITORY
 from tests.helpers.runtime_bundles import make_bundle, make_service
 
 JETSON, CLOUD = "Dockerfile.jetson", "Dockerfile.cloud"
-#: JetPack -> image, Python.
+#: JetPack -> image, and the Python of the JetPack. That of the image is the same, but for 4.6 (3.8, where it was seen).
 JETPACKS = {
     "4.6": ("nvcr.io/nvidia/l4t-tensorrt:r8.2.1-runtime", "3.6"),
     "5.1": ("nvcr.io/nvidia/l4t-tensorrt:r8.5.2-runtime", "3.8"),
     "6": ("nvcr.io/nvidia/l4t-tensorrt:r10.3.0-runtime", "3.10"),
 }
+#: JetPack -> chips of the boards that it is for.
+BOARDS = {
+    "4.6": ("tegra210", "tegra186", "tegra194"),
+    "5.1": ("tegra194", "tegra234"),
+    "6": ("tegra234",),
+}
+#: What builds, and stays in the stage where it did.
+TOOLS = r"\bgcc|g\+\+|build-essential|nvcc|-dev\b|coachc\[|torch"
 
 
 class Step(NamedTuple):
@@ -72,12 +83,13 @@ def read(name: str) -> tuple[dict[str, str], list[Stage]]:
     return arguments, stages
 
 
-def chain(name: str, **given: str) -> tuple[str, list[Step]]:
-    """The image that the last stage begins with, and all steps after it, with these build arguments."""
+def chain(name: str, alias: str = "", **given: str) -> tuple[str, list[Step]]:
+    """The image that a stage, or the last, begins with, and all steps after it, with these build arguments."""
     arguments, stages = read(name)
     values = {**arguments, **given}
     aliases = {stage.alias: stage for stage in stages if stage.alias}
-    stage, steps = stages[-1], list(stages[-1].steps)
+    stage = aliases[alias] if alias else stages[-1]
+    steps = list(stage.steps)
     while True:
         base = re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], stage.base)
         if base not in aliases:
@@ -88,6 +100,25 @@ def chain(name: str, **given: str) -> tuple[str, list[Step]]:
 
 def last(steps: list[Step], name: str) -> Step:
     return [step for step in steps if step.name == name][-1]
+
+
+def environment(steps: list[Step]) -> dict[str, str]:
+    """What ENV has set in the end."""
+    found = {}
+    for step in steps:
+        if step.name == "ENV":
+            found.update(
+                (key, quoted or bare) for key, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|(\S+))', step.text)
+            )
+    return found
+
+
+def shell_of(steps: list[Step], word: str, root: Path, folders: tuple[str, ...], commands: str = "") -> str:
+    """The RUN that has `word`, as a script: folders of the image lie below `root`, `commands` come first."""
+    text = next(step.text for step in reversed(steps) if step.name == "RUN" and word in step.text)
+    for folder in folders:
+        text = re.sub(rf"(?<![\w.*]){folder}(?=/|\s|$)", f"{root}{folder}", text)
+    return f"set -e\n{commands}\n{text}"
 
 
 def copied(name: str) -> list[tuple[str, str]]:
@@ -123,37 +154,132 @@ def test_every_jetpack_has_its_image_and_its_python(jetpack):
 def test_the_oldest_jetpack_is_the_default_and_there_are_no_others():
     arguments, stages = read(JETSON)
     assert arguments == {"JETPACK": "4.6"}
-    assert [stage.alias for stage in stages] == [*(f"base-{jetpack}" for jetpack in JETPACKS), ""]
+    aliases = [stage.alias for stage in stages]
+    for prefix in ("base-", "cuda-"):
+        assert [alias for alias in aliases if alias.startswith(prefix)] == [prefix + jetpack for jetpack in JETPACKS]
     # Only there does numpy take the CPU for another.
-    assert "OPENBLAS_CORETYPE=ARMV8" in [step.text for step in chain(JETSON, JETPACK="4.6")[1]]
-    assert "ENV" not in [step.name for step in chain(JETSON, JETPACK="6")[1]]
+    assert environment(chain(JETSON, JETPACK="4.6")[1]) == {"OPENBLAS_CORETYPE": "ARMV8"}
+    assert environment(chain(JETSON, JETPACK="6")[1]) == {}
 
 
-def test_the_device_gets_the_runtime_alone():
+def test_the_device_gets_the_runtime_and_what_was_built_for_it():
     assert copied(JETSON) == [
-        ("runtime/requirements-*.txt", "/tmp/requirements/"),
+        ("runtime/requirements-*.txt", "runtime/"),
+        ("runtime", "runtime"),
         ("runtime", "runtime"),
     ]
-    text = (REPOSITORY / JETSON).read_text("utf-8")
     steps = chain(JETSON)[1]
     assert last(steps, "ENTRYPOINT").list[:3] == ["python3", "-m", "runtime.device"]
-    for step in steps:
-        assert step.name != "RUN" or not re.search(r"gcc|g\+\+|build-essential|nvcc|coachc\[|torch", step.text)
-    assert "--only-binary :all:" in text
+    built = [step.text for step in steps if step.name == "COPY" and step.text.startswith("--from")]
+    assert built == ["--from=build /wheels /tmp/wheels", "--from=build /kernels runtime/engines"]
+    assert not [step for step in steps if step.name == "RUN" and re.search(TOOLS, step.text)]
+    assert any("--only-binary :all:" in step.text for step in steps)
 
 
-@pytest.mark.parametrize(("engine", "image"), [("gpu", "nvidia/cuda:"), ("cpu", "ubuntu:24.04")])
-def test_the_server_stands_on_cuda_or_on_the_system(engine, image):
+@pytest.mark.parametrize("jetpack", JETPACKS)
+def test_nvcc_is_that_of_the_jetpack(jetpack):
+    image, steps = chain(JETSON, "build", JETPACK=jetpack)
+    assert image == JETPACKS[jetpack][0], "pycuda is built for the Python that runs it"
+    line = next(line for line in LINES.values() if line.jetpack.startswith(jetpack))
+    facts = environment(steps)
+    assert facts["CUDA"] == line.cuda
+    assert facts["L4T"].split(".")[0] == line.branch.split(".")[0]
+    assert facts["ARCHITECTURES"].split() == [CHIPS[chip].replace(".", "") for chip in BOARDS[jetpack]]
+    # The header that pycuda includes moved from the one package to the other within CUDA 11.4, before JetPack 5.1.
+    assert facts["PROFILER"] == ("cuda-nvprof" if Version(line.cuda) < Version("11.4") else "cuda-profiler-api")
+
+
+@pytest.mark.parametrize("jetpack", JETPACKS)
+def test_the_kernels_are_compiled_for_every_board_of_a_jetpack(jetpack, tmp_path):
+    steps = chain(JETSON, "build", JETPACK=jetpack)[1]
+    facts = environment(steps)
+    nvcc = tmp_path / f"usr/local/cuda-{facts['CUDA']}/bin/nvcc"
+    nvcc.parent.mkdir(parents=True)
+    nvcc.write_text('#!/bin/bash\nprintf "%s\\n" "$@" > "${@: -1}"\n', "utf-8")
+    nvcc.chmod(0o755)
+    script = shell_of(
+        steps, "-fatbin", tmp_path, ("/usr/local", "/kernels"), f'python3() {{ "{sys.executable}" "$@"; }}'
+    )
+    subprocess.run(["bash", "-c", script], cwd=REPOSITORY, env={**os.environ, **facts}, check=True, timeout=60)
+    folder = tmp_path / "kernels"
+    assert (folder / "kernels.cu").read_text("utf-8") == translation_unit()
+    asked = (folder / "kernels.fatbin").read_text("utf-8").split()
+    codes = [f"arch=compute_{number},code=sm_{number}" for number in facts["ARCHITECTURES"].split()]
+    assert [argument for argument in asked if argument.startswith("arch=")] == codes
+    assert asked.count("-gencode") == len(codes)
+    # What lies in the image is what the engines take.
+    assert compiled_ahead(str(folder))
+
+
+@pytest.mark.parametrize(("name", "stage", "given"), [(JETSON, "build", {}), (CLOUD, "build-trt", {"ENGINE": "trt"})])
+def test_pycuda_is_built_from_the_toolkit_and_without_curand(name, stage, given, tmp_path):
+    steps = chain(name, stage, **given)[1]
+    facts = environment(steps)
+    release = facts.get("CUDA", "13.0")
+    toolkit = tmp_path / f"usr/local/cuda-{release}/targets/aarch64-linux"
+    toolkit.mkdir(parents=True)
+    (tmp_path / "etc").mkdir()
+    script = shell_of(steps, "aksetup-defaults", tmp_path, ("/usr/local", "/etc"), "python3() { :; }")
+    script = script.split("/etc/aksetup-defaults.py")[0] + "/etc/aksetup-defaults.py"
+    subprocess.run(["bash", "-c", script], env={**os.environ, **facts}, check=True, timeout=60)
+    settings: dict[str, object] = {}
+    exec((tmp_path / "etc/aksetup-defaults.py").read_text("utf-8"), settings)
+    assert settings["CUDA_ENABLE_CURAND"] is False
+    assert settings["CUDA_INC_DIR"] == [f"{toolkit}/include"]
+    assert settings["CUDADRV_LIB_DIR"] == [f"{toolkit}/lib/stubs"]
+    text = next(step.text for step in steps if "aksetup-defaults" in step.text)
+    # Its own list of what builds it has a numpy for Python 3.6 that has no wheels for aarch64.
+    assert "--no-build-isolation --no-deps" in text
+    assert "-r runtime/requirements-trt.txt" in text
+
+
+def test_every_python_has_one_pycuda():
+    lines = (REPOSITORY / "runtime/requirements-trt.txt").read_text("utf-8").splitlines()
+    wanted = [Requirement(line) for line in lines if not line.startswith("#")]
+    for python in ("3.6", "3.8", "3.10", "3.12"):
+        found = [each for each in wanted if each.marker.evaluate({"python_version": python})]
+        assert [each.name for each in found] == ["pycuda"], python
+        assert re.fullmatch(r"==[\d.]+", str(found[0].specifier))
+
+
+@pytest.mark.parametrize(
+    ("engine", "image", "asked"),
+    [
+        ("gpu", "nvidia/cuda:", ["--provider", "CUDAExecutionProvider"]),
+        ("cpu", "ubuntu:24.04", []),
+        ("trt", "nvidia/cuda:", ["--engine", "trt"]),
+    ],
+)
+def test_the_server_stands_on_cuda_or_on_the_system(engine, image, asked):
     base, steps = chain(CLOUD, ENGINE=engine)
     assert base.startswith(image)
     assert re.search(r":\d+\.\d+", base), "a pinned tag"
-    asked = last(steps, "CMD").list
-    assert ("CUDAExecutionProvider" in asked) == (engine == "gpu")
+    assert last(steps, "CMD").list == ["/bundle", "--listen", "0.0.0.0:8700", *asked]
     assert read(CLOUD)[0] == {"ENGINE": "gpu"}
     assert last(steps, "ENTRYPOINT").list == ["coachc", "serve"]
+    assert not [step for step in steps if step.name == "RUN" and re.search(TOOLS, step.text)]
 
 
-@pytest.mark.parametrize(("name", "given"), [(JETSON, {}), (CLOUD, {"ENGINE": "gpu"}), (CLOUD, {"ENGINE": "cpu"})])
+def test_the_servers_tensorrt_is_one_release_on_the_images_cuda():
+    base, steps = chain(CLOUD, "build", ENGINE="trt")
+    cuda = re.search(r":(\d+\.\d+)", base)[1]
+    text = " ".join(step.text for step in steps if step.name == "RUN")
+    assert set(re.findall(r"cuda-[a-z-]+-(\d+-\d+)", text)) == {cuda.replace(".", "-")}
+    assert set(re.findall(r"/usr/local/cuda-([\d.]+)", text)) == {cuda}
+    pins = dict(re.findall(r"(tensorrt-\S+)==(\S+)", text))
+    parts = {f"tensorrt-cu{cuda.split('.')[0]}{part}" for part in ("", "-bindings", "-libs")}
+    assert set(pins) == parts
+    assert len(set(pins.values())) == 1
+    assert "--no-deps" in text.split("tensorrt-")[0].rsplit("pip install", 1)[1], "CUDA is the image's"
+    # Binaries for every generation, and PTX for those to come.
+    assert "-fatbin -arch=all-major" in text
+    assert "tensorrt" not in " ".join(step.text for step in chain(CLOUD, "build", ENGINE="gpu")[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [(JETSON, {}), (CLOUD, {"ENGINE": "gpu"}), (CLOUD, {"ENGINE": "cpu"}), (CLOUD, {"ENGINE": "trt"})],
+)
 def test_nothing_runs_as_root(name, given):
     steps = chain(name, **given)[1]
     user = last(steps, "USER").text
@@ -207,7 +333,10 @@ def pins(path: str) -> dict[str, str]:
 
 def test_the_servers_requirements_are_all_pinned():
     text = (REPOSITORY / CLOUD).read_text("utf-8")
-    wanted = re.search(r'-c constraints\.txt "\.\[\$\{ENGINE\},([\w,]+)\]" (\w+)', text)
+    found = re.findall(r'-c constraints\.txt "\.\[(\w+),([\w,]+)\]" (\w+)', text)
+    assert [engine for engine, _, _ in found] == ["cpu", "gpu"]
+    wanted = found[0]
+    assert found[1][1:] == wanted[1:]
     extras = ["cpu", "gpu", *wanted[1].split(",")]
     assert {"serve", "images"} <= set(extras)
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]

@@ -181,7 +181,7 @@ def _pycuda() -> Any:
     except ImportError as exc:
         raise EngineError(
             f"pycuda cannot be used: {exc}",
-            hint="pip install pycuda (below 2021.1 on JetPack 4.6), on a machine with CUDA and its driver",
+            hint="pip install pycuda (2022.1 for Python 3.6), on a machine with CUDA and its driver",
         ) from exc
     return pycuda.driver
 

@@ -60,7 +60,7 @@ LAST: Dict[Tuple[str, Tuple[int, ...]], str] = {
     ("cryptography", (3, 6)): "cryptography==40.0.2",
     ("pip", (3, 6)): "pip==21.3.1",
     ("pip", (3, 8)): "pip==25.0.1",
-    ("pycuda", (3, 6)): "pycuda<2021.1",
+    ("pycuda", (3, 6)): "pycuda==2022.1",
 }
 
 

@@ -127,7 +127,9 @@ def optional(system: System, machine: Machine, found: Accelerator, side: str) ->
         module, needed = system.module(each.module), side in each.sides
         install = machine.install(each.package)
         if each.module == "pycuda":
-            install = "PATH=/usr/local/cuda/bin:$PATH " + install
+            # Built apart, the release for Python 3.6 wants a numpy that no longer builds.
+            given = "--no-build-isolation pycuda" if machine.python < (3, 8) else "pycuda"
+            install = "PATH=/usr/local/cuda/bin:$PATH " + install.replace("install pycuda", "install " + given)
         if module is None:
             findings.append(Finding(each.module, MISSING, "none", "for " + each.use, install, needed))
         elif module.error:
