@@ -19,9 +19,10 @@ import shutil
 import uuid
 from typing import BinaryIO, Iterator, NamedTuple, Optional
 
-from runtime.bundle.archive import LIMIT_BYTES, extract, sync_folder
+from runtime.bundle.archive import LIMIT_BYTES
 from runtime.bundle.signature import SIGNATURE, TrustedKeys, trusted_keys
 from runtime.bundle.store import Bundle, open_bundle, read_signed
+from runtime.bundle.unpack import extract, sync_folder
 from runtime.errors import BundleError, InstallError
 
 CURRENT, PREVIOUS, BUNDLES, STATE, TRUST, LOCK = "current", "previous", "bundles", "state.json", "trust", "lock"

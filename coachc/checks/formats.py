@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from coachc.checks.recompose import Finding
 from coachc.checks.sarif import as_sarif, node_label
 from coachc.checks.targets import TargetReport
-from coachc.targets.rules import Violation
+from coachc.targets.violation import Violation
 
 #: What XML 1.0 has no way to write; names of nodes may hold it.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from coachc import __version__
 from coachc.checks.recompose import Finding
 from coachc.checks.targets import TargetReport
-from coachc.targets.rules import Violation
+from coachc.targets.violation import Violation
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 #: Of one run; GitHub refuses a file with more.

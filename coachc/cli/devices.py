@@ -18,7 +18,7 @@ def devices(json: Json = False) -> None:
     from rich.table import Table
 
     from coachc.cost.device import LOCAL_SPEC, all_devices
-    from coachc.targets.rules import target_of
+    from coachc.targets.target import target_of
 
     specs = [*all_devices().values(), LOCAL_SPEC]
     rules = {spec.name: target_of(spec).rules for spec in specs}

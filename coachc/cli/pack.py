@@ -23,7 +23,8 @@ def pack(
     import os
     from pathlib import Path
 
-    from runtime.bundle.archive import SUFFIX, pack_bundle
+    from runtime.bundle.archive import SUFFIX
+    from runtime.bundle.pack import pack_bundle
     from runtime.bundle.store import open_bundle
 
     path = output or Path(os.path.abspath(bundle)).stem + SUFFIX

@@ -40,7 +40,8 @@ def packed(path: str, limit_mib: int) -> Iterator[tuple[str, str, Contents]]:
     import tempfile
     from pathlib import Path
 
-    from runtime.bundle.archive import SUFFIX, open_archive, pack_bundle, read_archive
+    from runtime.bundle.archive import SUFFIX, open_archive, read_archive
+    from runtime.bundle.pack import pack_bundle
     from runtime.bundle.store import open_bundle
 
     with contextlib.ExitStack() as stack:

@@ -15,7 +15,7 @@ import onnx
 from coachc.cost.device import DeviceSpec
 from coachc.errors import ToolchainError
 from coachc.frontend import ort
-from coachc.targets.rules import target_of
+from coachc.targets.target import target_of
 from passes.lower.agree import difference
 from passes.lower.half import Halved, to_fp16
 from runtime.bundle.manifest_types import Cut, HalfPrecision

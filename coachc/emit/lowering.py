@@ -13,7 +13,8 @@ from coachc.cost.device import DeviceSpec
 from coachc.errors import ModelError
 from coachc.frontend import ort, walk
 from coachc.frontend.opset import newest_opset, opset_of
-from coachc.targets.rules import Target, target_of, violations
+from coachc.targets.rules import violations
+from coachc.targets.target import Target, target_of
 from passes.lower.agree import TOLERANCE, difference
 from passes.lower.driver import can_be_taken_apart, lower
 from passes.lower.limits import Limits, Lowered, common

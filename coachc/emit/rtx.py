@@ -20,7 +20,8 @@ from coachc.cost.device import DeviceSpec
 from coachc.emit.half_precision import in_half_precision
 from coachc.emit.rtx_worker import MODULE, build_apart
 from coachc.errors import ToolchainError
-from coachc.targets.rules import Target, errors
+from coachc.targets.rules import errors
+from coachc.targets.target import Target
 from runtime.bundle.manifest_types import Cut, EngineFacts
 from runtime.engines.dialect import Dialect, load_dialect
 from runtime.engines.dialect_11 import Dialect11

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -11,6 +10,7 @@ import onnx
 from coachc.frontend import walk
 from coachc.targets.facts import Facts, type_name
 from coachc.targets.generation import Generation, Source
+from coachc.targets.violation import Broken
 
 OPERATORS = ("QuantizeLinear", "DequantizeLinear")
 
@@ -18,24 +18,6 @@ OPERATORS = ("QuantizeLinear", "DequantizeLinear")
 _COMPILED = "`coachc compile` writes it with Div, Round, Add, Clip and Mul"
 #: Codes that it can be written for; the others have no more than 4 bits, or are no integers.
 _WRITTEN = ("int8", "uint8", "int16", "uint16")
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """One thing that is wrong.
-
-    Attributes
-    ----------
-    what : str
-        The last part of the rule's id.
-    reason, remedy : str
-    source : Source
-    """
-
-    what: str
-    reason: str
-    remedy: str
-    source: Source
 
 
 def is_codes(node: onnx.NodeProto, name: str) -> bool:
@@ -66,55 +48,59 @@ def broken(
     compiled = _COMPILED if codes in _WRITTEN or (codes == "int32" and constant) else "quantize to 8 bits"
     if not fast_int8:
         reason = f"{device} has no INT8 arithmetic, so no Q/DQ node builds"
-        yield Broken("hardware", reason, f"{compiled}; or export without quantization", rules.sources["int8"])
+        yield Broken("quantize/hardware", reason, f"{compiled}; or export without quantization", rules.sources["int8"])
         return
     given = [name for name in node.input if name]
     if len(given) < wanted.inputs:
         reason = f"{wanted.inputs} inputs are required; found {len(given)}"
-        yield Broken("inputs", reason, "add the zero point, an int8 tensor of zeros", wanted.source)
+        yield Broken("quantize/inputs", reason, "add the zero point, an int8 tensor of zeros", wanted.source)
     if codes == "int32" and not quantizes and constant:
         remedy = "`coachc compile` makes floats of it; or leave biases in float " + _option("QuantizeBias", False)
         reason = f"'{node.input[0]}' is int32, as biases are; taken: {', '.join(wanted.codes)}"
-        yield Broken("bias", reason, remedy, wanted.source)
+        yield Broken("quantize/bias", reason, remedy, wanted.source)
         return
     if codes == "uint8" and wanted.uint8:
-        yield Broken("uint8", wanted.uint8, f"{compiled}; or quantize to int8 with zero point 0", wanted.source)
+        yield Broken(
+            "quantize/uint8", wanted.uint8, f"{compiled}; or quantize to int8 with zero point 0", wanted.source
+        )
     elif codes and codes not in wanted.codes:
         reason = f"codes are {codes}; taken: {', '.join(wanted.codes)}"
-        yield Broken("codes", reason, f"{compiled}; or quantize to int8 with zero point 0", wanted.source)
+        yield Broken("quantize/codes", reason, f"{compiled}; or quantize to int8 with zero point 0", wanted.source)
     elif not quantizes and constant and wanted.float_weights:
         reason = f"'{node.input[0]}' is an int8 constant; weights must be float and quantized by a QuantizeLinear"
         remedy = "`coachc compile` does that; or keep weights in float " + _option("AddQDQPairToWeight", True)
-        yield Broken("weights", reason, remedy, wanted.float_weights)
+        yield Broken("quantize/weights", reason, remedy, wanted.float_weights)
     real = facts.input_type(node, 0) if quantizes else ""
     if wanted.input and real and real not in wanted.input:
         reason = f"quantizes {real}; taken: {', '.join(wanted.input)}"
-        yield Broken("input", reason, f"cast to {wanted.input[0]} before it", wanted.source)
+        yield Broken("quantize/input", reason, f"cast to {wanted.input[0]} before it", wanted.source)
     if wanted.symmetric and len(node.input) > 2 and node.input[2]:
         yield from _zero_point(node.input[2], facts, wanted.source, compiled)
     scale = facts.constant(node.input[1])
     if scale is None and wanted.constant_parameters and node.input[1] not in facts.initializers:
         reason = f"scale '{node.input[1]}' is computed; it must be an initializer"
-        yield Broken("constant", reason, "quantize with Div, Round, Add, Clip and Cast", wanted.source)
+        yield Broken("quantize/constant", reason, "quantize with Div, Round, Add, Clip and Cast", wanted.source)
     if scale is not None:
         if scale.size and not np.all(scale.astype(np.float64) > 0):
             reason = f"scale '{node.input[1]}' is not positive everywhere"
-            yield Broken("scale", reason, "calibrate again", wanted.source)
+            yield Broken("quantize/scale", reason, "calibrate again", wanted.source)
         weights = constant or (not quantizes and _of_constant(node, model, facts))
         if scale.size > 1 and wanted.per_channel == "weights" and not weights:
             reason = "a scale per channel is for weights only"
-            yield Broken("per-channel", reason, "take one scale for the tensor", wanted.source)
+            yield Broken("quantize/per-channel", reason, "take one scale for the tensor", wanted.source)
 
 
 def _zero_point(name: str, facts: Facts, source: Source, compiled: str) -> Iterator[Broken]:
     value = facts.constant(name)
     if name not in facts.initializers:
-        yield Broken("zero-point", f"zero point '{name}' is computed; it must be 0", "fold it to a constant 0", source)
+        yield Broken(
+            "quantize/zero-point", f"zero point '{name}' is computed; it must be 0", "fold it to a constant 0", source
+        )
     elif value is not None and np.any(value.astype(np.float64) != 0):
         found = value.astype(np.float64).ravel()
         worst = found[np.flatnonzero(found)[0]]
         reason = f"zero point '{name}' must be 0; found {worst:g}"
-        yield Broken("zero-point", reason, f"{compiled}; or quantize symmetrically (zero point 0)", source)
+        yield Broken("quantize/zero-point", reason, f"{compiled}; or quantize symmetrically (zero point 0)", source)
 
 
 def _codes(node: onnx.NodeProto, facts: Facts, *, quantizes: bool) -> str:

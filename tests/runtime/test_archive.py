@@ -8,9 +8,11 @@ import zlib
 
 import pytest
 
-from runtime.bundle import archive
-from runtime.bundle.archive import pack_bundle, read_archive, unpack_archive
+from runtime.bundle import zip_format
+from runtime.bundle.archive import read_archive
+from runtime.bundle.pack import pack_bundle
 from runtime.bundle.store import open_bundle, write_bundle
+from runtime.bundle.unpack import unpack_archive
 from runtime.errors import BundleError
 from tests.helpers.runtime_bundles import FILES, ROLES, make_bundle, make_manifest
 from tests.helpers.zips import Entry, both, zip_bytes
@@ -365,7 +367,7 @@ def test_places_that_are_taken(bundle, packed, tmp_path):
 
 def test_what_cannot_be_packed(bundle, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(archive, "_ZIP_LIMIT", 4000)
+        patch.setattr(zip_format, "_ZIP_LIMIT", 4000)
         with pytest.raises(BundleError, match="does not fit into an archive") as caught:
             pack_bundle(bundle, str(tmp_path / "x"))
         assert caught.value.hint == "copy the bundle as the folder it is"
@@ -373,13 +375,14 @@ def test_what_cannot_be_packed(bundle, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
+    for call in ("replace", "fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, full)
+            with pytest.raises(BundleError, match="cannot write .*x: No space left on device"):
+                pack_bundle(bundle, str(tmp_path / "x"))
+    pack_bundle(bundle, str(tmp_path / "x"))
     with monkeypatch.context() as patch:
-        patch.setattr(archive.os, "replace", full)
-        with pytest.raises(BundleError, match="cannot write .*x: No space left on device"):
-            pack_bundle(bundle, str(tmp_path / "x"))
-    with monkeypatch.context() as patch:
-        patch.setattr(archive.os, "fsync", full)
-        pack_bundle(bundle, str(tmp_path / "x"))
+        patch.setattr(os, "fsync", full)
         with pytest.raises(BundleError, match="cannot write .*out: No space left on device"):
             unpack_archive(str(tmp_path / "x"), str(tmp_path / "out"))
     (tmp_path / "tiny.coach" / "cloud.onnx").write_bytes(b"the other half")

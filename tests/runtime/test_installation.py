@@ -7,7 +7,7 @@ import pytest
 
 from runtime import install as command
 from runtime import installation
-from runtime.bundle.archive import pack_bundle
+from runtime.bundle.pack import pack_bundle
 from runtime.bundle.signature import trusted_keys
 from runtime.bundle.store import open_bundle, write_bundle
 from runtime.errors import BundleError, CoachRuntimeError, InstallError, SignatureError

@@ -7,9 +7,11 @@ import sys
 import pytest
 
 from runtime.bundle import signature
-from runtime.bundle.archive import pack_bundle, read_archive, unpack_archive
+from runtime.bundle.archive import read_archive
+from runtime.bundle.pack import pack_bundle
 from runtime.bundle.signature import SIGNATURE_BYTES, trusted_keys
 from runtime.bundle.store import check_signature, open_bundle
+from runtime.bundle.unpack import unpack_archive
 from runtime.errors import BundleError, SignatureError
 from tests.helpers.runtime_bundles import make_bundle
 from tests.helpers.signing import Signer

@@ -11,7 +11,8 @@ from junitparser import Failure, JUnitXml
 from coachc.checks.formats import FORMATS
 from coachc.checks.recompose import Finding
 from coachc.checks.targets import TargetReport
-from coachc.targets.rules import Target, Violation
+from coachc.targets.target import Target
+from coachc.targets.violation import Violation
 
 TX2 = Target("tx2", "8.2", "8.2.1", "6.2", ("fp16",), fast_int8=False)
 A6000 = Target("a6000", "11", "11.4", "8.6", ("int8", "fp16"))

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from coachc.checks.recompose import Finding
 from coachc.checks.sarif import MOST_RESULTS, ROOT, as_sarif
 from coachc.checks.targets import TargetReport
-from coachc.targets.rules import Target, Violation
+from coachc.targets.target import Target
+from coachc.targets.violation import Violation
 from models.synthetic import chain, residual
 from tests.helpers.bundles import save
 from tests.helpers.commands import coachc, compile_json

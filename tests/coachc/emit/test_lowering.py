@@ -18,7 +18,8 @@ from coachc.errors import CheckFailure
 from coachc.frontend import ort
 from coachc.frontend.fuse import fuse
 from coachc.frontend.onnx_import import import_model
-from coachc.targets.rules import target_of, violations
+from coachc.targets.rules import violations
+from coachc.targets.target import target_of
 from models.synthetic import chain, inception, residual
 from passes.lower.limits import Lowered
 from tests.helpers.bundles import (

@@ -15,8 +15,9 @@ import onnx
 import pytest
 from onnx import helper
 
-from coachc.targets.generation import generations
-from coachc.targets.rules import Target, errors
+from coachc.targets.generation_toml import generations
+from coachc.targets.rules import errors
+from coachc.targets.target import Target
 from tests.helpers.onnx_models import constant, info, net, op
 
 pytestmark = pytest.mark.needs("tensorrt_rtx")

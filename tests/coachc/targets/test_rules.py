@@ -12,8 +12,9 @@ from onnx import TensorProto, helper
 from coachc.cost.device import LOCAL_SPEC, all_devices, find_device
 from coachc.errors import ProfileError
 from coachc.frontend.onnx_import import import_model
-from coachc.targets.generation import generations
-from coachc.targets.rules import Target, errors, target_of, violations
+from coachc.targets.generation_toml import generations
+from coachc.targets.rules import errors, violations
+from coachc.targets.target import Target, target_of
 from models import synthetic
 from models.zoo import export_model
 from tests.helpers.light import NAMES, shipped
@@ -216,6 +217,11 @@ CASES = {
     ),
     "wide int64": (
         one("Add", "x w", x=info("x", (1,), "int64"), y=info("y", (1,), "int64"), weights=[constant("w", [2**40])]),
+        "narrowed/int64",
+        OLD,
+    ),
+    "the widest int64": (
+        one("Add", "x w", x=info("x", (1,), "int64"), y=info("y", (1,), "int64"), weights=[constant("w", [-(2**63)])]),
         "narrowed/int64",
         OLD,
     ),
