@@ -145,7 +145,7 @@ def open_dataset(
     if path == RANDOM:
         refuse_frame_rate(path, "noise", frames_per_second)
         rng = np.random.default_rng(seed)
-        feeds = [{value.name: _noise(value, rng) for value in inputs} for _ in range(RANDOM_SAMPLES)]
+        feeds = [{value.name: _noise(value, rng) for value in inputs} for _ in range(min(RANDOM_SAMPLES, max_samples))]
         return Dataset(RANDOM, len(feeds), None, None, feeds)
     specs = tuple(TensorSpec(value.name, value.dtype, value.shape) for value in inputs)
     source = _open(path, specs, preprocess, max_samples, max_samples if ordered else None, frames_per_second)

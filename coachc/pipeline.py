@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import onnx
+
 from calib.data_report import DataReport
 from calib.dataset import RANDOM
 from calib.measurements import Measurements
@@ -93,10 +95,12 @@ class Compiled:
 
     `refined` is None where no precision was refined, `mixture` unless it was asked for and one keeps limits and
     accuracy; `data` on noise; `cut_set` for a single bandwidth. `online` has what was learnt of each cut's online
-    policies, or why it has none. `lowerings` says what was rewritten of each artefact for its target.
+    policies, or why it has none. `lowerings` says what was rewritten of each artefact for its target; `models` has the
+    artefacts themselves, by path.
     """
 
     bundle: Bundle
+    models: Mapping[str, onnx.ModelProto]
     problem: Problem
     found: Found
     plan: Plan
@@ -228,6 +232,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
     store.discard()
     return Compiled(
         bundle,
+        {**models, **{half.facts.path: half.model for half in half_precision}},
         problem,
         planned.found,
         plan,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import onnx
@@ -96,22 +97,27 @@ def check_bundle_targets(path: str, given: dict[str, DeviceSpec]) -> list[Target
     """
     bundle = open_bundle(path)
     specs = {side: given.get(side) or _compiled_for(bundle, side) for side in ("device", "cloud")}
+    return check_artefact_targets(bundle, specs, lambda artefact: onnx.load_from_string(bundle.read(artefact)))
+
+
+def check_artefact_targets(
+    bundle: Bundle, specs: Mapping[str, DeviceSpec], load: Callable[[str], onnx.ModelProto]
+) -> list[TargetReport]:
+    """Every artefact of a bundle against given targets, by side; `load` gives the model of a path."""
+    manifest = bundle.manifest
     places = {
         (artefact, side): None
-        for cut in bundle.manifest.cuts
+        for cut in manifest.cuts
         for side, artefacts in (("device", cut.on_device), ("cloud", cut.on_cloud))
         for artefact in artefacts
     }
-    digests = {item.path: item.sha256 for item in bundle.manifest.artefacts}
-    halves = {half.model_sha256: half.path for half in bundle.manifest.half_precision}
+    digests = {item.path: item.sha256 for item in manifest.artefacts}
+    halves = {half.model_sha256: half.path for half in manifest.half_precision}
     for artefact, side in tuple(places):
         rules = target_of(specs[side]).rules
         if digests[artefact] in halves and rules is not None and rules.dialect == "11":
             places[halves[digests[artefact]], side] = None
-    return [
-        _report(onnx.load_from_string(bundle.read(artefact)), artefact, side, specs[side], path)
-        for artefact, side in places
-    ]
+    return [_report(load(artefact), artefact, side, specs[side], bundle.path) for artefact, side in places]
 
 
 def _compiled_for(bundle: Bundle, side: str) -> DeviceSpec:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from calib.accuracy import samples_needed
 from coachc.checks.sarif import node_label
-from coachc.checks.targets import TargetReport, check_bundle_targets
+from coachc.checks.targets import TargetReport, check_artefact_targets
 from coachc.cli.online_report import online_lines
 from coachc.core.plan import Accuracy, Plan, Sensitivity, Timeline
 from coachc.core.profile import Provenance
@@ -71,8 +71,13 @@ def warnings(compiled: Compiled, options: CompileOptions) -> list[str]:
             hint = f"; {lowering.hint}" if lowering.hint else ""
             found.append(f"{lowering.path} will not build with {lowering.target}: {lowering.failure}{hint}")
     known = {lowering.path for lowering in compiled.lowerings if lowering.failure}
-    found += [_refused(report) for report in check_bundle_targets(options.output, {}) if report.where not in known]
+    found += [_refused(report) for report in _target_reports(compiled, options) if report.where not in known]
     return [text for text in found if text]
+
+
+def _target_reports(compiled: Compiled, options: CompileOptions) -> list[TargetReport]:
+    specs = {"device": options.device, "cloud": options.cloud}
+    return check_artefact_targets(compiled.bundle, specs, compiled.models.__getitem__)
 
 
 def _refused(report: TargetReport) -> str:

@@ -153,11 +153,7 @@ def _generation(name: str, file: _File, parent: Generation | None) -> Generation
     unknown = set(dropped) - {f"{operator}/{limit.id}" for limit in known for operator in limit.operators}
     if unknown:
         raise InternalError(f"{file.name}: dropped names no inherited limit: {', '.join(sorted(unknown))}")
-    kept = [
-        limit
-        for limit in known
-        if not any(f"{operator}/{limit.id}" in dropped for operator in limit.operators)
-    ]
+    kept = [limit for limit in known if not any(f"{operator}/{limit.id}" in dropped for operator in limit.operators)]
     made = Generation(
         name=name,
         title=top.take("title", str),

@@ -201,13 +201,13 @@ def write_bundle(
         data = to_json_bytes(manifest._replace(artefacts=tuple(artefacts)))
         _write(partial, MANIFEST, data)
         _write(partial, CHECKSUM, checksum_line(hashlib.sha256(data).hexdigest()))
-        open_bundle(partial)
+        written = open_bundle(partial)
         replace_bundle(partial, target)
     except OSError as exc:
         raise BundleError(f"cannot write {target}: {exc.strerror or exc}") from exc
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return open_bundle(target)
+    return written._replace(path=target)
 
 
 def checksum_line(digest: str) -> bytes:

@@ -157,7 +157,8 @@ def test_unlabelled_samples(tmp_path):
 
 def test_noise_is_seeded_and_of_the_inputs_types():
     inputs = [INPUT, Value("half", "float16", (1, 4)), Value("index", "int64", (1, 5))]
-    first, again, other = (open_dataset(RANDOM, inputs, None, max_samples=3, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (open_dataset(RANDOM, inputs, None, max_samples=100, seed=seed) for seed in (1, 1, 2))
+    assert open_dataset(RANDOM, inputs, None, max_samples=3).samples == 3
     assert (first.kind, first.samples, first.labels, len(list(first))) == (
         "random",
         RANDOM_SAMPLES,
