@@ -25,7 +25,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python -m models.demo
 
 test: $(VENV)/.test test36
-	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 # The device program runs on JetPack 4.6, whose Python is 3.6.
 ifneq ($(PYTHON36),)

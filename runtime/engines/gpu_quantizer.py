@@ -136,15 +136,14 @@ class GpuQuantizer(Engine):
 
     def _address(self, feed: Mapping[str, Any], value: _Value) -> int:
         given: Union[Buffer, np.ndarray] = _of(feed, value.entry.name)
-        if isinstance(given, Buffer):
-            return given.address
-        array = np.asarray(given)
-        if array.shape != value.real.shape or array.dtype != np.float32:
+        if given.shape != value.real.shape or given.dtype != np.float32:
             raise EngineError(
                 f"input '{value.entry.name}' does not suit the quantizer",
-                [f"expected  float32 {list(value.real.shape)}", f"found     {array.dtype} {list(array.shape)}"],
+                [f"expected  float32 {list(value.real.shape)}", f"found     {given.dtype} {list(given.shape)}"],
             )
-        value.real.upload(array, self._gpu.stream)
+        if isinstance(given, Buffer):
+            return given.address
+        value.real.upload(given, self._gpu.stream)
         return value.real.address
 
     def _quantize(self, value: _Value, address: int, bits: int) -> None:
