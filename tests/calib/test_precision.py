@@ -213,7 +213,7 @@ def test_a_model_that_errs_is_tried_on_the_samples_alone(varied):
 def test_noise_is_noise(varied):
     model, graph, _, _ = varied
     seen = []
-    data = open_dataset("random", [model.values[n] for n in model.inputs], None, max_samples=1)
+    data = open_dataset("random", [model.values[n] for n in model.inputs], None, max_samples=100)
     trials = trials_of(model.proto, data, advance=seen.append)
     assert seen == list(range(1, 17))
     accuracy = evaluator(model, graph, 0b11, trials, 0.5).at(8).accuracy

@@ -91,7 +91,7 @@ def test_workers_share_the_cloud(options, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_known_topology_with_weights(name, tmp_path):
     path = with_weights(name, tmp_path)
-    plan = compile_json(path, tmp_path / "o.coach", "--calib", "random")["plan"]
+    plan = compile_json(path, tmp_path / "o.coach", "--calib", "random", "--samples", 2)["plan"]
     path.unlink()
     assert plan["period_s"] > 0
     assert plan["gap"] == 0
@@ -102,7 +102,8 @@ def test_a_known_topology_with_weights(name, tmp_path):
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("bvlc_alexnet", "vgg19", "zfnet512")])
 def test_a_known_topology_as_shipped(name, tmp_path):
-    report = compile_json(shipped(name), tmp_path / "o.coach", "--calib", "random", "--mode", "split")
+    flags = ("--calib", "random", "--samples", 2, "--mode", "split")
+    report = compile_json(shipped(name), tmp_path / "o.coach", *flags)
     assert report["plan"]["mode"] == "split"
     succeed("check", tmp_path / "o.coach", "--samples", 1)
 
