@@ -85,7 +85,9 @@ def in_half_precision(
         It computes something else then.
     """
     quantizers = quantizer_names(model)
-    keep = {node.name for node in model.graph.node if quantizers.intersection(node.input)}
+    # Of values at the edge of this model: `passes.quantizer_nodes` names their nodes.
+    own = tuple(f"{name.rpartition('/')[0]}/quantizer/" for name in quantizers)
+    keep = {node.name for node in model.graph.node if node.name.startswith(own) or quantizers & set(node.input)}
     halved = to_fp16(model, keep=keep)
     if not ort.available():
         return halved.model, [_said(halved)]

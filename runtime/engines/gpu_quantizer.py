@@ -25,7 +25,10 @@ def quantizing_cut(manifest: Manifest, path: str) -> Optional[Cut]:
             packed = [value for value in cut.values if value.codec == "packed"]
             # What else such an artefact may do: give an input of the model its name on the wire.
             other = [value for value in cut.values if value.codec != "packed" and value.codes != value.name]
-            if not other and (cut.before or len(packed) == len(cut.values)):
+            # At the inputs it also gives model outputs that no operator makes, unless they are inputs.
+            inputs = [spec.name for spec in manifest.model.inputs]
+            kept = [name for name in cut.device_outputs if name not in inputs]
+            if not other and (cut.before or (len(packed) == len(cut.values) and not kept)):
                 if all(value.dtype == "float32" and value.shape for value in packed):
                     return cut
     return None

@@ -186,6 +186,8 @@ def test_which_artefacts_are_quantizers(tmp_path):
     assert found(values=(value, raw._replace(codes="input")))
     assert not found(before=())  # a whole half with its quantizers inside
     assert found(before=(), mode="cloud-raw")
+    assert found(before=(), mode="cloud-raw", device_outputs=("input",), cloud_outputs=())
+    assert not found(before=(), mode="cloud-raw", device_outputs=("a constant",))
     assert not found(before=(), mode="cloud-raw", values=(value, raw._replace(codes="input")))
     alone = manifest.cut("device-only")
     assert alone.quantizers == ()

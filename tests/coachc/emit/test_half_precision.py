@@ -10,14 +10,18 @@ from onnx import TensorProto, numpy_helper
 from coachc.checks.bundle import check_bundle
 from coachc.checks.engines import check_half_precision
 from coachc.checks.targets import check_bundle_targets
+from coachc.cost.device import find_device
 from coachc.emit.half_precision import in_half_precision
+from coachc.emit.halves import DEVICE_PATH, split_halves
 from coachc.emit.rtx import build_rtx
 from coachc.errors import CheckFailure, ToolchainError
 from coachc.frontend import ort
 from models.synthetic import residual
 from runtime.bundle.store import open_bundle
-from tests.helpers.bundles import replace_artefact, rewrite_manifest, samples_for, save
+from runtime.quantizer_inputs import quantizer_feed
+from tests.helpers.bundles import a_bit_plan, replace_artefact, rewrite_manifest, samples_for, save
 from tests.helpers.commands import compile_json
+from tests.helpers.onnx_models import imported
 
 pytestmark = pytest.mark.needs("onnxruntime")
 
@@ -94,3 +98,18 @@ def test_a_model_that_half_precision_changes_is_refused_with_the_option(monkeypa
     ) as caught:
         in_half_precision(residual(), "half.onnx", {}, option="--device-precision")
     assert caught.value.hint == "--device-precision fp32 builds it in float32"
+
+
+def test_quantizers_inside_a_half_give_the_same_codes(tmp_path):
+    """Those of an input of the model, which are no artefact of their own: 11 bits would round x / scale."""
+    model, graph = imported(residual(), tmp_path)
+    sides = find_device("tx2", side="device"), find_device("a6000", side="cloud")
+    made = split_halves(model, graph, 0, a_bit_plan(graph, 0), *sides)
+    device = made.models[DEVICE_PATH]
+    feed = {**ort.seeded_inputs(device, 0), **quantizer_feed(made.cut, "device", 8)}
+    half, _ = in_half_precision(device, DEVICE_PATH, quantizer_feed(made.cut, "device", 8))
+    (value,) = made.cut.values
+    assert TensorProto.FLOAT16 not in [
+        attribute.i for node in half.graph.node if node.op_type == "Cast" for attribute in node.attribute
+    ]
+    np.testing.assert_array_equal(ort.run(half, feed)[value.codes], ort.run(device, feed)[value.codes])
