@@ -11,14 +11,14 @@ import shlex
 import sys
 from typing import Any, List, Optional, Sequence, Tuple
 
-from runtime.build_engine import available_bytes, find_or_build, workspace_bytes
-from runtime.bundle.manifest_types import Cut, Manifest
+from runtime.build_engine import available_bytes, find_or_build, to_stderr, workspace_bytes
+from runtime.bundle.manifest_types import Manifest
 from runtime.bundle.signature import trusted_keys
 from runtime.bundle.store import Bundle, open_bundle
 from runtime.engines.dialect import Dialect, dialect_of, load_dialect
 from runtime.engines.engine_cache import DEFAULT_CACHE, EngineCache
 from runtime.engines.gpu_quantizer import quantizing_cut
-from runtime.engines.trt_factory import path_to_build, settings_of
+from runtime.engines.trt_factory import to_build
 from runtime.errors import BundleError, CoachRuntimeError
 
 SIDES = ("device", "cloud")
@@ -26,7 +26,7 @@ SIDES = ("device", "cloud")
 LAST_OF_DIALECT = {"8.2": "8.2.1", "8.5": "8.5.2", "8.6": "8.6.1", "10": "10.3.0", "11": "11.4.0"}
 
 
-def paths_of(manifest: Manifest, side: str, cut: Optional[str] = None) -> List[str]:
+def paths_of(manifest: Manifest, side: str, cut: Optional[str] = None) -> Tuple[str, ...]:
     """The model artefacts that a side runs, each once: of one cut, or of all.
 
     Raises
@@ -34,12 +34,9 @@ def paths_of(manifest: Manifest, side: str, cut: Optional[str] = None) -> List[s
     BundleError
         There is no such cut, or the side computes nothing in it.
     """
-    cuts = [manifest.cut(cut)] if cut is not None else list(manifest.cuts)
-    paths: List[str] = []
-    for each in cuts:
-        paths += [path for path in _run_by(each, side) if path not in paths]
+    paths = manifest.run_by(side) if cut is None else manifest.cut(cut).run_by(side)
     if not paths:
-        names = ", ".join(each.name for each in manifest.cuts if _run_by(each, side))
+        names = ", ".join(each.name for each in manifest.cuts if each.run_by(side))
         raise BundleError(f"cut '{cut}' runs nothing on the {side}", hint=f"these do: {names}")
     return paths
 
@@ -51,11 +48,10 @@ def trtexec_commands(
     lines = []
     timings = os.path.join(folder, "trtexec.timings")
     for path in paths:
-        settings = settings_of(bundle, side, path, workspace)
-        built = path_to_build(bundle.manifest, dialect, settings, path, _say)
-        onnx = os.path.join(bundle.path, *built.split("/"))
-        plan = os.path.join(folder, hashlib.sha256(bundle.read(built)).hexdigest()[:12] + ".plan")
-        words = dialect.trtexec(onnx, plan, settings, timings)
+        chosen = to_build(bundle, side, path, bundle.read(path), dialect, workspace)
+        onnx = os.path.join(bundle.path, *chosen.path.split("/"))
+        plan = os.path.join(folder, hashlib.sha256(chosen.model).hexdigest()[:12] + ".plan")
+        words = dialect.trtexec(onnx, plan, chosen.settings, timings)
         lines.append(" ".join(shlex.quote(word) for word in words))
     return lines
 
@@ -76,14 +72,15 @@ def build_bundle(
         if quantizing_cut(bundle.manifest, path) is not None and not gpu.lacks_kernels():
             done.append((path, "quantizers, computed by CUDA kernels without an engine"))
             continue
-        settings = settings_of(bundle, side, path, workspace)
-        built = path_to_build(bundle.manifest, dialect, settings, path, _say)
-        _say(f"{built}: {dialect.product} {dialect.version} on {gpu.name} ({gpu.compute_capability})")
+        chosen = to_build(bundle, side, path, bundle.read(path), dialect, workspace)
+        to_stderr(f"{chosen.path}: {dialect.product} {dialect.version} on {gpu.name} ({gpu.compute_capability})")
         with gpu.current():
-            found = find_or_build(dialect, bundle.read(built), settings, cache, gpu.name, gpu.compute_capability, _say)
+            found = find_or_build(
+                dialect, chosen.model, chosen.settings, cache, gpu.name, gpu.compute_capability, to_stderr
+            )
         size = len(found.plan) / 1e6
         what = f"{size:.1f} MB, there already" if not found.built else f"{size:.1f} MB, built in {found.seconds:.1f} s"
-        done.append((built, f"{what}, {found.path}"))
+        done.append((chosen.path, f"{what}, {found.path}"))
     return done
 
 
@@ -135,19 +132,11 @@ def _named(release: str) -> Dialect:
     return dialect_of(Named())
 
 
-def _run_by(cut: Cut, side: str) -> Tuple[str, ...]:
-    return cut.on_device if side == "device" else cut.on_cloud
-
-
 def _mebibytes(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("has to be at least 1 MiB, not " + text)
     return value << 20
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

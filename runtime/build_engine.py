@@ -4,6 +4,7 @@ TensorRT tries tactics within a workspace, and on a Jetson that memory is the ho
 or the machine. So the limit comes from what is free, and a build that fails for memory is tried again with half of it.
 """
 
+import sys
 import time
 from typing import Callable, List, NamedTuple, Optional, Tuple
 
@@ -19,6 +20,11 @@ MOST_BYTES, LEAST_BYTES = 4 << 30, 16 << 20
 RETRIES = 4
 
 Say = Callable[[str], None]
+
+
+def to_stderr(text: str) -> None:
+    """The `Say` of programs."""
+    print(text, file=sys.stderr, flush=True)
 
 
 class Found(NamedTuple):

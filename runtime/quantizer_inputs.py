@@ -11,7 +11,7 @@ arithmetic
     qmax (1,).
 """
 
-from typing import Dict, Optional
+from typing import Dict, Iterable, Optional
 
 import numpy as np
 
@@ -41,6 +41,16 @@ def quantizer_feed(cut: Cut, side: str, bits: Bits = None) -> Inputs:
     for value, depth in zip(cut.values, cut.precisions(bits)):
         if value.codec == "packed":
             feed.update(value_inputs(cut, value, side, depth))
+    return feed
+
+
+def artefact_feed(cuts: Iterable[Cut], path: str) -> Inputs:
+    """The quantizer inputs of one artefact at the chosen precisions: those of the cuts and sides that run it."""
+    feed: Inputs = {}
+    for cut in cuts:
+        for side in ("device", "cloud"):
+            if path in cut.run_by(side):
+                feed.update(quantizer_feed(cut, side))
     return feed
 
 

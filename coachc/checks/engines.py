@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -13,11 +13,11 @@ from coachc.errors import CheckFailure, UsageError
 from coachc.frontend import ort
 from coachc.frontend.check import check
 from passes.lower.agree import difference
-from runtime.bundle.manifest_types import MODEL_ROLES, Manifest
+from runtime.bundle.manifest_types import MODEL_ROLES
 from runtime.bundle.store import Bundle, open_bundle
 from runtime.engines.base import Engine
 from runtime.engines.trt_factory import TrtFactory
-from runtime.quantizer_inputs import quantizer_feed
+from runtime.quantizer_inputs import artefact_feed
 
 ENGINES = ("trt", "rtx")
 #: Of an engine's outputs from ONNX Runtime's in float32, relative to the largest magnitude of each: TensorRT's own
@@ -63,12 +63,6 @@ def check_half_precision(bundle: Bundle, *, seed: int = 0) -> list[Finding]:
         One is of no model of the bundle, or computes something else.
     """
     models = {item.sha256: item.path for item in bundle.manifest.artefacts if item.role in MODEL_ROLES}
-    feed = {
-        name: array
-        for cut in bundle.manifest.cuts
-        for side in ("device", "cloud")
-        for name, array in quantizer_feed(cut, side).items()
-    }
     findings = []
     for facts in bundle.manifest.half_precision:
         if facts.model_sha256 not in models:
@@ -76,7 +70,7 @@ def check_half_precision(bundle: Bundle, *, seed: int = 0) -> list[Finding]:
         path = models[facts.model_sha256]
         whole, half = onnx.load_from_string(bundle.read(path)), onnx.load_from_string(bundle.read(facts.path))
         check(half)
-        found = difference(whole, half, feed=feed, seeds=(seed,))
+        found = difference(whole, half, feed=artefact_feed(bundle.manifest.cuts, path), seeds=(seed,))
         if not found <= HALF_LIMIT:
             raise CheckFailure(
                 f"{facts.path} computes something else than {path}",
@@ -124,15 +118,10 @@ def check_engines(
     digests = {item.path: item.sha256 for item in manifest.artefacts}
     for side in ("device", "cloud") if engine == "trt" else ("cloud",):
         factory: Make = make or TrtFactory(bundle, side, cache)
-        for artefact in _run_by(manifest, side):
+        for artefact in sorted(manifest.run_by(side)):
             if engine == "trt" or digests[artefact] in carried:
                 findings.append(_compared(bundle, artefact, side, factory, samples, seed))
     return findings
-
-
-def _run_by(manifest: Manifest, side: str) -> Sequence[str]:
-    paths = [path for cut in manifest.cuts for path in (cut.on_device if side == "device" else cut.on_cloud)]
-    return sorted(set(paths))
 
 
 def _compared(bundle: Bundle, path: str, side: str, make: Make, samples: int, seed: int) -> Finding:
@@ -140,10 +129,7 @@ def _compared(bundle: Bundle, path: str, side: str, make: Make, samples: int, se
     proto = onnx.load_from_string(data)
     target = bundle.manifest.device if side == "device" else bundle.manifest.cloud
     tolerance = TOLERANCES.get(str(target.get("precision")), TOLERANCES["fp32"])
-    quantizers = {}
-    for cut in bundle.manifest.cuts:
-        if path in (cut.on_device if side == "device" else cut.on_cloud):
-            quantizers.update(quantizer_feed(cut, side))
+    quantizers = artefact_feed(bundle.manifest.cuts, path)
     codes = {value.codes for cut in bundle.manifest.cuts for value in cut.values if value.codec == "packed"}
     reference, engine = ort.session(proto), make(data)
     worst = 0.0

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 
 from coachc.checks.recompose import Finding
-from coachc.checks.sarif import as_sarif, node_label
+from coachc.checks.sarif import as_sarif
 from coachc.checks.targets import TargetReport
 from coachc.targets.violation import Violation
 
@@ -62,9 +62,7 @@ def as_junit(findings: Sequence[Finding], reports: Sequence[TargetReport]) -> st
     for report in reports:
         cases = [("target rules", report.finding.detail, "")] if report.ok else []
         for rule, group in _groups(report).items():
-            text = "\n".join(
-                f"{node_label(one)}: {one.reason}. {one.remedy}." if one.node else one.reason for one in group
-            )
+            text = "\n".join(f"{one.label}: {one.reason}. {one.remedy}." if one.node else one.reason for one in group)
             failure = group[0].reason if any(one.severity == "error" for one in group) else ""
             cases.append((rule, text, failure))
         _suite(root, f"{report.where} on {report.target.name}", cases)
@@ -107,7 +105,7 @@ def _groups(report: TargetReport) -> dict[str, list[Violation]]:
 
 def _group_text(group: Sequence[Violation]) -> list[str]:
     first = group[0]
-    names = [node_label(one) for one in group if one.node]
+    names = [one.label for one in group if one.node]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     lines = [f"{first.severity:<8}{first.rule}" + (f" ({len(group)} times)" if len(group) > 1 else "")]
     if names:

@@ -77,12 +77,6 @@ def as_sarif(findings: Sequence[Finding], reports: Sequence[TargetReport], *, mo
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)
 
 
-def node_label(violation: Violation) -> str:
-    """What a violation is about, for messages."""
-    kind = "node" if violation.operator else "value"
-    return f"{kind} '{violation.node}'" + (f" ({violation.operator})" if violation.operator else "")
-
-
 def _rule(report: TargetReport, violation: Violation) -> dict[str, Any]:
     _, kind, *rest = violation.rule.split("/", 2)
     rules = report.target.rules
@@ -100,7 +94,7 @@ def _rule(report: TargetReport, violation: Violation) -> dict[str, Any]:
 def _result(
     report: TargetReport, violation: Violation, places: Mapping[str, int], seen: Counter[str]
 ) -> dict[str, Any]:
-    about = f"{node_label(violation)}: " if violation.node else ""
+    about = f"{violation.label}: " if violation.node else ""
     location: dict[str, Any] = {"physicalLocation": {"artifactLocation": _artifact(report.file), "region": REGION}}
     if violation.node:
         location["logicalLocations"] = [{"name": violation.node, "kind": "element"}]

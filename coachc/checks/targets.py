@@ -105,18 +105,11 @@ def check_artefact_targets(
 ) -> list[TargetReport]:
     """Every artefact of a bundle against given targets, by side; `load` gives the model of a path."""
     manifest = bundle.manifest
-    places = {
-        (artefact, side): None
-        for cut in manifest.cuts
-        for side, artefacts in (("device", cut.on_device), ("cloud", cut.on_cloud))
-        for artefact in artefacts
-    }
-    digests = {item.path: item.sha256 for item in manifest.artefacts}
-    halves = {half.model_sha256: half.path for half in manifest.half_precision}
+    places = {(artefact, side): None for cut in manifest.cuts for side in specs for artefact in cut.run_by(side)}
     for artefact, side in tuple(places):
-        rules = target_of(specs[side]).rules
-        if digests[artefact] in halves and rules is not None and rules.dialect == "11":
-            places[halves[digests[artefact]], side] = None
+        half = manifest.in_half_precision(artefact)
+        if half is not None and target_of(specs[side]).typed:
+            places[half, side] = None
     return [_report(load(artefact), artefact, side, specs[side], bundle.path) for artefact, side in places]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,6 +33,7 @@ def inspect(
     from rich.console import Console
 
     from coachc.cli.block_tree import rendered_tree
+    from coachc.cli.files import write_file
     from coachc.cli.inspected import inspected, inspected_json
     from coachc.cli.options import parse_shapes
     from coachc.draw.blocks_svg import blocks_svg
@@ -44,7 +43,7 @@ def inspect(
     found = inspected(path, device=device, batch=batch, input_shapes=parse_shapes(shape))
     result = {**inspected_json(found), "drawing": draw}
     if draw is not None:
-        _write(draw, blocks_svg(found.graph, found.blocks, found.mask))
+        write_file(draw, blocks_svg(found.graph, found.blocks, found.mask).encode())
     if json:
         print(json_module.dumps(result, indent=1))
         return
@@ -102,17 +101,3 @@ def _table(rows: list[dict[str, Any]]) -> Table:
             style="bold" if crossing else "",
         )
     return table
-
-
-def _write(path: str, text: str) -> None:
-    """Write a file under another name, then rename it: whoever has it open never sees half a picture."""
-    partial = f"{path}.{os.getpid()}.partial"
-    try:
-        with open(partial, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.replace(partial, path)
-    except OSError as exc:
-        raise UsageError(f"cannot write {path}: {exc.strerror}", hint="name a file in a folder that exists") from exc
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(partial)

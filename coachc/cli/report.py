@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from calib.accuracy import samples_needed
-from coachc.checks.sarif import node_label
 from coachc.checks.targets import TargetReport, check_artefact_targets
 from coachc.cli.online_report import online_lines
 from coachc.core.plan import Accuracy, Plan, Sensitivity, Timeline
@@ -89,7 +88,7 @@ def _refused(report: TargetReport) -> str:
     found = [one for one in report.violations if one.severity == "error"]
     first = min(found, key=lambda one: one.rule.split("/")[1] not in missing)
     more = f", and {report.errors - 1} more that `coachc check` names" if report.errors > 1 else ""
-    about = f"{node_label(first)}: " if first.node else ""
+    about = f"{first.label}: " if first.node else ""
     return f"{report.where} will not build on {report.target.title}: {about}{first.reason}; {first.remedy}{more}"
 
 

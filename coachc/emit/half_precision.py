@@ -19,7 +19,7 @@ from coachc.targets.target import target_of
 from passes.lower.agree import difference
 from passes.lower.half import Halved, to_fp16
 from runtime.bundle.manifest_types import Cut, HalfPrecision
-from runtime.quantizer_inputs import quantizer_feed
+from runtime.quantizer_inputs import artefact_feed
 
 #: Half precision rounds at 5e-4 in every node: 0.07 after the 101 layers of an untrained ResNet, on noise. A result
 #: that is off by more than this, in proportion to its largest, is another model.
@@ -54,13 +54,11 @@ def half_precision_models(
     """
     cuts, made = tuple(cuts), dict[str, HalfPrecisionModel]()
     for side, (spec, precision) in sides.items():
-        rules = target_of(spec).rules
-        if rules is None or rules.dialect != "11" or precision != "fp16":
+        if not target_of(spec).typed or precision != "fp16":
             continue
-        feed = {name: array for cut in cuts for name, array in quantizer_feed(cut, side).items()}
-        run = {path for cut in cuts for path in (cut.on_device if side == "device" else cut.on_cloud)}
+        run = {path for cut in cuts for path in cut.run_by(side)}
         for path in sorted(run - made.keys() - {path for cut in cuts for path in cut.quantizers}):
-            proto, _ = in_half_precision(models[path], path, feed, option=f"--{side}-precision")
+            proto, _ = in_half_precision(models[path], path, artefact_feed(cuts, path), option=f"--{side}-precision")
             digest = hashlib.sha256(models[path].SerializeToString(deterministic=True)).hexdigest()
             made[path] = HalfPrecisionModel(HalfPrecision(f"{path.removesuffix('.onnx')}.fp16.onnx", digest), proto)
     return tuple(made.values())

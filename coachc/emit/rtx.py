@@ -26,7 +26,7 @@ from runtime.bundle.manifest_types import Cut, EngineFacts
 from runtime.engines.dialect import Dialect, load_dialect
 from runtime.engines.dialect_11 import Dialect11
 from runtime.errors import EngineError
-from runtime.quantizer_inputs import quantizer_feed
+from runtime.quantizer_inputs import artefact_feed
 
 #: What is in a log only because of the machine and the moment, and would make equal builds look different.
 _OF_THE_MOMENT = re.compile(
@@ -131,11 +131,12 @@ def rtx_engines(
     """
     cuts = tuple(cuts)
     paths = sorted({path for cut in cuts for path in cut.on_cloud})
-    feed = {name: array for cut in cuts for name, array in quantizer_feed(cut, "cloud").items()}
     engines = []
     for path in paths:
         data = models[path].SerializeToString(deterministic=True)
-        plan, log = build_rtx(data, spec.compute_capability, precision=precision, where=path, feed=feed)
+        plan, log = build_rtx(
+            data, spec.compute_capability, precision=precision, where=path, feed=artefact_feed(cuts, path)
+        )
         stem = f"{path.removesuffix('.onnx')}.sm{spec.compute_capability.replace('.', '')}"
         dialect = load_dialect(MODULE)
         facts = EngineFacts(

@@ -41,6 +41,12 @@ class Target:
         return generations()[self.generation] if self.generation else None
 
     @property
+    def typed(self) -> bool:
+        """Whether its TensorRT takes precisions from the graph alone."""
+        rules = self.rules
+        return rules is not None and rules.dialect == "11"
+
+    @property
     def operators(self) -> frozenset[str] | None:
         """Operators of ai.onnx that it has; None for all."""
         rules = self.rules

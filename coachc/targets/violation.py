@@ -37,6 +37,12 @@ class Violation:
     severity: Severity = "error"
     source: str = ""
 
+    @property
+    def label(self) -> str:
+        """What it is about, for messages."""
+        kind = "node" if self.operator else "value"
+        return f"{kind} '{self.node}'" + (f" ({self.operator})" if self.operator else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Broken:

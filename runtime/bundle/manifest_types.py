@@ -199,6 +199,10 @@ class Cut(NamedTuple):
         """Artefacts that run on the cloud, in order."""
         return ((self.cloud,) if self.cloud is not None else ()) + self.after
 
+    def run_by(self, side: str) -> Tuple[str, ...]:
+        """Artefacts that a side runs, "device" or "cloud", in order."""
+        return self.on_device if side == "device" else self.on_cloud
+
     @property
     def quantizers(self) -> Tuple[str, ...]:
         """Artefacts that hold quantizers and nothing else of the model: engines compute them in float32."""
@@ -343,6 +347,15 @@ class Manifest(NamedTuple):
     engines: Tuple[EngineFacts, ...] = ()
     half_precision: Tuple[HalfPrecision, ...] = ()
     format_version: int = FORMAT_VERSION
+
+    def run_by(self, side: str) -> Tuple[str, ...]:
+        """Artefacts that a side runs in any cut, each once."""
+        return tuple({path: None for cut in self.cuts for path in cut.run_by(side)})
+
+    def in_half_precision(self, path: str) -> Optional[str]:
+        """The artefact that is another one in half precision; None where there is none."""
+        digests = {artefact.path: artefact.sha256 for artefact in self.artefacts}
+        return next((half.path for half in self.half_precision if half.model_sha256 == digests.get(path)), None)
 
     def cut(self, name: Optional[str] = None) -> Cut:
         """The cut called `name`, or the chosen one.

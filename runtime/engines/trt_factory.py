@@ -5,11 +5,10 @@ states about an engine it carries. Quantizers need none where there are CUDA ker
 """
 
 import hashlib
-import sys
-from typing import Optional, Sequence
+from typing import NamedTuple, Optional, Sequence
 
-from runtime.build_engine import Say, available_bytes, find_or_build, workspace_bytes
-from runtime.bundle.manifest_types import EngineFacts, Manifest
+from runtime.build_engine import Say, available_bytes, find_or_build, to_stderr, workspace_bytes
+from runtime.bundle.manifest_types import EngineFacts
 from runtime.bundle.store import Bundle
 from runtime.engines.base import Engine
 from runtime.engines.cuda import Gpu, shared_gpu
@@ -23,36 +22,50 @@ from runtime.errors import EngineError
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 
-def _to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+class ToBuild(NamedTuple):
+    """What an engine of an artefact is built of, and how."""
+
+    path: str
+    model: bytes
+    settings: Settings
 
 
-def settings_of(bundle: Bundle, side: str, path: str, workspace: int) -> Settings:
-    """What an artefact of a side is built with.
+def to_build(
+    bundle: Bundle, side: str, path: str, model: bytes, dialect: Dialect, workspace: int, say: Say = to_stderr
+) -> ToBuild:
+    """An artefact of a side with its settings, or the same in half precision where TensorRT takes that from the graph.
 
     FP16 is the precision of that side's profile, and not for the quantizers of a cut. INT8 is what the graph says: with
     quantizers in it TensorRT refuses to build without that flag, and without them the flag asks for a calibrator.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    side : {"device", "cloud"}
+    path : str
+    model : bytes
+        Of the artefact.
+    dialect : Dialect
+    workspace : int
+        Scratch memory in bytes.
+    say : callable
+        Gets what a person should know.
     """
     manifest = bundle.manifest
     target = manifest.device if side == "device" else manifest.cloud
     exact = any(path in cut.quantizers for cut in manifest.cuts)
-    quantized = any(node.operator in QUANTIZERS for node in node_names(bundle.read(path)))
-    return Settings(target.get("precision") == "fp16" and not exact, quantized, workspace_bytes=workspace)
-
-
-def path_to_build(manifest: Manifest, dialect: Dialect, settings: Settings, path: str, say: Say) -> str:
-    """An artefact, or the same in half precision where TensorRT takes precisions from the graph alone."""
+    quantized = any(node.operator in QUANTIZERS for node in node_names(model))
+    settings = Settings(target.get("precision") == "fp16" and not exact, quantized, workspace_bytes=workspace)
     if not dialect.typed or not settings.fp16:
-        return path
-    digests = {item.path: item.sha256 for item in manifest.artefacts}
-    for half in manifest.half_precision:
-        if half.model_sha256 == digests[path]:
-            return half.path
+        return ToBuild(path, model, settings)
+    half = manifest.in_half_precision(path)
+    if half is not None:
+        return ToBuild(half, bundle.read(half), settings)
     say(
         f"note: {dialect.product} {dialect.version} computes {path} in float32, as its graph says; "
         "compile with --engine trt for half precision"
     )
-    return path
+    return ToBuild(path, model, settings)
 
 
 class TrtFactory:
@@ -77,7 +90,7 @@ class TrtFactory:
         bundle: Bundle,
         side: str,
         cache: Optional[str] = None,
-        say: Say = _to_stderr,
+        say: Say = to_stderr,
         dialect: Optional[Dialect] = None,
         gpu: Optional[Gpu] = None,
     ) -> None:
@@ -108,10 +121,11 @@ class TrtFactory:
             return carried
         dialect = self._dialect = self._dialect or load_dialect()
         workspace = workspace_bytes(available_bytes(), gpu.free_bytes())
-        settings = settings_of(self._bundle, self._side, path, workspace)
-        model = self._bundle.read(path_to_build(self._bundle.manifest, dialect, settings, path, self._say))
+        chosen = to_build(self._bundle, self._side, path, model, dialect, workspace, self._say)
         with gpu.current():  # TensorRT times tactics on the device
-            found = find_or_build(dialect, model, settings, self._cache, gpu.name, gpu.compute_capability, self._say)
+            found = find_or_build(
+                dialect, chosen.model, chosen.settings, self._cache, gpu.name, gpu.compute_capability, self._say
+            )
         if found.built:
             size = len(found.plan) / 1e6
             self._say(f"built an engine of {size:.1f} MB in {found.seconds:.1f} s, kept as {found.path}")

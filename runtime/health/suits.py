@@ -48,11 +48,8 @@ def suits(
 
 def model_bytes(manifest: Manifest, side: str) -> Tuple[int, ...]:
     """Sizes of the models that a side loads: of all cuts, each once."""
-    paths = []  # type: List[str]
-    for cut in manifest.cuts:
-        paths += [path for path in (cut.on_device if side == "device" else cut.on_cloud) if path not in paths]
     known = {artefact.path: artefact.size_bytes for artefact in manifest.artefacts}
-    return tuple(known.get(path, 0) for path in paths)
+    return tuple(known.get(path, 0) for path in manifest.run_by(side))
 
 
 def _name(target: Any) -> str:

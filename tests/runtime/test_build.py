@@ -14,7 +14,7 @@ from runtime.engines.choice import ENGINES, factory_of
 from runtime.engines.cuda import Gpu
 from runtime.engines.dialect import Settings, dialect_of
 from runtime.engines.load_kernels import load_kernels
-from runtime.engines.trt_factory import TrtFactory, settings_of
+from runtime.engines.trt_factory import TrtFactory, to_build
 from runtime.errors import BundleError, EngineError
 from tests.helpers.fake_cuda import FakeDriver
 from tests.helpers.fake_tensorrt import fake_tensorrt
@@ -118,10 +118,15 @@ def test_fp16_is_the_plan_s_and_int8_the_graph_s(tmp_path):
         manifest = make_manifest()._replace(device={"precision": precision}, cloud={})
         files = dict(FILES, **{"device.onnx": quantized})
         bundle = write_bundle(str(tmp_path / f"{precision}.coach"), manifest, files, ROLES)
-        assert settings_of(bundle, "device", "device.onnx", 5) == Settings(wanted, True, 5)
-        assert settings_of(bundle, "device", "model.onnx", 5) == Settings(wanted, False, 5)
-        assert settings_of(bundle, "cloud", "cloud.onnx", 5) == Settings(False, False, 5)
-        lines = trtexec_commands(bundle, "device", ["device.onnx"], dialect_of(fake_tensorrt("8.6")), 64 << 20, "/c")
+        dialect = dialect_of(fake_tensorrt("8.6"))
+
+        def settings_of(side, path):
+            return to_build(bundle, side, path, bundle.read(path), dialect, 5).settings  # noqa: B023
+
+        assert settings_of("device", "device.onnx") == Settings(wanted, True, 5)
+        assert settings_of("device", "model.onnx") == Settings(wanted, False, 5)
+        assert settings_of("cloud", "cloud.onnx") == Settings(False, False, 5)
+        lines = trtexec_commands(bundle, "device", ["device.onnx"], dialect, 64 << 20, "/c")
         assert ["--int8" in line for line in lines] == [True]
 
 
@@ -142,7 +147,7 @@ def test_quantizers_need_no_engine_where_there_are_kernels(tmp_path, trt, capsys
     assert not [given for name, given in trt.calls if name == "IBuilderConfig.set_flag"]
     dialect = dialect_of(fake_tensorrt("8.2"))
     paths = paths_of(bundle.manifest, "device", bundle.manifest.chosen)
-    assert paths == [body, edge]
+    assert paths == (body, edge)
     lines = trtexec_commands(bundle, "device", paths, dialect, 64 << 20, "/c")
     assert ["--fp16" in line for line in lines] == [True, False]
     assert all("/c/trtexec.timings" in line for line in lines)

@@ -16,7 +16,7 @@ from runtime.engines.dialect import dialect_of
 from runtime.engines.gpu_quantizer import GpuQuantizer, quantizing_cut
 from runtime.engines.kernels import SOURCE, translation_unit
 from runtime.engines.load_kernels import load_kernels
-from runtime.engines.trt_factory import TrtFactory, settings_of
+from runtime.engines.trt_factory import TrtFactory, to_build
 from runtime.errors import EngineError
 from runtime.halves import DeviceHalf
 from runtime.quantizer_inputs import quantizer_feed
@@ -162,8 +162,9 @@ def test_without_kernels_the_quantizers_are_an_engine_in_float32(tmp_path):
     with pytest.raises(EngineError, match="no CUDA kernels on Fake GPU: the CUDA kernels cannot be compiled"):
         gpu.kernel("pack_uint8")
     half = make_online_bundle(tmp_path / "half.coach", precision="fp16")
-    assert not settings_of(half, "device", path, 1).fp16
-    assert settings_of(half, "device", half.manifest.cut().on_device[0], 1).fp16
+    body = half.manifest.cut().on_device[0]
+    assert not to_build(half, "device", path, half.read(path), dialect_of(trt), 1).settings.fp16
+    assert to_build(half, "device", body, half.read(body), dialect_of(trt), 1).settings.fp16
 
 
 def test_which_artefacts_are_quantizers(tmp_path):
