@@ -16,13 +16,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 	if $$p $(NEW_ENOUGH) 2>/dev/null; then echo $$p; break; fi; done)
 PYTHON36 ?= $(shell for p in python3.6 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.6*/bin/python3.6; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 6))' 2>/dev/null; then echo $$p; break; fi; done)
-RUNTIME36 := runtime tests/runtime tests/conftest.py
+RUNTIME36 := coachc/__init__.py coachc/links.py runtime tests/runtime tests/conftest.py
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
 demo: $(VENV)/.demo
-	$(BIN)/python -m models.demo
+	$(BIN)/python -m coachc.models.demo
 
 test: $(VENV)/.test test36
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q

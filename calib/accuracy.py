@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from calib.spool import Spool
+from coachc.calib.spool import Spool
 from coachc.core.plan import Accuracy
 
 #: One-sided 95 % quantile of the normal distribution.

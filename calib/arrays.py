@@ -13,9 +13,9 @@ from typing import IO
 import numpy as np
 
 from coachc.errors import DataError
-from runtime.bundle.manifest_types import TensorSpec
-from runtime.bundle.source import UNREADABLE, ArraySource, Feed, read_header
-from runtime.errors import SourceError
+from coachc.runtime.bundle.manifest_types import TensorSpec
+from coachc.runtime.bundle.source import UNREADABLE, ArraySource, Feed, read_header
+from coachc.runtime.errors import SourceError
 
 _LOCAL_HEADER_BYTES = 30
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from runtime.bundle.deflate import coded_size
-from runtime.bundle.manifest_types import Layout
+from coachc.runtime.bundle.deflate import coded_size
+from coachc.runtime.bundle.manifest_types import Layout
 
 #: (coding, memory level) tried; smaller memory levels mean smaller blocks, each with its own table. zlib's "filtered"
 #: strategy saves another percent at best and takes 15 to 50 times as long.

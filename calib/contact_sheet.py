@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from coachc.errors import ToolchainError
-from runtime.bundle.manifest_types import Preprocess
+from coachc.runtime.bundle.manifest_types import Preprocess
 
 COLUMNS = 4
 MARGIN = 6

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from calib.arrays import CalibrationArrays
-from calib.dataset import Dataset
-from calib.images import CalibrationImages
-from calib.observed import Observed, Observer, doubts
-from runtime.bundle.manifest_types import Preprocess
+from coachc.calib.arrays import CalibrationArrays
+from coachc.calib.dataset import Dataset
+from coachc.calib.images import CalibrationImages
+from coachc.calib.input_overview import Observed, Observer, doubts
+from coachc.runtime.bundle.manifest_types import Preprocess
 
 
 @dataclass(frozen=True)

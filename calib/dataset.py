@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from calib.arrays import CalibrationArrays
-from calib.images import CalibrationImages
-from calib.script import ScriptSource, script_of
+from coachc.calib.arrays import CalibrationArrays
+from coachc.calib.images import CalibrationImages
+from coachc.calib.script import ScriptSource, script_of
 from coachc.core.graph import Value
-from runtime.bundle.image_folder import is_video
-from runtime.bundle.manifest_types import Preprocess, TensorSpec
-from runtime.bundle.source import Source, open_source, refuse_frame_rate
+from coachc.runtime.bundle.image_folder import is_video
+from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
+from coachc.runtime.bundle.source import Source, open_source, refuse_frame_rate
 
 Feed = Mapping[str, np.ndarray]
 

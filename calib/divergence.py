@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calib.accuracy import FIDELITY_TOLERANCE, top1
+from coachc.calib.accuracy import FIDELITY_TOLERANCE, top1
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from scipy.stats import beta
 
-from calib.accuracy import CHANGED_LOSS
+from coachc.calib.accuracy import CHANGED_LOSS
 
 CONFIDENCE = 0.95
 

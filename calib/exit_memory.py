@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calib.exit_bound import joint, units_to_certify
-from runtime.online.feature import unit
+from coachc.calib.exit_bound import joint, units_to_certify
+from coachc.runtime.online.feature import unit
 
 #: Tasks that the memory of a stream holds.
 CAPACITY = 32

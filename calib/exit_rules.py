@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calib.exit_bound import joint, units_to_certify
+from coachc.calib.exit_bound import joint, units_to_certify
 
 #: Most exits that may be wrong, a share of the exits: a budget for all tasks would let a handful of exits all be wrong,
 #: and they would become more on other pictures.

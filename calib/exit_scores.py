@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runtime.online.feature import unit
-from runtime.online.scoring import SCORES, Scorer, scores, similarities
+from coachc.runtime.online.feature import unit
+from coachc.runtime.online.scoring import SCORES, Scorer, scores, similarities
 
 #: Ridge penalties tried, per sample; the one whose left-out answers agree most is taken.
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)

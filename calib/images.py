@@ -10,12 +10,12 @@ from functools import partial
 
 import numpy as np
 
-from calib.activations import Remembered, Tensors
-from calib.video import DecodedFrames
-from runtime.bundle.image_folder import LABELS_FILE
-from runtime.bundle.manifest_types import Preprocess, TensorSpec
-from runtime.bundle.preprocess import pixels
-from runtime.bundle.source import ImageSource
+from coachc.calib.activation_cache import Remembered, Tensors
+from coachc.calib.decoded_frames import DecodedFrames
+from coachc.runtime.bundle.image_folder import LABELS_FILE
+from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
+from coachc.runtime.bundle.preprocess import pixels
+from coachc.runtime.bundle.source import ImageSource
 
 #: Pictures decoded at once: beside ONNX Runtime, which also uses every core, more do not help.
 DECODERS = min(4, os.cpu_count() or 1)

@@ -14,13 +14,13 @@ from importlib.util import find_spec
 import numpy as np
 import onnx
 
-from calib.accuracy import Judge
-from calib.dataset import Dataset
+from coachc.calib.accuracy import Judge
+from coachc.calib.dataset import Dataset
 from coachc.core.graph import Value
 from coachc.core.plan import Accuracy
 from coachc.frontend import ort
-from runtime.bundle.preprocess import decode_jpeg, encode_jpeg, normalize
-from runtime.bundle.source import ImageSource
+from coachc.runtime.bundle.preprocess import decode_jpeg, encode_jpeg, normalize
+from coachc.runtime.bundle.source import ImageSource
 
 QUALITY = 90
 #: Mean over 1,000 ImageNet photographs resized to 224x224 and saved at quality 90 by Pillow.

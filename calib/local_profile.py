@@ -19,7 +19,7 @@ from coachc.core.profile import Profile, Provenance
 from coachc.cost.device import LOCAL
 from coachc.frontend import ort
 from coachc.frontend.model import Model
-from runtime.bundle import numeric
+from coachc.runtime.bundle import numeric
 
 WARM_UP_RUNS = 3
 #: What ONNX Runtime's blocked layout appends to a value's name; the second is a batch normalization made a convolution.

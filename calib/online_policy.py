@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calib.exit_bound import upper
-from calib.exit_memory import CAPACITY, MOST_SAMPLES, MemoryThreshold, Stream, cosines_of, memory_threshold
-from calib.exit_rules import Scores, Threshold, exit_threshold, precision_threshold
-from calib.exit_scores import Fitted, apply, fit
-from calib.online_trial import OnlineTrial
-from calib.paper_policy import LOWER_RUNGS, paper_policy
-from runtime.online.policy import ExitRule, MemoryRule, Policy
-from runtime.online.precision import Rung
-from runtime.online.scoring import SCORES
+from coachc.calib.exit_bound import upper
+from coachc.calib.exit_memory import CAPACITY, MOST_SAMPLES, MemoryThreshold, Stream, cosines_of, memory_threshold
+from coachc.calib.exit_rules import Scores, Threshold, exit_threshold, precision_threshold
+from coachc.calib.exit_scores import Fitted, apply, fit
+from coachc.calib.features_and_answers import OnlineTrial
+from coachc.calib.paper_policy import LOWER_RUNGS, paper_policy
+from coachc.runtime.online.policy import ExitRule, MemoryRule, Policy
+from coachc.runtime.online.precision import Rung
+from coachc.runtime.online.scoring import SCORES
 
 #: Higher base precisions that are tried: they leave more of the budget to exits.
 HIGHER_BASES = 1

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from calib.exit_scores import Fitted, apply
-from calib.online_trial import OnlineTrial
-from runtime.online.policy import ExitRule, Policy
+from coachc.calib.exit_scores import Fitted, apply
+from coachc.calib.features_and_answers import OnlineTrial
+from coachc.runtime.online.policy import ExitRule, Policy
 
 #: Lower precisions whose admission by score is measured.
 LOWER_RUNGS = 2

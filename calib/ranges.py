@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from coachc.core.plan import Quantizer
-from runtime.bundle import numeric
+from coachc.runtime.bundle import numeric
 
 #: Values kept of each boundary value, over all channels, and of one channel at most.
 SAMPLE_VALUES = 500_000

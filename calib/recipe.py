@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coachc.errors import UsageError
-from runtime.bundle.manifest_types import COLORS, CROPS, LAYOUTS, RESIZES
+from coachc.runtime.bundle.manifest_types import COLORS, CROPS, LAYOUTS, RESIZES
 
 HEADER = "# How `coachc compile --recipe FILE` reads calibration data. Paths are relative to this file.\n\n"
 

@@ -12,13 +12,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from calib.coding import QUICK_LAYOUT, choose_layout, quick_bytes
-from calib.coding import SAMPLES as LAYOUT_SAMPLES
-from calib.precision import CutEvaluator
-from calib.ranges import Scheme
+from coachc.calib.coding import QUICK_LAYOUT, choose_layout, quick_bytes
+from coachc.calib.coding import SAMPLES as LAYOUT_SAMPLES
+from coachc.calib.cut_evaluator import CutEvaluator
+from coachc.calib.ranges import Scheme
 from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, BitPlan, Quantizer, Sensitivity
-from runtime.bundle.deflate import coded_size
-from runtime.bundle.manifest_types import Layout
+from coachc.runtime.bundle.deflate import coded_size
+from coachc.runtime.bundle.manifest_types import Layout
 
 #: Samples on which divergence is measured, and bytes before the last choice.
 PROBE_SAMPLES = 64

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from coachc.errors import DataError
-from runtime.bundle.manifest_types import TensorSpec
-from runtime.bundle.source import Feed, Source
+from coachc.runtime.bundle.manifest_types import TensorSpec
+from coachc.runtime.bundle.source import Feed, Source
 
 Sample = tuple[Feed, tuple[int, ...] | None]
 
@@ -106,15 +106,10 @@ class ScriptSource(Source):
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        # Where dataclasses and pickle look a module up; and imports find what lies beside the file, as in a script.
+        # Where dataclasses and pickle look a module up.
         sys.modules[spec.name] = module
-        folder = os.path.dirname(os.path.abspath(self._file))
-        sys.path.insert(0, folder)
-        try:
-            with self._user_code("cannot be imported"):
-                spec.loader.exec_module(module)
-        finally:
-            sys.path.remove(folder)
+        with self._user_code("cannot be imported"):
+            spec.loader.exec_module(module)
         found = getattr(module, function, None)
         if not callable(found):
             known = sorted(name for name, value in vars(module).items() if callable(value) and name[0] != "_")
@@ -136,7 +131,12 @@ class ScriptSource(Source):
 
     @contextlib.contextmanager
     def _user_code(self, what: str, when: str = "") -> Iterator[None]:
-        """Whatever the user's code raises becomes one error; what it prints goes to stderr, stdout is the result's."""
+        """Whatever the user's code raises becomes one error; what it prints goes to stderr, stdout is the result's.
+
+        Its imports find what lies beside its file, as a script's do, whenever they run; ours never do.
+        """
+        folder = os.path.dirname(os.path.abspath(self._file))
+        sys.path.insert(0, folder)
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 yield
@@ -147,6 +147,9 @@ class ScriptSource(Source):
             raise DataError(
                 f"{self._name} {what}: {type(exc).__name__}: {exc}", context=[*where, *([when] if when else [])]
             ) from exc
+        finally:
+            with contextlib.suppress(ValueError):  # the user's code may have changed the path itself
+                sys.path.remove(folder)
 
     def _sample(self, item: Any, where: str) -> Sample:
         labelled = isinstance(item, tuple | list) and len(item) == 2

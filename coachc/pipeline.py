@@ -9,31 +9,31 @@ from typing import Any
 
 import onnx
 
-from calib.data_report import DataReport
-from calib.dataset import RANDOM
-from calib.measurements import Measurements
-from calib.online_policy import Online
-from calib.refine import Refined
+from coachc.calib.data_report import DataReport
+from coachc.calib.dataset import RANDOM
+from coachc.calib.measurements import Measurements
+from coachc.calib.online_policy import Online
+from coachc.calib.refine import Refined
 from coachc.core.plan import MAX_BITS, Plan
 from coachc.emit import bundle_writer
 from coachc.emit.cuts import emit_cuts
 from coachc.emit.half_precision import HalfPrecisionModel, half_precision_models
-from coachc.emit.halves import MODEL_PATH, Way
 from coachc.emit.lowering import Lowering
 from coachc.emit.rtx import RtxEngine, check_rtx, rtx_engines
+from coachc.emit.two_halves import MODEL_PATH, Way
 from coachc.frontend.model import Model
+from coachc.passes.mixture import search_mixture
+from coachc.passes.partition import Found, Limits
+from coachc.passes.strategy import Strategy
+from coachc.planning.bandwidth_range import CutSet, plan_cuts
 from coachc.planning.calibration import open_calibration
-from coachc.planning.cut_set import CutSet, plan_cuts
 from coachc.planning.explain import explain
+from coachc.planning.make_plan import make_plan
 from coachc.planning.online import NoPolicy, alone_policies, online_json, online_policies
-from coachc.planning.plan import make_plan
 from coachc.planning.problem import Problem, Progress, Setting, load_problem, silent
 from coachc.planning.summary import cut_set_json, plan_json, setting_json
-from passes.mixture import search_mixture
-from passes.partition import Found, Limits
-from passes.strategy import Strategy
-from runtime.bundle.manifest_types import Preprocess
-from runtime.bundle.store import Bundle, check_destination
+from coachc.runtime.bundle.manifest_types import Preprocess
+from coachc.runtime.bundle.store import Bundle, check_destination
 
 #: Of the file of measurements beside a bundle that is being made.
 PARTIAL_SUFFIX = ".partial"

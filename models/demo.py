@@ -1,6 +1,6 @@
 """The demo: compile the digits network for a TX2 and an A6000, then run both halves in their own processes.
 
-    python -m models.demo [--keep DIR]
+    python -m coachc.models.demo [--keep DIR]
 
 Every step is the command a user would type; it is printed before it runs.
 """
@@ -44,7 +44,7 @@ def demo(folder: Path) -> None:
     """Run every step in `folder`; exit code 1 if the split model loses more than the budget."""
     calib, test, bundle = folder / "calib.npz", folder / "test.npz", folder / "digits.coach"
     _title("1. Real images: scikit-learn's handwritten digits; the test images were never trained on")
-    _run(sys.executable, "-m", "models.digits", "data", "--calib", calib, "--test", test)
+    _run(sys.executable, "-m", "coachc.models.digits", "data", "--calib", calib, "--test", test)
 
     _title("2. Compile the trained network for a Jetson TX2 and an A6000 server on a 20 Mbit/s link")
     compile_flags = ("--device", "tx2", "--cloud", "a6000", "--bandwidth", BANDWIDTH, "--calib", calib)

@@ -1,7 +1,7 @@
 """Handwritten digits: the data set, the network trained on it, and the committed `digits.onnx`.
 
-    python -m models.digits train -o models/digits.onnx
-    python -m models.digits data --calib calib.npz --test test.npz
+    python -m coachc.models.digits train -o models/digits.onnx
+    python -m coachc.models.digits data --calib calib.npz --test test.npz
 
 The images are scikit-learn's `load_digits` (1797 of 8x8 pixels), enlarged to 64x64 so that early feature maps outweigh
 late ones as they do on photographs. Two thirds serve training and calibration; the held-out third is never trained on.
@@ -21,12 +21,12 @@ import numpy as np
 import typer
 
 from coachc.errors import CoachError, ToolchainError
-from models.onnx_writer import replacing, write_onnx
+from coachc.models.onnx_writer import replacing, write_onnx
 
 if TYPE_CHECKING:
     import torch
 
-    from models.digits_net import DigitsNet
+    from coachc.models.digits_net import DigitsNet
 
 SIZE = 64
 INPUT_SHAPE = (1, SIZE, SIZE)
@@ -196,7 +196,7 @@ def train(images: np.ndarray, labels: np.ndarray, *, epochs: int = EPOCHS, seed:
     import torch
     from torch.nn import functional as F
 
-    from models.digits_net import DigitsNet
+    from coachc.models.digits_net import DigitsNet
 
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
     # An incomplete last batch is left for another epoch's shuffle.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from models.resnet import BasicBlock, conv_bn, stack
+from coachc.models.resnet import BasicBlock, conv_bn, stack
 
 
 class DigitsNet(nn.Module):

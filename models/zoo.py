@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coachc.errors import ToolchainError, UsageError
-from models.onnx_writer import check_opset, replacing, write_onnx
+from coachc.models.onnx_writer import check_opset, replacing, write_onnx
 
 if TYPE_CHECKING:
     import torch
@@ -137,7 +137,7 @@ def build(name: str, *, weights: Path | None = None) -> torch.nn.Module:
         if exc.name != "torch":
             raise
         raise ToolchainError(f"exporting {name} needs torch", hint="pip install 'coachc[export]'") from exc
-    from models.weights import load_weights, seed_weights
+    from coachc.models.weights import load_weights, seed_weights
 
     net: torch.nn.Module = getattr(module, name)()
     if weights is None:
@@ -194,7 +194,7 @@ def _copy_digits(output_path: Path, weights: Path | None, opset: int) -> Exporte
     if opset != committed:
         raise UsageError(
             f"digits comes as a file of opset {committed}, not {opset}",
-            hint=f"leave out --opset, or train it again: python -m models.digits train --opset {opset} -o FILE",
+            hint=f"leave out --opset, or train it again: python -m coachc.models.digits train --opset {opset} -o FILE",
         )
     with replacing(output_path) as temporary:
         shutil.copyfile(DIGITS_FILE, temporary)

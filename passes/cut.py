@@ -16,7 +16,7 @@ from coachc.core.graph import GraphView
 from coachc.errors import InternalError
 from coachc.frontend.fuse import captured_and_own_inputs
 from coachc.frontend.model import Model
-from passes.surgery import Tensors, constant_nodes, export, import_graph, typed_variable
+from coachc.passes.surgery import Tensors, constant_nodes, export, import_graph, typed_variable
 
 #: A model input that the cloud needs as it is crosses under this name: a graph cannot return its own input.
 SENT_SUFFIX = "/sent"

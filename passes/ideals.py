@@ -7,8 +7,8 @@ the product, of the blocks' numbers: 116 for ResNet101, 497 for GoogLeNet.
 from __future__ import annotations
 
 from coachc.core.graph import GraphView
-from passes.candidates.base import ideals_within, ordered
-from passes.candidates.exact import MAX_IDEALS
+from coachc.passes.candidates.candidate_masks import ideals_within, ordered
+from coachc.passes.candidates.exact import MAX_IDEALS
 
 
 def all_ideals(graph: GraphView, *, limit: int = MAX_IDEALS) -> tuple[tuple[int, ...], bool]:

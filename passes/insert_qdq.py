@@ -18,7 +18,7 @@ import onnx_graphsurgeon as gs
 from coachc.core.plan import Quantizer
 from coachc.errors import ModelError
 from coachc.frontend.model import Model
-from passes.quantizer_nodes import (
+from coachc.passes.quantizer_nodes import (
     QuantizerNodes,
     codes_name,
     constant_parameters,
@@ -27,7 +27,7 @@ from passes.quantizer_nodes import (
     input_parameters,
     parameter_name,
 )
-from passes.surgery import Tensors, export, import_graph, typed_variable
+from coachc.passes.surgery import Tensors, export, import_graph, typed_variable
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ import numpy as np
 
 from coachc.core.graph import GraphView
 from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, Rejected
-from passes.partition import Limits, Precision, unfit
-from passes.strategy import Part, Strategy, part
-from passes.timeline import Costs, stage_times
+from coachc.passes.partition import Limits, Precision, unfit
+from coachc.passes.strategy import Part, Strategy, part
+from coachc.passes.timeline import Costs, stage_times
 
 #: Shares below this are rounding of the linear program.
 MIN_SHARE = 1e-6

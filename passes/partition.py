@@ -19,11 +19,11 @@ from dataclasses import dataclass
 
 from coachc.core.graph import GraphView
 from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, BitPlan, Rejected, Timeline
-from passes.candidates import auto
-from passes.candidates.base import Candidates
-from passes.objective import MONOTONE, Overlap, key, least_key
-from passes.schedule import overlap
-from passes.timeline import Costs, stage_times, uniform
+from coachc.passes.candidates import auto
+from coachc.passes.candidates.candidate_masks import Candidates
+from coachc.passes.objective import MONOTONE, Overlap, key, least_key
+from coachc.passes.schedule import overlap
+from coachc.passes.timeline import Costs, stage_times, uniform
 
 #: What a cut usually needs.
 GUESS_BITS = 5

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from coachc.core.graph import GraphView
+from coachc.core.operations import STAGES, Operation, Schedule, Span
 from coachc.core.plan import Quantizer
-from coachc.core.schedule import STAGES, Operation, Schedule, Span
-from passes.objective import Overlap
-from passes.timeline import Costs, stage_times, wire_bytes
+from coachc.passes.objective import Overlap
+from coachc.passes.timeline import Costs, stage_times, wire_bytes
 
 ORDERS = ("topological", "johnson", "best")
 

@@ -17,8 +17,8 @@ import onnx_graphsurgeon as gs
 from coachc.core.graph import GraphView
 from coachc.errors import InternalError
 from coachc.frontend.model import Model
-from passes.cut import keep_members
-from passes.surgery import Tensors, export, import_graph, typed_variable
+from coachc.passes.cut import keep_members
+from coachc.passes.surgery import Tensors, export, import_graph, typed_variable
 
 
 def split_segments(model: Model, graph: GraphView, masks: Sequence[int]) -> list[onnx.ModelProto]:

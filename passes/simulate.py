@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from coachc.core.graph import GraphView
+from coachc.core.operations import Operation, Simulation, TaskSpan
 from coachc.core.plan import Quantizer
-from coachc.core.schedule import Operation, Simulation, TaskSpan
-from passes.schedule import operations
-from passes.timeline import Costs
+from coachc.passes.schedule import operations
+from coachc.passes.timeline import Costs
 
 #: Kinds of events. Their order counts: at one moment all that has ended or arrived is noted before anything starts,
 #: and stages start in the order in which tasks meet them, so that operations which take no time change no order.

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coachc.core.graph import GraphView
+from coachc.core.operations import Operation, Simulation
 from coachc.core.plan import Quantizer, Timeline
-from coachc.core.schedule import Operation, Simulation
-from passes.simulate import pipeline, staged_task
-from passes.timeline import Costs, stage_times, uniform
+from coachc.passes.simulate import pipeline, staged_task
+from coachc.passes.timeline import Costs, stage_times, uniform
 
 #: Tasks of all devices that are simulated at most to see a steady period.
 MAX_TASKS = 10_000

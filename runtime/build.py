@@ -11,15 +11,17 @@ import shlex
 import sys
 from typing import Any, List, Optional, Sequence, Tuple
 
-from runtime.build_engine import available_bytes, find_or_build, to_stderr, workspace_bytes
-from runtime.bundle.manifest_types import Manifest
-from runtime.bundle.signature import trusted_keys
-from runtime.bundle.store import Bundle, open_bundle
-from runtime.engines.dialect import Dialect, dialect_of, load_dialect
-from runtime.engines.engine_cache import DEFAULT_CACHE, EngineCache
-from runtime.engines.gpu_quantizer import quantizing_cut
-from runtime.engines.trt_factory import to_build
-from runtime.errors import BundleError, CoachRuntimeError
+from .bundle.manifest_types import Manifest
+from .bundle.signature import trusted_keys
+from .bundle.store import Bundle, open_bundle
+from .engines.build_engine import available_bytes, find_or_build, to_stderr, workspace_bytes
+from .engines.dialect import Dialect
+from .engines.engine_cache import DEFAULT_CACHE, EngineCache
+from .engines.gpu_quantizer import quantizing_cut
+from .engines.load_dialect import dialect_of, load_dialect
+from .engines.trt_factory import to_build
+from .errors import BundleError, CoachRuntimeError
+from .programs import command_of
 
 SIDES = ("device", "cloud")
 #: What `trtexec_command` needs of a TensorRT that is not installed here.
@@ -86,7 +88,7 @@ def build_bundle(
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python3 -m runtime.build", description="Build a bundle's engines here.")
+    parser = argparse.ArgumentParser(prog=command_of("build"), description="Build a bundle's engines here.")
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--side", choices=SIDES, default="device", help="what this machine is; default %(default)s")
     parser.add_argument("--cut", metavar="NAME", help="only what this cut runs")
@@ -112,7 +114,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             print("\n".join(trtexec_commands(bundle, options.side, paths, dialect, workspace, cache.folder)))
             return 0
         dialect = load_dialect()
-        from runtime.engines.cuda import shared_gpu
+        from .engines.cuda import shared_gpu
 
         for path, what in build_bundle(
             bundle, options.side, options.cut, cache, options.workspace, dialect, shared_gpu()

@@ -9,16 +9,17 @@ import json
 import sys
 from typing import Any, Callable, List, Optional, Sequence
 
-from runtime.bundle.manifest_types import Manifest
-from runtime.bundle.signature import trusted_keys
-from runtime.bundle.store import open_bundle
-from runtime.engines.engine_cache import DEFAULT_CACHE
-from runtime.errors import CoachRuntimeError
-from runtime.health import board, gpu, modules
-from runtime.health.findings import Checkup, Finding, gather
-from runtime.health.machine import Machine, survey
-from runtime.health.suits import suits
-from runtime.health.system import System
+from .bundle.manifest_types import Manifest
+from .bundle.signature import trusted_keys
+from .bundle.store import open_bundle
+from .engines.engine_cache import DEFAULT_CACHE
+from .errors import CoachRuntimeError
+from .health import board, gpu, modules
+from .health.findings import Checkup, Finding, gather
+from .health.machine import Machine, survey
+from .health.suits import suits
+from .health.system import System
+from .programs import command_of
 
 #: The bundle's target -> its compute capability, "" where it is not known.
 Capability = Callable[[str], str]
@@ -122,7 +123,7 @@ def _facts(system: System, machine: Machine, found: gpu.Accelerator) -> Any:
 def main(argv: Optional[Sequence[str]] = None, system: Optional[System] = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python3 -m runtime.doctor", description="What this machine lacks, and the command that mends it."
+        prog=command_of("doctor"), description="What this machine lacks, and the command that mends it."
     )
     sides = parser.add_mutually_exclusive_group()
     sides.add_argument("--device", action="store_const", const="device", dest="side", help="look at it as a device")

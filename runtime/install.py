@@ -1,16 +1,17 @@
 """The installer: ``python3 -m runtime.install FILE.coachz --into DIR``, or ``--rollback DIR``.
 
-`runtime.installation` says what the folder holds. FILE may be `-`, standard input, which is how `coachc push` uses it.
+`bundle.installation` says what the folder holds. FILE may be `-`, standard input, which is how `coachc push` uses it.
 """
 
 import argparse
 import sys
 from typing import Optional, Sequence
 
-from runtime.bundle.archive import LIMIT_BYTES, open_archive
-from runtime.bundle.signature import trusted_keys
-from runtime.errors import CoachRuntimeError
-from runtime.installation import Installed, install, rollback
+from .bundle.archive import LIMIT_BYTES, open_archive
+from .bundle.installation import Installed, install, rollback
+from .bundle.signature import trusted_keys
+from .errors import CoachRuntimeError
+from .programs import command_of
 
 MIB = 1 << 20
 
@@ -26,7 +27,7 @@ def describe(done: Installed, folder: str) -> str:
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python3 -m runtime.install", description="Install a bundle, or go back to the one before."
+        prog=command_of("install"), description="Install a bundle, or go back to the one before."
     )
     parser.add_argument("file", nargs="?", metavar="FILE.coachz", help="as coachc pack writes it; - is standard input")
     parser.add_argument("--into", metavar="DIR", help="install there; DIR/current is the bundle that runs")

@@ -14,8 +14,8 @@ def pytest_configure(config):
 
 def missing_for_gpu():
     """What keeps the tests marked `gpu` from running here; empty if nothing does."""
-    from runtime.engines.cuda import shared_gpu
-    from runtime.errors import EngineError
+    from coachc.runtime.engines.cuda import shared_gpu
+    from coachc.runtime.errors import EngineError
 
     try:
         shared_gpu()

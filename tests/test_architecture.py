@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,13 +24,14 @@ RUNTIME_MODULES = sorted(
     ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
     for path in (REPOSITORY / "runtime").rglob("*.py")
 )
+FOLDERS = ("runtime", "passes", "calib", "models")
 
 
-def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A fresh interpreter in the repository's root."""
+def python(code: str, *arguments: str, folder: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter, in the repository's root unless told otherwise."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *arguments],
-        cwd=REPOSITORY,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
@@ -53,17 +58,101 @@ for name in sys.argv[2:]:
 """
 
 
-def test_every_runtime_module_imports_without_the_compiler_and_its_libraries():
+@pytest.fixture
+def lone_runtime(tmp_path):
+    """A folder that holds a copy of `runtime/` and nothing else."""
+    shutil.copytree(REPOSITORY / "runtime", tmp_path / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_every_runtime_module_imports_without_the_compiler_and_its_libraries(lone_runtime):
     assert len(RUNTIME_MODULES) > 20
-    done = python(IMPORT_EACH_ALONE, BLOCKED, *RUNTIME_MODULES)
+    done = python(IMPORT_EACH_ALONE, BLOCKED, *RUNTIME_MODULES, folder=lone_runtime)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == RUNTIME_MODULES
+
+
+@pytest.mark.parametrize("program", ["device", "cloud", "build", "install", "doctor"])
+def test_a_lone_copy_of_the_runtime_says_how_it_was_started(lone_runtime, program):
+    command = [sys.executable, "-m", f"runtime.{program}", "--help"]
+    done = subprocess.run(command, cwd=lone_runtime, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: python3 -m runtime.{program} ")
 
 
 def test_the_blocker_of_that_test_blocks():
     done = python(IMPORT_EACH_ALONE, BLOCKED, "coachc.errors")
     assert done.returncode == 1
     assert "blocked: coachc" in done.stderr
+
+
+def imports_of(path: Path) -> list[tuple[int, str]]:
+    """(level, module) of every import in a file, wherever it stands."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found.append((node.level, node.module or ""))
+        elif isinstance(node, ast.Import):
+            found += [(0, alias.name) for alias in node.names]
+    return found
+
+
+def sources(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((REPOSITORY / folder).rglob("*.py"))]
+
+
+def test_no_file_is_imported_under_a_second_name():
+    """All are folders of `coachc`; inside `runtime`, which also runs alone, imports are relative."""
+    for path in sources("coachc", "passes", "calib", "models", "tests"):
+        outside = [module for level, module in imports_of(path) if not level and module.split(".")[0] in FOLDERS]
+        assert not outside, f"{path}: import coachc.{outside[0]}"
+        code_in_text = re.search(rf"(from|import) ({'|'.join(FOLDERS)})\\b", path.read_text("utf-8"))
+        assert not code_in_text or path.name == Path(__file__).name, f"{path}: {code_in_text}"
+    for path in sources("runtime"):
+        absolute = [module for level, module in imports_of(path) if not level and module.split(".")[0] == "coachc"]
+        named = [module for level, module in imports_of(path) if not level and module.split(".")[0] in FOLDERS]
+        assert not absolute + named, f"{path}: import relatively, not {(absolute + named)[0]}"
+
+
+IMPORT_ALL = """
+import importlib, os, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+files = {}
+for name, module in list(sys.modules.items()):
+    file = getattr(module, "__file__", None)
+    if file and name != "__main__":
+        files.setdefault(os.path.realpath(file), set()).add(name)
+ours = tuple(os.path.join(os.getcwd(), folder, "") for folder in ("coachc", "passes", "calib", "runtime", "models"))
+print(*[sorted(names) for file, names in files.items() if len(names) > 1 and file.startswith(ours)])
+print(*[name for name in sys.modules if name.split(".")[0] in ("runtime", "passes", "calib", "models")])
+"""
+
+
+def test_every_file_has_one_name_in_a_process_that_has_imported_them_all():
+    modules = [
+        ".".join(("coachc", *path.relative_to(REPOSITORY).with_suffix("").parts)).replace("coachc.coachc", "coachc")
+        for path in sources("passes", "calib", "runtime", "coachc")
+        if path.stem not in ("__main__", "__init__") and "coachc/models" not in path.as_posix()
+    ]
+    done = python(IMPORT_ALL, *sorted(set(modules)))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+#: Files of one name because they are of one kind: a folder's own, and a command with the library function it calls.
+SHARED_NAMES = {"__init__", "__main__", "errors"}
+
+
+def test_no_two_files_have_one_name():
+    found: dict[str, list[Path]] = {}
+    for path in sources("coachc", "passes", "calib", "models", "runtime"):
+        real = path.resolve()
+        if path.stem not in SHARED_NAMES and real not in found.setdefault(path.stem, []):
+            found[path.stem].append(real)
+    commands = set(sources("coachc/cli"))
+    doubled = {stem: paths for stem, paths in found.items() if len([p for p in paths if p not in commands]) > 1}
+    assert not doubled
 
 
 HELP = """

@@ -18,9 +18,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from runtime.engines.kernels import translation_unit
-from runtime.engines.load_kernels import compiled_ahead
-from runtime.health.machine import CHIPS, LAST, LINES
+from coachc.runtime.engines.kernels import translation_unit
+from coachc.runtime.engines.load_kernels import compiled_ahead
+from coachc.runtime.health.machine import CHIPS, LAST, LINES
 from tests.helpers.commands import REPOSITORY
 from tests.helpers.runtime_bundles import make_bundle, make_service
 

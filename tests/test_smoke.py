@@ -7,8 +7,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from models.synthetic import Sketch
-from runtime.device import run_bundle
+from coachc.models.synthetic import Sketch
+from coachc.runtime.device.run_bundle import run_bundle
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import compile_json, serving, succeed
 from tests.helpers.sockets import assert_same_outputs, feeds_of, outputs_over_socket, quantized_reference

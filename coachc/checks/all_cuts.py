@@ -12,9 +12,9 @@ from coachc.errors import CheckFailure
 from coachc.frontend import ort
 from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model
-from passes.candidates.exact import MAX_IDEALS
-from passes.cut import split
-from passes.ideals import all_ideals
+from coachc.passes.candidates.exact import MAX_IDEALS
+from coachc.passes.cut import split
+from coachc.passes.ideals import all_ideals
 
 
 def check_all_cuts(

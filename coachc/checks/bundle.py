@@ -10,23 +10,23 @@ from collections.abc import Iterable, Sequence
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from coachc.checks.described import check_description, check_ends, device_mask
+from coachc.checks.bundle_half import Half
 from coachc.checks.engines import check_carried, check_half_precision
-from coachc.checks.halves import Half
+from coachc.checks.manifest_match import check_description, check_ends, device_mask
 from coachc.checks.quantized import check_quantized
 from coachc.checks.recompose import Feed, Finding, compare, run_halves
 from coachc.core.graph import GraphView
-from coachc.emit.halves import MODEL_PATH
+from coachc.emit.two_halves import MODEL_PATH
 from coachc.errors import CheckFailure
 from coachc.frontend import ort
-from coachc.frontend.check import check
+from coachc.frontend.check_model import check
 from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model
 from coachc.frontend.onnx_import import import_model
-from passes.cut import boundary_name, split
-from runtime.bundle.manifest_types import MODEL_ROLES, Cut
-from runtime.bundle.source import open_source
-from runtime.bundle.store import Bundle, open_bundle
+from coachc.passes.cut import boundary_name, split
+from coachc.runtime.bundle.manifest_types import MODEL_ROLES, Cut
+from coachc.runtime.bundle.source import open_source
+from coachc.runtime.bundle.store import Bundle, open_bundle
 
 #: Inputs tried by default.
 SAMPLES = 4

@@ -11,13 +11,13 @@ from coachc.checks.recompose import Finding
 from coachc.emit.half_precision import HALF_LIMIT
 from coachc.errors import CheckFailure, UsageError
 from coachc.frontend import ort
-from coachc.frontend.check import check
-from passes.lower.agree import difference
-from runtime.bundle.manifest_types import MODEL_ROLES
-from runtime.bundle.store import Bundle, open_bundle
-from runtime.engines.base import Engine
-from runtime.engines.trt_factory import TrtFactory
-from runtime.quantizer_inputs import artefact_feed
+from coachc.frontend.check_model import check
+from coachc.passes.lower.agree import difference
+from coachc.runtime.bundle.manifest_types import MODEL_ROLES
+from coachc.runtime.bundle.quantizer_inputs import artefact_feed
+from coachc.runtime.bundle.store import Bundle, open_bundle
+from coachc.runtime.engines.engine import Engine
+from coachc.runtime.engines.trt_factory import TrtFactory
 
 ENGINES = ("trt", "rtx")
 #: Of an engine's outputs from ONNX Runtime's in float32, relative to the largest magnitude of each: TensorRT's own

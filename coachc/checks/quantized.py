@@ -14,17 +14,17 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
-from coachc.checks.halves import Half
+from coachc.checks.bundle_half import Half
 from coachc.checks.recompose import TOLERANCE, Feed, Finding, compare
 from coachc.core.plan import Quantizer
 from coachc.errors import CheckFailure
 from coachc.frontend import ort
 from coachc.frontend.model import Model
 from coachc.frontend.opset import opset_of
-from passes.insert_qdq import insert_reference
-from passes.quantizer_nodes import codes_name, feature_name
-from runtime.bundle.manifest_types import Cut, CutValue
-from runtime.quantizer_inputs import value_inputs
+from coachc.passes.insert_qdq import insert_reference
+from coachc.passes.quantizer_nodes import codes_name, feature_name
+from coachc.runtime.bundle.manifest_types import Cut, CutValue
+from coachc.runtime.bundle.quantizer_inputs import value_inputs
 
 #: Bits of each packed value.
 Bits = Mapping[str, int]

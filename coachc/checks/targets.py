@@ -10,10 +10,10 @@ import onnx
 from coachc.checks.recompose import Finding
 from coachc.cost.device import DeviceSpec, find_device
 from coachc.errors import ProfileError
+from coachc.runtime.bundle.store import Bundle, open_bundle
 from coachc.targets.rules import violations
 from coachc.targets.target import Target, target_of
 from coachc.targets.violation import Violation
-from runtime.bundle.store import Bundle, open_bundle
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,11 +58,11 @@ def compare(
     from coachc.cli.data_echo import data_json, data_lines, write_preview
     from coachc.cli.recipe_flags import calibration_flags
     from coachc.cost.device import Link, find_device, parse_bandwidth, parse_duration
+    from coachc.passes.partition import Limits
     from coachc.planning.compare import compare as compare_all
     from coachc.planning.compare import published_dads_error
     from coachc.planning.problem import load_problem
     from coachc.planning.summary import setting_json
-    from passes.partition import Limits
 
     sides = find_device(device, side="device"), find_device(cloud, side="cloud")
     rtt_s = parse_duration(rtt, "--rtt")

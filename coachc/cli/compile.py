@@ -76,16 +76,16 @@ def compile_(
     import json as json_module
     from pathlib import Path
 
+    from coachc.cli.compile_report import compile_json, print_compiled
     from coachc.cli.data_echo import announce, check_preview, data_json, data_lines, write_preview
     from coachc.cli.progress import reporting
     from coachc.cli.recipe_flags import calibration_flags, check_recipe, write_recipe
-    from coachc.cli.report import compile_json, print_compiled
     from coachc.core.plan import MODES
     from coachc.cost.device import Link, find_device, parse_bandwidths, parse_duration
     from coachc.errors import UsageError
+    from coachc.passes.candidates.auto import METHODS
+    from coachc.passes.objective import OBJECTIVES
     from coachc.pipeline import CompileOptions, compile_model
-    from passes.candidates.auto import METHODS
-    from passes.objective import OBJECTIVES
 
     given = calibration_flags(ctx)
     if given.calib is None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from coachc.errors import UsageError
 
 if TYPE_CHECKING:
-    from calib.data_report import DataReport
-    from calib.observed import InputRange
-    from runtime.bundle.manifest_types import Preprocess
+    from coachc.calib.data_report import DataReport
+    from coachc.calib.input_overview import InputRange
+    from coachc.runtime.bundle.manifest_types import Preprocess
 
 
 def announce(calib: str | None) -> None:
     """Say on stderr, before it happens, that calibration data comes from running the user's code."""
-    from calib.script import script_of
+    from coachc.calib.script import script_of
 
     script = None if calib is None else script_of(calib)
     if script is not None:
@@ -26,8 +26,8 @@ def announce(calib: str | None) -> None:
 
 def check_preview(preview: str | None, calib: str | None) -> None:
     """Raise an error if `--preview` cannot be drawn, before the samples are read."""
-    from calib.contact_sheet import need_pillow
-    from calib.dataset import RANDOM
+    from coachc.calib.contact_sheet import need_pillow
+    from coachc.calib.dataset import RANDOM
     from coachc.cli.files import check_place
 
     if preview is None:
@@ -42,7 +42,7 @@ def check_preview(preview: str | None, calib: str | None) -> None:
 
 def write_preview(report: DataReport | None, preview: str | None) -> None:
     """Draw the first samples, if that was asked for."""
-    from calib.contact_sheet import contact_sheet
+    from coachc.calib.contact_sheet import contact_sheet
     from coachc.cli.files import write_file
 
     if preview is None or report is None:

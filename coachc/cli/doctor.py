@@ -32,8 +32,8 @@ def doctor(
 
     from coachc.cost.device import all_devices
     from coachc.errors import UsageError
-    from runtime.doctor import examine
-    from runtime.health.system import System
+    from coachc.runtime.doctor import examine
+    from coachc.runtime.health.system import System
 
     if device and cloud:
         raise UsageError("--device and --cloud exclude each other: a machine is one side", hint="leave one out")

@@ -68,11 +68,11 @@ def eval_(
     from coachc.cli.options import one_of
     from coachc.cli.progress import reporting
     from coachc.cost.device import parse_bandwidth
+    from coachc.evaluate.bandwidth_trace import constant, load_trace
+    from coachc.evaluate.evaluate_bundle import EvalOptions, evaluate
     from coachc.evaluate.replay import KINDS
-    from coachc.evaluate.run import EvalOptions, evaluate
-    from coachc.evaluate.trace import constant, load_trace
-    from runtime.bundle.store import open_bundle
-    from runtime.online.policy import PREFERENCES
+    from coachc.runtime.bundle.store import open_bundle
+    from coachc.runtime.online.policy import PREFERENCES
 
     opened = open_bundle(bundle)
     link = opened.manifest.link

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coachc.cli import options as opt
-from coachc.core.schedule import STAGES
+from coachc.core.operations import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,13 +67,13 @@ def explain(
         result = _of_bundle(path)
         data = None
     else:
+        from coachc.passes.candidates.auto import METHODS
+        from coachc.passes.objective import OBJECTIVES
+        from coachc.passes.partition import Limits
         from coachc.planning.explain import explain as explain_plan
-        from coachc.planning.plan import make_plan
+        from coachc.planning.make_plan import make_plan
         from coachc.planning.problem import load_problem
         from coachc.planning.summary import plan_json, setting_json
-        from passes.candidates.auto import METHODS
-        from passes.objective import OBJECTIVES
-        from passes.partition import Limits
 
         sides = find_device(device, side="device"), find_device(cloud, side="cloud")
         link = Link(parse_bandwidth(bandwidth), parse_duration(rtt, "--rtt"))
@@ -110,7 +110,7 @@ def explain(
 
 def _of_bundle(path: str) -> dict[str, Any]:
     from coachc.errors import UsageError
-    from runtime.bundle.store import open_bundle
+    from coachc.runtime.bundle.store import open_bundle
 
     manifest = open_bundle(path).manifest
     if "explanation" not in manifest.plan:

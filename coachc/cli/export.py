@@ -30,7 +30,7 @@ def export(
     opset: Annotated[int, typer.Option(help="ONNX opset, 9 to 20; digits is 13 only.")] = 13,
 ) -> None:
     """Write a known network as ONNX: input `input`, output `logits`, any batch size."""
-    from models.zoo import export_model
+    from coachc.models.zoo import export_model
 
     result = export_model(name, output, weights=weights, opset=opset)
     typer.echo(

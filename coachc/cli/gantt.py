@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from coachc.core.schedule import STAGES, TaskSpan
-from passes.simulate import pipeline, staged_task
+from coachc.core.operations import STAGES, TaskSpan
+from coachc.passes.simulate import pipeline, staged_task
 
 #: Tasks that are drawn.
 TASKS = 5

@@ -10,7 +10,7 @@ from coachc.errors import UsageError
 if TYPE_CHECKING:
     from coachc.cli.options import ImageFlags
     from coachc.frontend.model import Model
-    from runtime.bundle.manifest_types import Preprocess
+    from coachc.runtime.bundle.manifest_types import Preprocess
 
 
 def preprocess_of(model: Model, flags: ImageFlags) -> Preprocess | None:
@@ -21,8 +21,8 @@ def preprocess_of(model: Model, flags: ImageFlags) -> Preprocess | None:
     UsageError
         A flag cannot be understood, or does not suit the model or another flag.
     """
-    from calib.observed import channel_axis
-    from runtime.bundle.manifest_types import COLORS, RESIZES, Preprocess
+    from coachc.calib.input_overview import channel_axis
+    from coachc.runtime.bundle.manifest_types import COLORS, RESIZES, Preprocess
 
     shape = model.values[model.inputs[0]].shape
     axis = channel_axis(shape)
@@ -89,8 +89,8 @@ def parse_resize_to(text: str) -> tuple[int, ...]:
 
 
 def _crop(flags: ImageFlags, size: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
-    from runtime.bundle.manifest_checks import covers
-    from runtime.bundle.manifest_types import CROPS
+    from coachc.runtime.bundle.manifest_checks import covers
+    from coachc.runtime.bundle.manifest_types import CROPS
 
     resize_to = parse_resize_to(flags.resize_to)
     # Nothing else can be meant by a size other than the input's.

@@ -34,7 +34,7 @@ def inspect(
 
     from coachc.cli.block_tree import rendered_tree
     from coachc.cli.files import write_file
-    from coachc.cli.inspected import inspected, inspected_json
+    from coachc.cli.inspect_model import inspected, inspected_json
     from coachc.cli.options import parse_shapes
     from coachc.draw.blocks_svg import blocks_svg
 

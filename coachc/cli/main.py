@@ -32,7 +32,7 @@ from coachc.cli.sign import sign
 from coachc.cli.unpack import unpack
 from coachc.cli.verify import verify
 from coachc.errors import CoachError
-from runtime.errors import CoachRuntimeError
+from coachc.runtime.errors import CoachRuntimeError
 
 app = typer.Typer(
     name="coachc",

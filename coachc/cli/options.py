@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from coachc.frontend.model import Model
     from coachc.planning.calibration import Calibration
     from coachc.planning.problem import Problem, Setting
-    from runtime.bundle.manifest_types import Preprocess
+    from coachc.runtime.bundle.manifest_types import Preprocess
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of a table.")]
 Batch = Annotated[int, typer.Option(help="Size of an input's first axis where the model leaves it open.", min=1)]
@@ -194,7 +194,7 @@ def images_of(model: Model, given: CalibrationFlags, preview: str | None = None)
     """
     import os
 
-    from calib.observed import channel_axis
+    from coachc.calib.input_overview import channel_axis
     from coachc.cli.image_flags import preprocess_of
 
     first = model.values[model.inputs[0]]

@@ -23,9 +23,9 @@ def pack(
     import os
     from pathlib import Path
 
-    from runtime.bundle.archive import SUFFIX
-    from runtime.bundle.pack import pack_bundle
-    from runtime.bundle.store import open_bundle
+    from coachc.runtime.bundle.archive import SUFFIX
+    from coachc.runtime.bundle.pack import pack_bundle
+    from coachc.runtime.bundle.store import open_bundle
 
     path = output or Path(os.path.abspath(bundle)).stem + SUFFIX
     opened = open_bundle(bundle)

@@ -12,8 +12,8 @@ from coachc.errors import UsageError
 if TYPE_CHECKING:
     import typer
 
-    from calib.recipe import Recipe
-    from runtime.bundle.manifest_types import Preprocess
+    from coachc.calib.recipe import Recipe
+    from coachc.runtime.bundle.manifest_types import Preprocess
 
 
 class CalibrationFlags(NamedTuple):
@@ -66,7 +66,7 @@ def check_recipe(path: str, force: bool) -> None:
 
 def write_recipe(path: str, used: CalibrationFlags, preprocess: Preprocess | None) -> None:
     """Write the recipe of what was used."""
-    from calib.recipe import Recipe, format_recipe
+    from coachc.calib.recipe import Recipe, format_recipe
     from coachc.cli.files import write_file
 
     assert used.calib is not None
@@ -83,7 +83,7 @@ def write_recipe(path: str, used: CalibrationFlags, preprocess: Preprocess | Non
 
 
 def _read(path: str) -> Recipe:
-    from calib.recipe import parse_recipe
+    from coachc.calib.recipe import parse_recipe
 
     try:
         with open(path, encoding="utf-8") as stream:
@@ -97,7 +97,7 @@ def _read(path: str) -> Recipe:
 
 def _as_flags(recipe: Recipe, path: str) -> dict[str, object]:
     """What a recipe says, as the commands' parameters; `size` and `layout` have no flag."""
-    from calib.dataset import RANDOM
+    from coachc.calib.dataset import RANDOM
 
     said = {name: value for name, value in dataclasses.asdict(recipe).items() if value is not None}
     for name, separator in (("mean", ","), ("std", ","), ("resize_to", "x")):
@@ -113,8 +113,8 @@ def _as_flags(recipe: Recipe, path: str) -> dict[str, object]:
 
 def _relative(calib: str, folder: str) -> str:
     """A calibration source as a recipe in `folder` names it: with '/', wherever it was written."""
-    from calib.dataset import RANDOM
-    from calib.script import script_of
+    from coachc.calib.dataset import RANDOM
+    from coachc.calib.script import script_of
 
     if calib == RANDOM:
         return calib

@@ -20,9 +20,9 @@ def rollback(
     runtime: Runtime = None,
 ) -> None:
     """Have DIR/current name the bundle that was installed before; once more, and it is the newer one again."""
+    from coachc.runtime.bundle.installation import rollback as roll_back
+    from coachc.runtime.install import describe
     from coachc.ship import ssh
-    from runtime.install import describe
-    from runtime.installation import rollback as roll_back
 
     if place.startswith(ssh.SCHEME):
         address = ssh.parse_address(place)

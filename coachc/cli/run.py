@@ -63,9 +63,10 @@ def run(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
     from coachc.errors import UsageError
-    from runtime.device import run_bundle, show_progress
-    from runtime.engines.ort_engine import CPU
-    from runtime.online.policy import POLICIES, PREFERENCES
+    from coachc.runtime.device.report import show_progress
+    from coachc.runtime.device.run_bundle import run_bundle
+    from coachc.runtime.engines.ort_engine import CPU
+    from coachc.runtime.online.policy import POLICIES, PREFERENCES
 
     for flag, value, known in (("--policy", policy, POLICIES), ("--prefer", prefer, PREFERENCES)):
         if value is not None and value not in known:

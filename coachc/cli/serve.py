@@ -29,8 +29,8 @@ def serve(
 
     Each cut is a model of its own; requests larger than its cut are refused.
     """
-    from runtime.cloud import serve as serve_bundle
-    from runtime.engines.ort_engine import CPU
+    from coachc.runtime.cloud.server import serve as serve_bundle
+    from coachc.runtime.engines.ort_engine import CPU
 
     serve_bundle(
         bundle,

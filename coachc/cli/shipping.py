@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from runtime.bundle.archive import Contents
+    from coachc.runtime.bundle.archive import Contents
 
 Keys = Annotated[
     list[str] | None, typer.Option("--key", metavar="NAME.pub", help="A trusted public key; repeat for more.")
@@ -40,9 +40,9 @@ def packed(path: str, limit_mib: int) -> Iterator[tuple[str, str, Contents]]:
     import tempfile
     from pathlib import Path
 
-    from runtime.bundle.archive import SUFFIX, open_archive, read_archive
-    from runtime.bundle.pack import pack_bundle
-    from runtime.bundle.store import open_bundle
+    from coachc.runtime.bundle.archive import SUFFIX, open_archive, read_archive
+    from coachc.runtime.bundle.pack import pack_bundle
+    from coachc.runtime.bundle.store import open_bundle
 
     with contextlib.ExitStack() as stack:
         archive, title = path, os.path.basename(path)

@@ -23,8 +23,8 @@ def unpack(
     """Unpack FILE.coachz into a bundle, checking every byte; with --key or --trust, its signature first."""
     from pathlib import Path
 
-    from runtime.bundle.signature import trusted_keys
-    from runtime.bundle.unpack import unpack_archive
+    from coachc.runtime.bundle.signature import trusted_keys
+    from coachc.runtime.bundle.unpack import unpack_archive
 
     path = output or f"{Path(archive).stem}.coach"
     bundle = unpack_archive(archive, path, trusted_keys(trust, key or ()), limit_mib << 20, force)

@@ -19,9 +19,9 @@ def verify(
     import os
 
     from coachc.errors import UsageError
-    from runtime.bundle.archive import open_archive, read_archive
-    from runtime.bundle.signature import trusted_keys, verify_signature
-    from runtime.bundle.store import open_bundle, read_signed
+    from coachc.runtime.bundle.archive import open_archive, read_archive
+    from coachc.runtime.bundle.signature import trusted_keys, verify_signature
+    from coachc.runtime.bundle.store import open_bundle, read_signed
 
     keys = trusted_keys(trust, key or ())
     if keys is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from coachc.core.graph import ITEM_BYTES, Value
-from runtime.bundle.manifest_types import Layout
+from coachc.runtime.bundle.manifest_types import Layout
 
 #: Precisions of a packed value.
 MIN_BITS = 2

@@ -12,13 +12,13 @@ from coachc.core.graph import Value
 from coachc.core.profile import Profile
 from coachc.cost.device import DeviceSpec, Link
 from coachc.emit.half_precision import HalfPrecisionModel
-from coachc.emit.halves import MODEL_PATH, Emitted, quantizer_form
 from coachc.emit.rtx import RtxEngine
+from coachc.emit.two_halves import MODEL_PATH, Emitted, quantizer_form
 from coachc.frontend.model import Model
-from runtime.bundle.manifest_types import Manifest, ModelInfo, Preprocess, TensorSpec
-from runtime.bundle.store import Bundle, write_bundle
-from runtime.online.policy import Policy
-from runtime.online.policy_file import encode_policies
+from coachc.runtime.bundle.manifest_types import Manifest, ModelInfo, Preprocess, TensorSpec
+from coachc.runtime.bundle.store import Bundle, write_bundle
+from coachc.runtime.online.policy import Policy
+from coachc.runtime.online.policy_file import encode_policies
 
 
 def write(

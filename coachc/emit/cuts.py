@@ -9,9 +9,9 @@ import onnx
 
 from coachc.core.graph import GraphView
 from coachc.cost.device import DeviceSpec
-from coachc.emit.halves import CLOUD_PATH, MODEL_PATH, Emitted, Way, device_only_cut, jpeg_cut, split_halves
 from coachc.emit.lowering import Lowering, lower_for
-from coachc.emit.segments import shared_cuts
+from coachc.emit.shared_segments import shared_cuts
+from coachc.emit.two_halves import CLOUD_PATH, MODEL_PATH, Emitted, Way, device_only_cut, jpeg_cut, split_halves
 from coachc.frontend.model import Model
 
 #: The whole model as a side's target takes it, where that is not the model itself.
@@ -27,8 +27,8 @@ def emit_cuts(
 ) -> Emitted:
     """The cuts of a bundle in the order given, then device-only.
 
-    One cut has two halves and the whole model for device-only; several share segments (`coachc.emit.segments`). What
-    runs on a target is lowered for it; the model itself stays as it was imported, for `coachc check` to compare with.
+    One cut has two halves and the whole model for device-only; several share segments (`shared_segments`). What runs on
+    a target is lowered for it; the model itself stays as it was imported, for `coachc check` to compare with.
 
     Parameters
     ----------

@@ -15,11 +15,11 @@ import onnx
 from coachc.cost.device import DeviceSpec
 from coachc.errors import ToolchainError
 from coachc.frontend import ort
+from coachc.passes.lower.agree import difference
+from coachc.passes.lower.half import Halved, to_fp16
+from coachc.runtime.bundle.manifest_types import Cut, HalfPrecision
+from coachc.runtime.bundle.quantizer_inputs import artefact_feed
 from coachc.targets.target import target_of
-from passes.lower.agree import difference
-from passes.lower.half import Halved, to_fp16
-from runtime.bundle.manifest_types import Cut, HalfPrecision
-from runtime.quantizer_inputs import artefact_feed
 
 #: Half precision rounds at 5e-4 in every node: 0.07 after the 101 layers of an untrained ResNet, on noise. A result
 #: that is off by more than this, in proportion to its largest, is another model.

@@ -13,12 +13,12 @@ from coachc.cost.device import DeviceSpec
 from coachc.errors import ModelError
 from coachc.frontend import ort, walk
 from coachc.frontend.opset import newest_opset, opset_of
+from coachc.passes.lower.agree import TOLERANCE, difference
+from coachc.passes.lower.limits import Limits, Lowered, common
+from coachc.passes.lower.rewrite_model import can_be_taken_apart, lower
+from coachc.passes.lower.schema import schema_of
 from coachc.targets.rules import violations
 from coachc.targets.target import Target, target_of
-from passes.lower.agree import TOLERANCE, difference
-from passes.lower.driver import can_be_taken_apart, lower
-from passes.lower.limits import Limits, Lowered, common
-from passes.lower.schema import schema_of
 
 #: A node that is refused for a reason of its own may be taken apart into one that is, too.
 _ROUNDS = 3

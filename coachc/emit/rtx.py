@@ -20,13 +20,14 @@ from coachc.cost.device import DeviceSpec
 from coachc.emit.half_precision import in_half_precision
 from coachc.emit.rtx_worker import MODULE, build_apart
 from coachc.errors import ToolchainError
+from coachc.runtime.bundle.manifest_types import Cut, EngineFacts
+from coachc.runtime.bundle.quantizer_inputs import artefact_feed
+from coachc.runtime.engines.dialect import Dialect
+from coachc.runtime.engines.dialect_11 import Dialect11
+from coachc.runtime.engines.load_dialect import load_dialect
+from coachc.runtime.errors import EngineError
 from coachc.targets.rules import errors
 from coachc.targets.target import Target
-from runtime.bundle.manifest_types import Cut, EngineFacts
-from runtime.engines.dialect import Dialect, load_dialect
-from runtime.engines.dialect_11 import Dialect11
-from runtime.errors import EngineError
-from runtime.quantizer_inputs import artefact_feed
 
 #: What is in a log only because of the machine and the moment, and would make equal builds look different.
 _OF_THE_MOMENT = re.compile(

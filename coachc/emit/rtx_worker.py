@@ -14,8 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from runtime.engines.dialect import Settings, load_dialect
-from runtime.errors import EngineError
+from coachc.runtime.engines.dialect import Settings
+from coachc.runtime.engines.load_dialect import load_dialect
+from coachc.runtime.errors import EngineError
 
 MODULE = "tensorrt_rtx"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calib.accuracy import Z95, paired_loss_bound
+from coachc.calib.accuracy import Z95, paired_loss_bound
 from coachc.evaluate.replay import Outcome
 
 #: Two-sided 95 % quantile of the normal distribution.

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from coachc.evaluate.bandwidth_trace import Trace
 from coachc.evaluate.tasks import Tasks
-from coachc.evaluate.trace import Trace
-from runtime import bandwidth
-from runtime.bandwidth import Transfer
-from runtime.controller import Answer, Decision, Observation, State, decide, learn
-from runtime.cut_choice import CutState, after_task, choose_cut
-from runtime.online.policy import Policy
-from runtime.online.precision import GOODPUT, body_bytes, link_s, period_s, throughput
-from runtime.online.scoring import NOTHING
+from coachc.runtime.online import bandwidth
+from coachc.runtime.online.bandwidth import Transfer
+from coachc.runtime.online.controller import Answer, Decision, Observation, State, decide, learn
+from coachc.runtime.online.cut_choice import CutState, after_task, choose_cut
+from coachc.runtime.online.policy import Policy
+from coachc.runtime.online.precision import GOODPUT, body_bytes, link_s, period_s, throughput
+from coachc.runtime.online.scoring import NOTHING
 
 #: Tasks that may wait for the link, or be on it.
 IN_FLIGHT = 2

@@ -7,19 +7,19 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from calib.accuracy import top1
-from calib.spool import Spool
-from runtime.bundle.manifest_types import Cut
-from runtime.bundle.source import Source
-from runtime.bundle.store import Bundle
-from runtime.errors import CoachRuntimeError
-from runtime.halves import Halves, cloud_engine
-from runtime.online.feature import feature_of
-from runtime.online.policy import Policy
-from runtime.protocol import decode_response, encode_request, response_limits
-from runtime.service import Service
-from runtime.tensors import to_array
-from runtime.wire import encode_values
+from coachc.calib.accuracy import top1
+from coachc.calib.spool import Spool
+from coachc.runtime.bundle.manifest_types import Cut
+from coachc.runtime.bundle.source import Source
+from coachc.runtime.bundle.store import Bundle
+from coachc.runtime.cloud.service import Service
+from coachc.runtime.engines.halves import Halves, cloud_engine
+from coachc.runtime.errors import CoachRuntimeError
+from coachc.runtime.link.protocol import decode_response, encode_request, response_limits
+from coachc.runtime.link.tensors import to_array
+from coachc.runtime.link.values import encode_values
+from coachc.runtime.online.feature import feature_of
+from coachc.runtime.online.policy import Policy
 
 
 class Sent(NamedTuple):

@@ -14,7 +14,7 @@ import onnx
 
 from coachc.core.graph import Value
 from coachc.frontend.as_qdq import as_qdq
-from coachc.frontend.check import check
+from coachc.frontend.check_model import check
 from coachc.frontend.fold import fold_constants
 from coachc.frontend.model import Model
 from coachc.frontend.normalize import normalize
@@ -23,7 +23,7 @@ from coachc.frontend.order import order
 from coachc.frontend.read import read_model
 from coachc.frontend.refuse import refuse_non_tensors, refuse_random, refuse_unknown
 from coachc.frontend.shapes import bind_inputs, known_values, static_shape
-from coachc.frontend.trace import trace_values
+from coachc.frontend.value_table import trace_values
 
 
 def import_model(

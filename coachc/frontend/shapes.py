@@ -1,4 +1,4 @@
-"""Static input shapes, and what shape inference makes of them. What inference cannot tell is `trace`'s."""
+"""Static input shapes, and what shape inference makes of them. What inference cannot tell is `value_table`'s."""
 
 from __future__ import annotations
 

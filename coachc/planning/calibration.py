@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from calib.accuracy import Judge
-from calib.data_report import DataReport, report_on
-from calib.dataset import RANDOM, open_dataset
-from calib.jpeg import JpegCost, estimate_jpeg, measure_jpeg
-from calib.measurements import Measurements
-from calib.observed import Observer
-from calib.trials import trials_of
+from coachc.calib.accuracy import Judge
+from coachc.calib.data_report import DataReport, report_on
+from coachc.calib.dataset import RANDOM, open_dataset
+from coachc.calib.input_overview import Observer
+from coachc.calib.jpeg import JpegCost, estimate_jpeg, measure_jpeg
+from coachc.calib.measurements import Measurements
+from coachc.calib.reference_answers import trials_of
 from coachc.planning.precisions import FixedPrecision, MeasuredPrecision, PrecisionSource
 from coachc.planning.problem import Problem, Progress, silent
-from runtime.bundle.manifest_types import Preprocess
+from coachc.runtime.bundle.manifest_types import Preprocess
 
 
 @dataclass(frozen=True)

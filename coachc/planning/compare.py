@@ -6,19 +6,19 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calib.jpeg import JpegCost
+from coachc.calib.jpeg import JpegCost
 from coachc.core.blocks import BlockGraph
 from coachc.core.graph import GraphView
 from coachc.core.plan import MAX_BITS, BitPlan, Rejected
+from coachc.passes.baselines import dads, jps, neurosurgeon, quantpipe, spinn
+from coachc.passes.baselines.costing import cuttable
+from coachc.passes.candidates import auto, recursive
+from coachc.passes.candidates.candidate_masks import Candidates
+from coachc.passes.mixture import search_mixture
+from coachc.passes.partition import NO_LIMITS, Found, Limits, Precision, costed, search
+from coachc.passes.strategy import Part, Strategy, part, run
+from coachc.passes.timeline import Costs
 from coachc.planning.decide import MIN_GAIN, jpeg_timeline
-from passes.baselines import dads, jps, neurosurgeon, quantpipe, spinn
-from passes.baselines.base import cuttable
-from passes.candidates import auto, recursive
-from passes.candidates.base import Candidates
-from passes.mixture import search_mixture
-from passes.partition import NO_LIMITS, Found, Limits, Precision, costed, search
-from passes.strategy import Part, Strategy, part, run
-from passes.timeline import Costs
 
 #: Tasks simulated for each row.
 TASKS = 200

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from calib.accuracy import Judge
-from calib.jpeg import JpegCost
+from coachc.calib.accuracy import Judge
+from coachc.calib.jpeg import JpegCost
 from coachc.core.graph import GraphView
 from coachc.core.plan import MODES, Alternative, BitPlan, Plan, Timeline
 from coachc.errors import InfeasibleError
-from passes.objective import MONOTONE, NO_OVERLAP, Overlap, key
-from passes.partition import Candidate, Found, Limits
-from passes.timeline import Costs, from_stages, stage_times, uniform
+from coachc.passes.objective import MONOTONE, NO_OVERLAP, Overlap, key
+from coachc.passes.partition import Candidate, Found, Limits
+from coachc.passes.timeline import Costs, from_stages, stage_times, uniform
 
 #: A server has to shorten the period by at least this share: no profile is more accurate, and a device that needs no
 #: link answers sooner.

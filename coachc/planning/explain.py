@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, Plan, Rejected, Timeline
+from coachc.passes.best_bandwidths import best_ranges
+from coachc.passes.candidates.candidate_masks import boundaries
+from coachc.passes.partition import Limits, unfit
+from coachc.passes.strategy import part
+from coachc.passes.timeline import Costs, stage_times
 from coachc.planning.decide import MIN_GAIN
 from coachc.planning.precisions import MeasuredPrecision, PrecisionSource
 from coachc.planning.problem import Problem
-from passes.bandwidth import best_ranges
-from passes.candidates.base import boundaries
-from passes.partition import Limits, unfit
-from passes.strategy import part
-from passes.timeline import Costs, stage_times
 
 #: Runners-up that are shown.
 RUNNERS_UP = 5

@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from calib.dataset import RANDOM, Mixed
-from calib.exit_rules import Threshold
-from calib.online_policy import CutTimes, Online, build
-from calib.online_trial import OnlineTrial
-from calib.precision import CutEvaluator
+from coachc.calib.cut_evaluator import CutEvaluator
+from coachc.calib.dataset import RANDOM, Mixed
+from coachc.calib.exit_rules import Threshold
+from coachc.calib.features_and_answers import OnlineTrial
+from coachc.calib.online_policy import CutTimes, Online, build
 from coachc.core.plan import BitPlan, Quantizer
 from coachc.cost.device import CODING_S_PER_BYTE
+from coachc.passes.quantizer_nodes import has_feature
+from coachc.passes.timeline import stage_times, wire_bytes
 from coachc.planning.calibration import Calibration
 from coachc.planning.problem import Problem, Progress, silent
-from passes.quantizer_nodes import has_feature
-from passes.timeline import stage_times, wire_bytes
-from runtime.bundle.deflate import coded_size
-from runtime.bundle.manifest_types import Layout
-from runtime.online.feature import join
-from runtime.online.policy import POLICIES, Policy
-from runtime.online.precision import Rung
+from coachc.runtime.bundle.deflate import coded_size
+from coachc.runtime.bundle.manifest_types import Layout
+from coachc.runtime.online.feature import join
+from coachc.runtime.online.policy import POLICIES, Policy
+from coachc.runtime.online.precision import Rung
 
 #: Tasks on which the bytes of each precision are measured.
 BYTES_SAMPLES = 16

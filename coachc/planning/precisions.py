@@ -7,17 +7,17 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
-from calib.measurements import Measurements
-from calib.precision import CutEvaluator
-from calib.refine import quickly_coded
-from calib.trials import Trial
+from coachc.calib.cut_evaluator import CutEvaluator
+from coachc.calib.measurements import Measurements
+from coachc.calib.reference_answers import Trial
+from coachc.calib.refine import quickly_coded
 from coachc.core.graph import GraphView
 from coachc.core.plan import MAX_BITS, MIN_BITS, BitPlan, Rejected, quantizer_for
 from coachc.cost.device import CODING_S_PER_BYTE
+from coachc.passes.cut import boundary_name, split
+from coachc.passes.timeline import wire_bytes
 from coachc.planning.problem import Problem, Progress, silent
-from passes.cut import boundary_name, split
-from passes.timeline import wire_bytes
-from runtime.bundle.frame import FRAME_HEADER_BYTES
+from coachc.runtime.bundle.frame import FRAME_HEADER_BYTES
 
 
 class MeasuredPrecision:
@@ -27,7 +27,7 @@ class MeasuredPrecision:
     ----------
     problem : Problem
     trials : sequence of Trial
-        `calib.trials.trials_of` the model.
+        `calib.reference_answers.trials_of` the model.
     budget : float
         Admissible accuracy loss, a fraction.
     progress : callable

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from calib import local_profile
+from coachc.calib import local_profile
 from coachc.core.blocks import BlockGraph
 from coachc.core.graph import GraphView
 from coachc.core.profile import Profile
@@ -15,8 +15,8 @@ from coachc.cost.roofline import estimate
 from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model
 from coachc.frontend.onnx_import import import_model
-from passes.cluster import cluster
-from passes.timeline import Costs
+from coachc.passes.cluster import cluster
+from coachc.passes.timeline import Costs
 
 #: Says what is going on: (step, done, total); total 0 where it is unknown.
 Progress = Callable[[str, int, int], None]

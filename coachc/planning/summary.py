@@ -7,16 +7,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from calib.refine import Refined
+from coachc.calib.refine import Refined
 from coachc.core.graph import GraphView
 from coachc.core.plan import Accuracy, Plan, Timeline
 from coachc.core.profile import Profile
-from coachc.planning.cut_set import CutSet
+from coachc.passes.strategy import Strategy, saturated
+from coachc.passes.timeline import Costs, wire_bytes
+from coachc.planning.bandwidth_range import CutSet
 from coachc.planning.explain import Explanation, Option
 from coachc.planning.problem import Problem, Setting
-from passes.strategy import Strategy, saturated
-from passes.timeline import Costs, wire_bytes
-from runtime.bundle.manifest_types import Layout
+from coachc.runtime.bundle.manifest_types import Layout
 
 
 def setting_json(setting: Setting, problem: Problem) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import stat
 from typing import TYPE_CHECKING
 
 from coachc.errors import ToolchainError, UsageError
-from runtime.bundle.signature import SIGNATURE, Signature, encode_signature, key_id_of
-from runtime.bundle.store import open_bundle, read_signed
+from coachc.runtime.bundle.signature import SIGNATURE, Signature, encode_signature, key_id_of
+from coachc.runtime.bundle.store import open_bundle, read_signed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

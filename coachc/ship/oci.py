@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coachc.errors import ToolchainError, UsageError
-from runtime.bundle.archive import Contents
+from coachc.runtime.bundle.archive import Contents
 
 SCHEME = "oci://"
 ARTIFACT_TYPE = "application/vnd.coachc.bundle.v1"

@@ -61,7 +61,7 @@ class Limit:
     id : str
         Unique together with the operator.
     check : str
-        Of `coachc.targets.limits.CHECKS`.
+        Of `coachc.targets.limit_checks.CHECKS`.
     arguments : mapping
         What that check takes.
     reason, remedy : str

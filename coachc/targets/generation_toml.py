@@ -25,7 +25,7 @@ from coachc.targets.generation import (
     Source,
     version,
 )
-from coachc.targets.limits import CHECKS
+from coachc.targets.limit_checks import CHECKS
 from coachc.targets.toml_table import Table
 
 TYPES = frozenset(name.lower() for name, _ in onnx.TensorProto.DataType.items())

@@ -3,7 +3,7 @@
 The limits are data, one file a TensorRT generation in `coachc/targets/generations`; `coachc.targets.generation` says
 what the files hold. An error does not build, or builds into something that computes something else; a warning builds
 as far as is known. Nothing is reported of what is not known, such as the type of a value that inference cannot tell.
-This file goes through the model and judges what is about the whole of it; `coachc.targets.nodes` judges one node.
+This file goes through the model and judges what is about the whole of it; `coachc.targets.node_rules` judges one node.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 import onnx
 
 from coachc.frontend import walk
-from coachc.targets import nodes
+from coachc.targets import node_rules as nodes
 from coachc.targets.facts import Facts, facts_of
 from coachc.targets.generation import Generation
 from coachc.targets.target import Target

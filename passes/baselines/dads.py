@@ -18,9 +18,9 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from coachc.core.graph import GraphView
 from coachc.core.plan import UNQUANTIZED
-from passes.baselines.base import serial_s
-from passes.strategy import Part, Strategy, part
-from passes.timeline import Costs
+from coachc.passes.baselines.costing import serial_s
+from coachc.passes.strategy import Part, Strategy, part
+from coachc.passes.timeline import Costs
 
 #: Weights DSH tries for device and cloud, the link's being 1: a grid even in the logarithm, and (1, 1), which the
 #: published bound of 3 times the optimum rests on.

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from coachc.core.graph import GraphView
 from coachc.core.plan import UNQUANTIZED
-from passes.baselines.base import best_single
-from passes.strategy import Part, Strategy, part
-from passes.timeline import Costs
+from coachc.passes.baselines.costing import best_single
+from coachc.passes.strategy import Part, Strategy, part
+from coachc.passes.timeline import Costs
 
 
 def single(graph: GraphView, costs: Costs, masks: Sequence[int]) -> Strategy:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from coachc.core.graph import GraphView
 from coachc.core.plan import UNQUANTIZED
-from passes.baselines.base import best_single, cuttable, serial_s, single_tensor_masks
-from passes.strategy import Strategy
-from passes.timeline import Costs
+from coachc.passes.baselines.costing import best_single, cuttable, serial_s, single_tensor_masks
+from coachc.passes.strategy import Strategy
+from coachc.passes.timeline import Costs
 
 
 def chain(graph: GraphView, costs: Costs, masks: Sequence[int]) -> Strategy:

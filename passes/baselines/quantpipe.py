@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from coachc.core.graph import GraphView
 from coachc.core.plan import MAX_BITS, UNQUANTIZED, Rejected
-from passes.baselines.base import best_single, single_tensor_masks
-from passes.partition import Precision
-from passes.strategy import Part, Strategy, part
-from passes.timeline import Costs, stage_times
+from coachc.passes.baselines.costing import best_single, single_tensor_masks
+from coachc.passes.partition import Precision
+from coachc.passes.strategy import Part, Strategy, part
+from coachc.passes.timeline import Costs, stage_times
 
 #: Bandwidth the cut is chosen for, bytes a second (100 Mbit/s).
 NOMINAL_BYTES_PER_S = 100e6 / 8

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coachc.core.graph import GraphView
-from passes.baselines.base import best_single, serial_s, single_tensor_masks
-from passes.strategy import Strategy
-from passes.timeline import Costs
+from coachc.passes.baselines.costing import best_single, serial_s, single_tensor_masks
+from coachc.passes.strategy import Strategy
+from coachc.passes.timeline import Costs
 
 BITS = 8
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 
 from coachc.core.blocks import Block, BlockGraph
 from coachc.core.graph import GraphView
-from passes.candidates import exact, frontier, mincut, recursive
-from passes.candidates.base import Candidates, ideals_within, ordered
-from passes.cluster import cluster
-from passes.objective import MONOTONE
-from passes.timeline import Costs
+from coachc.passes.candidates import exact, frontier, mincut, recursive
+from coachc.passes.candidates.candidate_masks import Candidates, ideals_within, ordered
+from coachc.passes.cluster import cluster
+from coachc.passes.objective import MONOTONE
+from coachc.passes.timeline import Costs
 
 #: Labels of one region before they are thinned.
 MAX_LABELS = 5_000

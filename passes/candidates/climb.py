@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from passes.candidates.base import bits_of
-from passes.candidates.tally import Tally, period_of
+from coachc.passes.candidates.candidate_masks import bits_of
+from coachc.passes.candidates.tally import Tally, period_of
 
 #: Moves of one start, at most.
 _STEPS = 60

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linprog
 
-from passes.candidates.base import pack
-from passes.candidates.network import Network
+from coachc.passes.candidates.candidate_masks import pack
+from coachc.passes.candidates.network import Network
 
 #: Ideals on the way from the smallest to the largest one left, whose planes start the search.
 _PATH = 64

@@ -11,10 +11,17 @@ from __future__ import annotations
 from coachc.core.blocks import BlockGraph
 from coachc.core.graph import GraphView
 from coachc.core.plan import MIN_BITS
-from passes.candidates.base import Candidates, boundaries, compute_bound_s, ideals_within, mask_of, ordered
-from passes.candidates.tally import Tally
-from passes.cluster import cluster
-from passes.timeline import Costs
+from coachc.passes.candidates.candidate_masks import (
+    Candidates,
+    boundaries,
+    compute_bound_s,
+    ideals_within,
+    mask_of,
+    ordered,
+)
+from coachc.passes.candidates.tally import Tally
+from coachc.passes.cluster import cluster
+from coachc.passes.timeline import Costs
 
 #: Beyond this many ideals another method has to do.
 MAX_IDEALS = 50_000

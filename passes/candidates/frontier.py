@@ -22,12 +22,12 @@ from coachc.core.blocks import Block, BlockGraph
 from coachc.core.graph import GraphView
 from coachc.core.plan import MIN_BITS
 from coachc.cost.device import REQUEST_HEADER_BYTES
-from passes.candidates import mincut
-from passes.candidates.base import Candidates, bits_of, boundaries, ideals_within, mask_of, ordered
-from passes.candidates.labels import ALL, NOTHING, PROPER, Labels, joined, objects, product, thinned, undominated
-from passes.candidates.tally import BITS, Tally, unpack
-from passes.cluster import cluster
-from passes.timeline import Costs
+from coachc.passes.candidates import mincut
+from coachc.passes.candidates.candidate_masks import Candidates, bits_of, boundaries, ideals_within, mask_of, ordered
+from coachc.passes.candidates.labels import ALL, NOTHING, PROPER, Labels, joined, objects, product, thinned, undominated
+from coachc.passes.candidates.tally import BITS, Tally, unpack
+from coachc.passes.cluster import cluster
+from coachc.passes.timeline import Costs
 
 #: Ideals of a prime block that are enumerated.
 MAX_PRIME = 20_000

@@ -18,12 +18,12 @@ import numpy as np
 
 from coachc.core.graph import GraphView
 from coachc.core.plan import MAX_BITS, MIN_BITS
-from passes.candidates.base import Candidates, compute_bound_s, ordered, pack
-from passes.candidates.climb import climb
-from passes.candidates.dual import maximise
-from passes.candidates.network import Network
-from passes.candidates.tally import Tally
-from passes.timeline import Costs
+from coachc.passes.candidates.candidate_masks import Candidates, compute_bound_s, ordered, pack
+from coachc.passes.candidates.climb import climb
+from coachc.passes.candidates.dual import maximise
+from coachc.passes.candidates.network import Network
+from coachc.passes.candidates.tally import Tally
+from coachc.passes.timeline import Costs
 
 #: Min cuts in all for the certificate, and for each of the two halves of a step.
 CUTS, HALF_CUTS = 100, 4

@@ -14,8 +14,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from coachc.core.plan import MIN_BITS
-from passes.candidates.base import bits_of, pack
-from passes.candidates.tally import Tally, unpack
+from coachc.passes.candidates.candidate_masks import bits_of, pack
+from coachc.passes.candidates.tally import Tally, unpack
 
 #: The whole flow fits in this, and an edge of `_INFINITE` can carry it and its reverse without leaving int32.
 _FLOW, _INFINITE = 2**29, 2**30

@@ -19,11 +19,18 @@ from collections.abc import Callable, Iterable, Sequence
 from coachc.core.blocks import Block, BlockGraph
 from coachc.core.graph import GraphView
 from coachc.core.plan import Timeline
-from passes.candidates.base import Candidates, boundaries, compute_bound_s, ideals_within, mask_of, ordered
-from passes.candidates.tally import Tally
-from passes.cluster import cluster
-from passes.objective import key
-from passes.timeline import Costs
+from coachc.passes.candidates.candidate_masks import (
+    Candidates,
+    boundaries,
+    compute_bound_s,
+    ideals_within,
+    mask_of,
+    ordered,
+)
+from coachc.passes.candidates.tally import Tally
+from coachc.passes.cluster import cluster
+from coachc.passes.objective import key
+from coachc.passes.timeline import Costs
 
 #: Number of bits that stands for the unknown precision during the sweep.
 SWEEP_BITS = 4

@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from coachc.core.graph import GraphView, Value
 from coachc.core.plan import MAX_BITS, MIN_BITS, Timeline, quantizer_for
 from coachc.cost.device import TENSOR_HEADER_BYTES
-from passes.timeline import Costs, from_stages, wire_bytes
+from coachc.passes.timeline import Costs, from_stages, wire_bytes
 
 #: Numbers of bits, in the order of the columns of `Tally.payload`.
 BITS = tuple(range(MIN_BITS, MAX_BITS + 1))

@@ -6,7 +6,7 @@ import math
 
 import onnx
 
-from passes.lower.builder import Builder
+from coachc.passes.lower.builder import Builder
 
 
 def gelu(node: onnx.NodeProto, b: Builder) -> None:

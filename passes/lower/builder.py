@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from coachc.frontend import walk
 from coachc.frontend.order import fresh
 from coachc.frontend.shapes import Shape
-from passes.lower.scope import Scope
+from coachc.passes.lower.scope import Scope
 
 #: Writes what takes a node's place with a builder.
 Rewrite = Callable[[onnx.NodeProto, "Builder"], None]

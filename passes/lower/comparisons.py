@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from passes.lower.builder import Builder
+from coachc.passes.lower.builder import Builder
 
 
 def not_equal_to_itself(node: onnx.NodeProto, b: Builder) -> None:

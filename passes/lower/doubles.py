@@ -8,8 +8,8 @@ from onnx import TensorProto, numpy_helper
 
 from coachc.errors import ModelError
 from coachc.frontend import walk
-from passes.lower.limits import Limits
-from passes.lower.tally import Tally
+from coachc.passes.lower.limits import Limits
+from coachc.passes.lower.rewrite_count import Tally
 
 
 def narrow(work: onnx.ModelProto, limits: Limits, tally: Tally) -> onnx.ModelProto:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import onnx
 
-from passes.lower.builder import Builder, CannotLower, elements
+from coachc.passes.lower.builder import Builder, CannotLower, elements
 
 _REMEDY = "write it with matmul and permute, then export again"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from passes.lower.builder import Builder, CannotLower
-from passes.lower.scope import Scope
+from coachc.passes.lower.builder import Builder, CannotLower
+from coachc.passes.lower.scope import Scope
 
 
 def counts_from_the_end(node: onnx.NodeProto, scope: Scope) -> bool:

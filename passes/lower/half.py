@@ -16,11 +16,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from coachc.frontend import walk
-from coachc.frontend.check import check
+from coachc.frontend.check_model import check
 from coachc.frontend.opset import opset_of
 from coachc.frontend.order import fresh, order, rename
-from passes.lower.schema import schema_of
-from passes.lower.scope import Scope
+from coachc.passes.lower.schema import schema_of
+from coachc.passes.lower.scope import Scope
 
 HALF, FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
 

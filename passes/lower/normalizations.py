@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from passes.lower.builder import Builder
+from coachc.passes.lower.builder import Builder
 
 
 def layer_norm(node: onnx.NodeProto, b: Builder) -> None:

@@ -14,9 +14,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from coachc.frontend import walk
-from passes.lower.builder import Builder, CannotLower
-from passes.lower.limits import Quantization
-from passes.lower.scope import Scope
+from coachc.passes.lower.builder import Builder, CannotLower
+from coachc.passes.lower.limits import Quantization
+from coachc.passes.lower.scope import Scope
 
 OPERATORS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _FLOAT_CODES = "/float_codes"

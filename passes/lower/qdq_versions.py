@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from passes.lower.builder import Builder, CannotLower
+from coachc.passes.lower.builder import Builder, CannotLower
 
 _BYTES = frozenset({TensorProto.INT8, TensorProto.UINT8})
 _NIBBLES = {TensorProto.INT4: TensorProto.INT8, TensorProto.UINT4: TensorProto.UINT8}

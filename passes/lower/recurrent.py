@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from passes.lower.builder import Builder, CannotLower
+from coachc.passes.lower.builder import Builder, CannotLower
 
 
 def time_first(node: onnx.NodeProto, b: Builder) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto
 
-from passes.lower.builder import Builder, CannotLower
+from coachc.passes.lower.builder import Builder, CannotLower
 
 #: What these do to each number where `noop_with_empty_axes` leaves nothing to reduce.
 _ELEMENTWISE = {

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from passes.lower.builder import Builder, CannotLower
+from coachc.passes.lower.builder import Builder, CannotLower
 
 
 def integer_mod(node: onnx.NodeProto, b: Builder) -> None:

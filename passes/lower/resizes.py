@@ -7,7 +7,7 @@ import math
 import numpy as np
 import onnx
 
-from passes.lower.builder import Builder, CannotLower
+from coachc.passes.lower.builder import Builder, CannotLower
 
 _REMEDY = "export the resize without it, or resize images before the model"
 

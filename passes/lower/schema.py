@@ -8,8 +8,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from coachc.frontend import walk
-from passes.lower.builder import CannotLower
-from passes.lower.scope import Scope
+from coachc.passes.lower.builder import CannotLower
+from coachc.passes.lower.scope import Scope
 
 _KINDS = {entry.number: entry.name.lower() for entry in TensorProto.DataType.DESCRIPTOR.values}
 

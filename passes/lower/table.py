@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from passes.lower import (
+from coachc.passes.lower import (
     activations,
     affine_grid,
     batch_norm,
@@ -30,7 +30,7 @@ from passes.lower import (
     triangles,
     views,
 )
-from passes.lower.builder import Rewrite
+from coachc.passes.lower.builder import Rewrite
 
 #: Operator -> the older form of a node, used where the operator has another definition at the older opset. An operator
 #: that is not here keeps its form: attributes that the older definition lacks must have their defaults, its types must

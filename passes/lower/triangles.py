@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from passes.lower.builder import Builder
+from coachc.passes.lower.builder import Builder
 
 
 def masked(node: onnx.NodeProto, b: Builder) -> None:

@@ -11,13 +11,13 @@ import hashlib
 import os
 from typing import BinaryIO, Callable, ContextManager, Iterator, List, NamedTuple, Optional, Tuple
 
-from runtime.bundle.manifest_json import from_json_bytes, refuse_newer
-from runtime.bundle.manifest_types import Manifest
-from runtime.bundle.signature import SIGNATURE, SIGNATURE_BYTES, TrustedKeys, decode_signature, verify_signature
-from runtime.bundle.store import CHECKSUM, MANIFEST, MANIFEST_LIMIT_BYTES, checksum_line
-from runtime.bundle.zip_format import check_zip_limits
-from runtime.bundle.zip_reader import ZipReader
-from runtime.errors import BundleError
+from ..errors import BundleError
+from .manifest_json import from_json_bytes, refuse_newer
+from .manifest_types import Manifest
+from .signature import SIGNATURE, SIGNATURE_BYTES, TrustedKeys, decode_signature, verify_signature
+from .store import CHECKSUM, MANIFEST, MANIFEST_LIMIT_BYTES, checksum_line
+from .zip_format import check_zip_limits
+from .zip_reader import ZipReader
 
 SUFFIX = ".coachz"
 #: Files of an archive together, unless the reader is told otherwise.

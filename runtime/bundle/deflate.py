@@ -11,9 +11,9 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
-from runtime.bundle.frame import encode_frame
-from runtime.bundle.manifest_types import Layout
-from runtime.bundle.numeric import BytesLike
+from .frame import encode_frame
+from .manifest_types import Layout
+from .numeric import BytesLike
 
 #: What is coded, how (a coding of `manifest_types.CODINGS`, or "default"), and zlib's memLevel.
 Part = Tuple[BytesLike, str, int]

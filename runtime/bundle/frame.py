@@ -9,16 +9,8 @@ from typing import NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from runtime.bundle.manifest_types import FORMS, MAX_BITS, MIN_BITS, Layout
-from runtime.bundle.numeric import (
-    BytesLike,
-    pack_bits,
-    pack_whole,
-    packed_size,
-    unpack_bits,
-    unpack_whole,
-    whole_size,
-)
+from .manifest_types import FORMS, MAX_BITS, MIN_BITS, Layout
+from .numeric import BytesLike, pack_bits, pack_whole, packed_size, unpack_bits, unpack_whole, whole_size
 
 FRAME_VERSION = 1
 FRAME_HEADER_BYTES = 2

@@ -6,7 +6,7 @@ from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from runtime.errors import SourceError
+from ..errors import SourceError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm")
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mkv", ".mov", ".webm")

@@ -9,8 +9,8 @@ import math
 import re
 from typing import Any, Callable, Dict, Tuple
 
-from runtime.bundle.manifest_types import FORMAT_VERSION
-from runtime.errors import BundleError
+from ..errors import BundleError
+from .manifest_types import FORMAT_VERSION
 
 Reader = Callable[[Any, str], Any]
 

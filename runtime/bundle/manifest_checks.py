@@ -4,9 +4,9 @@ import re
 import struct
 from typing import Any, Sequence
 
-from runtime.bundle import json_fields as f
-from runtime.bundle import manifest_types as m
-from runtime.errors import BundleError
+from ..errors import BundleError
+from . import json_fields as f
+from . import manifest_types as m
 
 
 def check_manifest(manifest: m.Manifest) -> None:

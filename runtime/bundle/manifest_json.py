@@ -8,10 +8,10 @@ layout is named as such and not as damage.
 import json
 from typing import Any, Dict
 
-from runtime.bundle import json_fields as f
-from runtime.bundle import manifest_types as m
-from runtime.bundle.manifest_checks import check_manifest
-from runtime.errors import BundleError
+from ..errors import BundleError
+from . import json_fields as f
+from . import manifest_types as m
+from .manifest_checks import check_manifest
 
 
 def to_json_bytes(manifest: m.Manifest) -> bytes:

@@ -8,7 +8,7 @@ written is decided in `manifest_json`, what they may say about each other in `ma
 import re
 from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
-from runtime.errors import BundleError
+from ..errors import BundleError
 
 FORMAT_VERSION = 3
 
@@ -164,7 +164,7 @@ class Cut(NamedTuple):
         Which side makes which model output.
     device_parameters, cloud_parameters : {"", "qdq", "arithmetic"}
         Whether that half's quantizers are constants of its graph (""), or inputs in one of two forms:
-        `runtime.quantizer_inputs`.
+        `runtime.bundle.quantizer_inputs`.
     features : tuple of str
         Further outputs of the device half, which stay on the device.
     before : tuple of str

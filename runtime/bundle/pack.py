@@ -6,11 +6,11 @@ import os
 import uuid
 import zlib
 
-from runtime.bundle.archive import entry_sizes
-from runtime.bundle.signature import SIGNATURE
-from runtime.bundle.store import CHECKSUM, MANIFEST, Bundle, checksum_line, read_signed
-from runtime.bundle.zip_format import LOCAL, Entry, check_zip_limits, directory
-from runtime.errors import BundleError
+from ..errors import BundleError
+from .archive import entry_sizes
+from .signature import SIGNATURE
+from .store import CHECKSUM, MANIFEST, Bundle, checksum_line, read_signed
+from .zip_format import LOCAL, Entry, check_zip_limits, directory
 
 
 def pack_bundle(bundle: Bundle, destination: str, force: bool = False) -> int:

@@ -9,8 +9,8 @@ from typing import Any, Tuple, Union
 
 import numpy as np
 
-from runtime.bundle.manifest_types import Preprocess
-from runtime.errors import SourceError
+from ..errors import SourceError
+from .manifest_types import Preprocess
 
 Path = Union[str, "os.PathLike[str]"]
 

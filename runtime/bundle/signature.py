@@ -11,7 +11,7 @@ import re
 import warnings
 from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
-from runtime.errors import SignatureError
+from ..errors import SignatureError
 
 SIGNATURE = "manifest.sig"
 ALGORITHM = "ed25519"

@@ -14,11 +14,11 @@ from typing import IO, Any, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 import numpy as np
 
-from runtime.bundle.image_folder import Pictures, find_pictures, is_video
-from runtime.bundle.manifest_types import Preprocess, TensorSpec
-from runtime.bundle.preprocess import normalize, pixels
-from runtime.bundle.video import choose_frames, read_clips
-from runtime.errors import SourceError
+from ..errors import SourceError
+from .image_folder import Pictures, find_pictures, is_video
+from .manifest_types import Preprocess, TensorSpec
+from .preprocess import normalize, pixels
+from .video import choose_frames, read_clips
 
 Feed = Dict[str, np.ndarray]
 

@@ -12,17 +12,10 @@ import stat
 import uuid
 from typing import Iterator, Mapping, NamedTuple, Optional, Tuple, Union
 
-from runtime.bundle.manifest_json import from_json_bytes, refuse_newer, to_json_bytes
-from runtime.bundle.manifest_types import Artefact, Cut, Manifest, url_name
-from runtime.bundle.signature import (
-    SIGNATURE,
-    SIGNATURE_BYTES,
-    TrustedKeys,
-    decode_signature,
-    trusted_keys,
-    verify_signature,
-)
-from runtime.errors import BundleError
+from ..errors import BundleError
+from .manifest_json import from_json_bytes, refuse_newer, to_json_bytes
+from .manifest_types import Artefact, Cut, Manifest, url_name
+from .signature import SIGNATURE, SIGNATURE_BYTES, TrustedKeys, decode_signature, trusted_keys, verify_signature
 
 MANIFEST = "manifest.json"
 CHECKSUM = "manifest.sha256"

@@ -6,10 +6,10 @@ import shutil
 import uuid
 from typing import BinaryIO, Iterator, Optional
 
-from runtime.bundle.archive import LIMIT_BYTES, Contents, open_archive, read_archive
-from runtime.bundle.signature import TrustedKeys
-from runtime.bundle.store import Bundle, check_destination, open_bundle, replace_bundle
-from runtime.errors import BundleError
+from ..errors import BundleError
+from .archive import LIMIT_BYTES, Contents, open_archive, read_archive
+from .signature import TrustedKeys
+from .store import Bundle, check_destination, open_bundle, replace_bundle
 
 
 def unpack_archive(

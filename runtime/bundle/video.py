@@ -13,7 +13,7 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from runtime.errors import SourceError
+from ..errors import SourceError
 
 # Matroska rounds timestamps to milliseconds, so a frame may come that much before its time.
 _EARLY_S = 0.002

@@ -7,7 +7,7 @@ fixed attributes, no extra fields, no comments, no zip64.
 import struct
 from typing import Any, NamedTuple, Sequence, Tuple
 
-from runtime.errors import BundleError
+from ..errors import BundleError
 
 #: A local header, one of the central directory, and its end: APPNOTE.TXT 6.3.10 (PKWARE), sections 4.3.7, 4.3.12 and
 #: 4.3.16. Names follow the first two. After each what its fields are called in messages.

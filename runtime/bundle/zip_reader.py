@@ -10,18 +10,8 @@ import struct
 import zlib
 from typing import Any, BinaryIO, Iterator, List, Optional, Sequence, Tuple
 
-from runtime.bundle.zip_format import (
-    CENTRAL,
-    CENTRAL_FIELDS,
-    END,
-    END_FIELDS,
-    ENTRY,
-    LOCAL,
-    LOCAL_FIELDS,
-    Entry,
-    end_of_directory,
-)
-from runtime.errors import BundleError
+from ..errors import BundleError
+from .zip_format import CENTRAL, CENTRAL_FIELDS, END, END_FIELDS, ENTRY, LOCAL, LOCAL_FIELDS, Entry, end_of_directory
 
 HINT = "copy the file again, or pack the bundle again: coachc pack BUNDLE"
 _CHUNK = 1 << 20

@@ -2,9 +2,9 @@
 
 from typing import Any, Callable, Optional, Sequence
 
-from runtime.bundle.store import Bundle
-from runtime.engines.base import Engine
-from runtime.errors import EngineError
+from ..bundle.store import Bundle
+from ..errors import EngineError
+from .engine import Engine
 
 #: ort: ONNX Runtime with the providers asked for. trt: TensorRT, which looks up or builds an engine for this GPU.
 ENGINES = ("ort", "trt")
@@ -39,7 +39,7 @@ def factory_of(
         return otherwise
     if engine != "trt":
         raise EngineError(f"there is no engine '{engine}'", hint="one of " + ", ".join(ENGINES))
-    from runtime.engines.trt_factory import TrtFactory
+    from .trt_factory import TrtFactory
 
     return TrtFactory(bundle, side, cache)
 

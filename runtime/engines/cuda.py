@@ -17,9 +17,9 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
-from runtime.engines.kernels import extent_of
-from runtime.engines.load_kernels import load_kernels
-from runtime.errors import EngineError
+from ..errors import EngineError
+from .kernels import extent_of
+from .load_kernels import load_kernels
 
 
 class Gpu:

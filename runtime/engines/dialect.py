@@ -1,17 +1,17 @@
 """TensorRT's Python API behind one small interface.
 
 Three dialects, each in a file of its own: 8.2 (JetPack 4.6), 8.5 to 10 (JetPack 5 and 6), and 11, which TensorRT-RTX
-speaks too. What is the same in all of them is here; nothing imports `tensorrt` before `load_dialect`. `tests/data`
-holds the names each release really has, and every dialect is run against exactly those.
+speaks too. What is the same in all of them is here; `load_dialect` finds the one for the TensorRT that is there.
+`tests/data` holds the names each release really has, and every dialect is run against exactly those.
 """
 
 import abc
-import importlib
 import re
-from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, Mapping, NamedTuple, Tuple
 
-from runtime.engines.onnx_nodes import node_names
-from runtime.errors import EngineError
+from ..errors import EngineError
+from ..programs import command_of
+from .onnx_nodes import node_names
 
 #: (severity: "INTERNAL_ERROR", "ERROR", "WARNING", "INFO" or "VERBOSE", message)
 Sink = Callable[[str, str], None]
@@ -281,7 +281,7 @@ def _hint(text: str) -> str:
     if re.search(r"error:? ?35|no cuda-capable|driver|cuda initialization", text, re.IGNORECASE):
         return "a CUDA device and its driver are needed; --provider CPUExecutionProvider runs without one"
     if re.search(r"workspace", text, re.IGNORECASE):
-        return "more scratch memory may help: python3 -m runtime.build BUNDLE --workspace MIB"
+        return "more scratch memory may help: " + command_of("build") + " BUNDLE --workspace MIB"
     if _OUT_OF_MEMORY.search(text):
         return "free memory on this machine, or give less to --workspace MIB"
     return ""
@@ -291,53 +291,3 @@ def parse_version(text: str) -> Tuple[int, int]:
     """Major and minor of "8.2.1.8"; (0, 0) if it is none."""
     match = re.match(r"(\d+)\.(\d+)", text)
     return (int(match.group(1)), int(match.group(2))) if match else (0, 0)
-
-
-def dialect_of(trt: Any) -> Dialect:
-    """The dialect a module speaks.
-
-    Raises
-    ------
-    EngineError
-        None of them is for its release.
-    """
-    from runtime.engines.dialect_8_2 import Dialect82
-    from runtime.engines.dialect_8_5 import Dialect85
-    from runtime.engines.dialect_11 import Dialect11
-
-    if trt.__name__.startswith("tensorrt_rtx"):
-        return Dialect11(trt)
-    release = parse_version(str(trt.__version__))
-    kinds = (Dialect82, Dialect85, Dialect11)
-    for kind in kinds:
-        if kind.releases[0] <= release <= kind.releases[1]:
-            return kind(trt)
-    known = ", ".join("{}.{} to {}.{}".format(*(kind.releases[0] + kind.releases[1])) for kind in kinds)
-    raise EngineError(f"TensorRT {trt.__version__} is not supported", hint="expected " + known)
-
-
-def load_dialect(module: Optional[str] = None) -> Dialect:
-    """The dialect of the TensorRT that is installed.
-
-    Parameters
-    ----------
-    module : str, optional
-        "tensorrt" or "tensorrt_rtx"; the first of them that is there, if not given.
-
-    Raises
-    ------
-    EngineError
-        There is none, or none that can be loaded.
-    """
-    wanted = (module,) if module else ("tensorrt", "tensorrt_rtx")
-    failures = []
-    for name in wanted:
-        try:
-            return dialect_of(importlib.import_module(name))
-        except ImportError as exc:
-            failures.append(f"{name}: {exc}")
-    raise EngineError(
-        "TensorRT is not installed for this Python",
-        failures,
-        "on a Jetson it comes with JetPack (python3-libnvinfer); elsewhere pip install tensorrt, or tensorrt-rtx",
-    )

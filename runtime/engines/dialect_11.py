@@ -6,10 +6,10 @@ target.
 
 from typing import Any, List, Mapping, Tuple
 
-from runtime.engines.dialect import Dialect, IoTensor, Settings
-from runtime.engines.dialect_8_2 import refuse_ahead_of_time
-from runtime.engines.dialect_8_5 import enqueue_named, named_tensors, named_trtexec, node_of, set_workspace
-from runtime.errors import EngineError
+from ..errors import EngineError
+from .dialect import Dialect, IoTensor, Settings
+from .dialect_8_2 import refuse_ahead_of_time
+from .dialect_8_5 import enqueue_named, named_tensors, named_trtexec, node_of, set_workspace
 
 
 class Dialect11(Dialect):

@@ -2,8 +2,9 @@
 
 from typing import Any, List, Mapping
 
-from runtime.engines.dialect import Dialect, IoTensor, Settings
-from runtime.errors import EngineError
+from ..errors import EngineError
+from ..programs import command_of
+from .dialect import Dialect, IoTensor, Settings
 
 
 class Dialect82(Dialect):
@@ -65,5 +66,5 @@ def refuse_ahead_of_time(dialect: Dialect, settings: Settings) -> None:
         raise EngineError(
             f"{dialect.product} {dialect.version} builds for the GPU it runs on, not for compute capability "
             + settings.compute_capability,
-            hint="build on the target: python3 -m runtime.build BUNDLE",
+            hint="build on the target: " + command_of("build") + " BUNDLE",
         )

@@ -2,9 +2,9 @@
 
 from typing import Any, List, Mapping, Tuple
 
-from runtime.engines.dialect import Dialect, IoTensor, Settings, parse_version
-from runtime.engines.dialect_8_2 import precision_words, refuse_ahead_of_time, set_precisions
-from runtime.errors import EngineError
+from ..errors import EngineError
+from .dialect import Dialect, IoTensor, Settings, parse_version
+from .dialect_8_2 import precision_words, refuse_ahead_of_time, set_precisions
 
 
 class Dialect85(Dialect):

@@ -13,8 +13,8 @@ import tempfile
 import time
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
-from runtime.engines.dialect import Settings
-from runtime.errors import EngineError
+from ..errors import EngineError
+from .dialect import Settings
 
 #: Where engines are kept unless a folder is given.
 DEFAULT_CACHE = "~/.cache/coachc/engines"

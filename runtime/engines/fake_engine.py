@@ -4,7 +4,7 @@ from typing import Callable, Dict, Mapping, Sequence
 
 import numpy as np
 
-from runtime.engines.base import Engine
+from .engine import Engine
 
 
 class FakeEngine(Engine):

@@ -9,13 +9,13 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import numpy as np
 
-from runtime.bundle.frame import Frame, Framing
-from runtime.bundle.manifest_types import Cut, CutValue, Manifest
-from runtime.engines.base import Engine
-from runtime.engines.cuda import Buffer, Gpu
-from runtime.engines.kernels import BLOCK, PARTS, blocks_for, extent_of
-from runtime.engines.packer import Packer
-from runtime.errors import EngineError
+from ..bundle.frame import Frame, Framing
+from ..bundle.manifest_types import Cut, CutValue, Manifest
+from ..errors import EngineError
+from .cuda import Buffer, Gpu
+from .engine import Engine
+from .kernels import BLOCK, PARTS, blocks_for, extent_of
+from .packer import Packer
 
 
 def quantizing_cut(manifest: Manifest, path: str) -> Optional[Cut]:

@@ -8,7 +8,6 @@ no compiler flag makes a multiplication by 1/scale or a fused multiply-add of it
 """
 
 import sys
-
 from typing import NamedTuple, Tuple
 
 #: Threads of a block.

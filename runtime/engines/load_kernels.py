@@ -7,8 +7,8 @@ Compiled ahead means two files beside this one: `kernels.cu`, what ``python3 -m 
 import os
 from typing import Any
 
-from runtime.engines.kernels import SOURCE, translation_unit
-from runtime.errors import EngineError
+from ..errors import EngineError
+from .kernels import SOURCE, translation_unit
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 

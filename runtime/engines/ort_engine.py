@@ -5,8 +5,8 @@ from typing import Any, Dict, Mapping, Sequence, Union
 
 import numpy as np
 
-from runtime.engines.base import Engine
-from runtime.errors import EngineError
+from ..errors import EngineError
+from .engine import Engine
 
 CPU = "CPUExecutionProvider"
 _LEVELS = {"all": "ORT_ENABLE_ALL", "basic": "ORT_ENABLE_BASIC", "disabled": "ORT_DISABLE_ALL"}

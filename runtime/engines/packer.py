@@ -4,11 +4,11 @@ from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
-from runtime.bundle.frame import FRAME_HEADER_BYTES, frame_header, frame_size
-from runtime.bundle.manifest_types import Layout
-from runtime.engines.cuda import Buffer, Gpu
-from runtime.engines.kernels import BLOCK, PACKERS, blocks_for, extent_of
-from runtime.errors import EngineError
+from ..bundle.frame import FRAME_HEADER_BYTES, frame_header, frame_size
+from ..bundle.manifest_types import Layout
+from ..errors import EngineError
+from .cuda import Buffer, Gpu
+from .kernels import BLOCK, PACKERS, blocks_for, extent_of
 
 
 class Packer:

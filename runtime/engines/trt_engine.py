@@ -8,12 +8,12 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from runtime.bundle.frame import Frame, Framing
-from runtime.engines.base import Engine
-from runtime.engines.cuda import Buffer, Gpu
-from runtime.engines.dialect import Dialect
-from runtime.engines.packer import Packer
-from runtime.errors import EngineError
+from ..bundle.frame import Frame, Framing
+from ..errors import EngineError
+from .cuda import Buffer, Gpu
+from .dialect import Dialect
+from .engine import Engine
+from .packer import Packer
 
 
 class TrtEngine(Engine):

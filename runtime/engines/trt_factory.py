@@ -7,17 +7,18 @@ states about an engine it carries. Quantizers need none where there are CUDA ker
 import hashlib
 from typing import NamedTuple, Optional, Sequence
 
-from runtime.build_engine import Say, available_bytes, find_or_build, to_stderr, workspace_bytes
-from runtime.bundle.manifest_types import EngineFacts
-from runtime.bundle.store import Bundle
-from runtime.engines.base import Engine
-from runtime.engines.cuda import Gpu, shared_gpu
-from runtime.engines.dialect import Dialect, Settings, load_dialect
-from runtime.engines.engine_cache import EngineCache
-from runtime.engines.gpu_quantizer import GpuQuantizer, quantizing_cut
-from runtime.engines.onnx_nodes import node_names
-from runtime.engines.trt_engine import TrtEngine
-from runtime.errors import EngineError
+from ..bundle.manifest_types import EngineFacts
+from ..bundle.store import Bundle
+from ..errors import EngineError
+from .build_engine import Say, available_bytes, find_or_build, to_stderr, workspace_bytes
+from .cuda import Gpu, shared_gpu
+from .dialect import Dialect, Settings
+from .engine import Engine
+from .engine_cache import EngineCache
+from .gpu_quantizer import GpuQuantizer, quantizing_cut
+from .load_dialect import load_dialect
+from .onnx_nodes import node_names
+from .trt_engine import TrtEngine
 
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 

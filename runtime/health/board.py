@@ -3,9 +3,9 @@
 import re
 from typing import Dict, List, Optional, Tuple
 
-from runtime.health.findings import MISSING, OK, WRONG, Finding
-from runtime.health.machine import LINES, Machine
-from runtime.health.system import System
+from .findings import MISSING, OK, WRONG, Finding
+from .machine import LINES, Machine
+from .system import System
 
 GIB, MIB = 1 << 30, 1 << 20
 #: A guess at what loading a common model takes; with a bundle its own size is counted.

@@ -3,10 +3,10 @@
 import re
 from typing import Any, List, Optional, Tuple
 
-from runtime.engines.load_kernels import compiled_ahead
-from runtime.health.findings import MISSING, OK, WRONG, Finding
-from runtime.health.machine import CHIPS, Machine
-from runtime.health.system import Module, System
+from ..engines.load_kernels import compiled_ahead
+from .findings import MISSING, OK, WRONG, Finding
+from .machine import CHIPS, Machine
+from .system import Module, System
 
 #: Releases of TensorRT the engines speak, as `runtime.engines.dialect` has them: first and last.
 TENSORRT = ((8, 2), (11, 99))

@@ -3,7 +3,7 @@
 import re
 from typing import Dict, NamedTuple, Optional, Tuple
 
-from runtime.health.system import System
+from .system import System
 
 #: Chips of Jetsons, as the device tree names them -> compute capability of their GPU.
 CHIPS = {

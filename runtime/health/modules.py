@@ -3,10 +3,10 @@
 import re
 from typing import Any, Dict, List, NamedTuple
 
-from runtime.health.findings import MISSING, OK, WRONG, Finding
-from runtime.health.gpu import Accelerator
-from runtime.health.machine import Machine
-from runtime.health.system import Module, System
+from .findings import MISSING, OK, WRONG, Finding
+from .gpu import Accelerator
+from .machine import Machine
+from .system import Module, System
 
 CUDA = "CUDAExecutionProvider"
 #: Oldest numpy that is tested with.

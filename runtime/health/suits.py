@@ -2,13 +2,14 @@
 
 from typing import Any, List, Sequence, Tuple
 
-from runtime.bundle.manifest_types import Manifest
-from runtime.health.board import MIB, disk, memory_of, size
-from runtime.health.findings import MISSING, OK, WRONG, Finding
-from runtime.health.gpu import Accelerator, parse_release
-from runtime.health.machine import Machine
-from runtime.health.modules import usable_tensorrt
-from runtime.health.system import System
+from ..bundle.manifest_types import Manifest
+from ..programs import command_of
+from .board import MIB, disk, memory_of, size
+from .findings import MISSING, OK, WRONG, Finding
+from .gpu import Accelerator, parse_release
+from .machine import Machine
+from .modules import usable_tensorrt
+from .system import System
 
 #: Compute capabilities whose TensorRT has no INT8: networks with QuantizeLinear do not build there.
 WITHOUT_INT8 = ("5.3", "6.0", "6.2")
@@ -119,7 +120,7 @@ def _engines_of(manifest: Manifest, side: str, found: Accelerator) -> List[Findi
                 WRONG,
                 here if found.tensorrt_version else "no TensorRT",
                 wanted,
-                "python3 -m runtime.build BUNDLE --side cloud builds one for this machine",
+                command_of("build") + " BUNDLE --side cloud builds one for this machine",
                 needed=False,
             )
         )

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runtime.online.feature import LEAST_LENGTH
-from runtime.online.scoring import Scorer
+from .feature import LEAST_LENGTH
+from .scoring import Scorer
 
 #: Weight that a centre's past has at most, in tasks: the centre follows changes of about this many tasks.
 WEIGHT_CAP = 100.0

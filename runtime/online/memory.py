@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runtime.online.feature import unit
+from .feature import unit
 
 
 class Match(NamedTuple):

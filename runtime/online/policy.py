@@ -4,8 +4,8 @@ from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from runtime.online.precision import Rung
-from runtime.online.scoring import Scorer
+from .precision import Rung
+from .scoring import Scorer
 
 POLICIES = ("none", "paper", "default")
 PREFERENCES = ("accuracy", "bytes")

@@ -12,11 +12,11 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 import numpy as np
 
-from runtime.bundle.json_fields import json_object, list_of, number, one_of, optional, record, text, whole, wrong
-from runtime.errors import BundleError
-from runtime.online.policy import POLICIES, ExitRule, MemoryRule, Policy
-from runtime.online.precision import Rung
-from runtime.online.scoring import SCORES, Scorer
+from ..bundle.json_fields import json_object, list_of, number, one_of, optional, record, text, whole, wrong
+from ..errors import BundleError
+from .policy import POLICIES, ExitRule, MemoryRule, Policy
+from .precision import Rung
+from .scoring import SCORES, Scorer
 
 MAGIC = b"COACHPO1"
 _INFINITIES = {"inf": math.inf, "-inf": -math.inf}

@@ -14,7 +14,7 @@ from typing import NamedTuple, Tuple
 
 import numpy as np
 
-from runtime.online.feature import unit
+from .feature import unit
 
 SCORES = ("separability", "margin", "head")
 #: The second similarity of Eq. 9 is at least this.

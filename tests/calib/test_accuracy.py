@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from calib.accuracy import (
+from coachc.calib.accuracy import (
     CHANGED_LOSS,
     FIDELITY_TOLERANCE,
     Judge,

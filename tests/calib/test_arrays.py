@@ -10,11 +10,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from calib import arrays as module
-from calib.arrays import CalibrationArrays
+from coachc.calib import arrays as module
+from coachc.calib.arrays import CalibrationArrays
 from coachc.errors import DataError
-from runtime.bundle.manifest_types import TensorSpec
-from runtime.errors import SourceError
+from coachc.runtime.bundle.manifest_types import TensorSpec
+from coachc.runtime.errors import SourceError
 
 SPECS = [TensorSpec("a", "float32", (2, 3)), TensorSpec("b", "int64", (4,))]
 

@@ -7,11 +7,11 @@ import io
 import numpy as np
 import pytest
 
-from calib import contact_sheet as module
-from calib.contact_sheet import contact_sheet, need_pillow, to_pixels
+from coachc.calib import contact_sheet as module
+from coachc.calib.contact_sheet import contact_sheet, need_pillow, to_pixels
 from coachc.errors import ToolchainError
-from runtime.bundle.manifest_types import Preprocess
-from runtime.bundle.preprocess import normalize
+from coachc.runtime.bundle.manifest_types import Preprocess
+from coachc.runtime.bundle.preprocess import normalize
 
 RGB = Preprocess((30, 40), "bilinear", "rgb", "nchw", 255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calib.data_report import report_on
-from calib.dataset import open_dataset
-from calib.observed import Observer
+from coachc.calib.data_report import report_on
+from coachc.calib.dataset import open_dataset
+from coachc.calib.input_overview import Observer
 from coachc.core.graph import Value
-from runtime.bundle.manifest_types import Preprocess
+from coachc.runtime.bundle.manifest_types import Preprocess
 
 GRAY = Preprocess((2, 3), "nearest", "gray", "nchw", 1.0, (0.0,), (1.0,))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calib.dataset import MIX_PARTNERS, RANDOM, RANDOM_SAMPLES, open_dataset
+from coachc.calib.dataset import MIX_PARTNERS, RANDOM, RANDOM_SAMPLES, open_dataset
 from coachc.core.graph import Value
-from runtime.bundle.manifest_types import Preprocess
-from runtime.errors import SourceError
+from coachc.runtime.bundle.manifest_types import Preprocess
+from coachc.runtime.errors import SourceError
 
 INPUT = Value("input", "float32", (1, 2, 3))
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from calib.accuracy import CHANGED_LOSS
-from calib.exit_bound import joint, units_to_certify, upper
+from coachc.calib.accuracy import CHANGED_LOSS
+from coachc.calib.exit_bound import joint, units_to_certify, upper
 
 
 @pytest.mark.parametrize(("events", "units"), [(0, 598), (1, 948), (4, 2000), (17, 350)])

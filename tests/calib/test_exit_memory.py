@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calib.exit_memory import CAPACITY, Stream, cosines_of, memory_threshold, replay
-from runtime.online.memory import Memory
+from coachc.calib.exit_memory import CAPACITY, Stream, cosines_of, memory_threshold, replay
+from coachc.runtime.online.memory import Memory
 
 
 def stream(clips=700, frames=3, noise=0.15, seed=0, flips=0.0):

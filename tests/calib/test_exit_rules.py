@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calib.exit_bound import joint
-from calib.exit_rules import LEAST_SHARE, WRONG_EXITS, Scores, exit_threshold, precision_threshold
+from coachc.calib.exit_bound import joint
+from coachc.calib.exit_rules import LEAST_SHARE, WRONG_EXITS, Scores, exit_threshold, precision_threshold
 
 
 def trial(count=1500, seed=0, easy=0.5, changed=0.001, clips=0):

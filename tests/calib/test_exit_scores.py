@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calib import exit_scores
-from calib.exit_scores import apply, fit
-from runtime.online.scoring import SCORES
+from coachc.calib import exit_scores
+from coachc.calib.exit_scores import apply, fit
+from coachc.runtime.online.scoring import SCORES
 
 
 def samples(count=60, size=5, labels=3, seed=0):

@@ -7,10 +7,10 @@ import threading
 import numpy as np
 import pytest
 
-from calib import images as module
-from calib.images import CalibrationImages
-from runtime.bundle.manifest_types import Preprocess, TensorSpec
-from runtime.errors import SourceError
+from coachc.calib import images as module
+from coachc.calib.images import CalibrationImages
+from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
+from coachc.runtime.errors import SourceError
 
 pytestmark = pytest.mark.needs("PIL")
 
@@ -73,7 +73,7 @@ def test_decoded_once_for_all_passes(tmp_path, decoded):
 
 
 def test_decoded_again_where_there_is_no_space(tmp_path, decoded, monkeypatch):
-    monkeypatch.setattr("calib.activations.CACHE_BYTES", 6 * 5)
+    monkeypatch.setattr("coachc.calib.activation_cache.CACHE_BYTES", 6 * 5)
     source = CalibrationImages(folder(tmp_path / "d"), [SPEC], GRAY)
     source.take(np.arange(12)[::-1])
     wanted = [83, 82, 81, 80, 43, 42, 41, 40, 3, 2, 1, 0]

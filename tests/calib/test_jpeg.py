@@ -7,11 +7,11 @@ import io
 import numpy as np
 import pytest
 
-from calib.dataset import open_dataset
-from calib.jpeg import DECODE_PIXELS_PER_S, ENCODE_PIXELS_PER_S, PHOTO_BITS_PER_PIXEL, measure_jpeg
-from calib.trials import trials_of
+from coachc.calib.dataset import open_dataset
+from coachc.calib.jpeg import DECODE_PIXELS_PER_S, ENCODE_PIXELS_PER_S, PHOTO_BITS_PER_PIXEL, measure_jpeg
+from coachc.calib.reference_answers import trials_of
 from coachc.core.graph import Value
-from runtime.bundle.manifest_types import Preprocess
+from coachc.runtime.bundle.manifest_types import Preprocess
 from tests.helpers.onnx_models import imported, info, net, op, random_weight
 
 pytestmark = pytest.mark.needs("onnxruntime")
@@ -122,6 +122,6 @@ def test_without_pillow_the_size_is_estimated(tmp_path, monkeypatch):
     model = classifier(tmp_path, (1, 3, 24, 32))
     np.savez(tmp_path / "a.npz", x=np.zeros((4, 3, 24, 32), np.float32))
     data = open_dataset(str(tmp_path / "a.npz"), [model.values["x"]], None, max_samples=100)
-    monkeypatch.setattr("calib.jpeg.find_spec", lambda name: None)
+    monkeypatch.setattr("coachc.calib.jpeg.find_spec", lambda name: None)
     found = measure_jpeg(model.proto, [model.values["x"]], data, None, 0.1)
     assert "estimated" in found.note

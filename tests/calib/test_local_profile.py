@@ -10,9 +10,9 @@ from datetime import date
 import numpy as np
 import pytest
 
-from calib.local_profile import kernel_owners, measure
+from coachc.calib.local_profile import kernel_owners, measure
 from coachc.frontend import ort
-from models import synthetic
+from coachc.models import synthetic
 from tests.helpers.onnx_models import batch_norm, imported, info, net, op, random_weight
 
 pytestmark = pytest.mark.needs("onnxruntime")

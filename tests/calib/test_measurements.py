@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from calib.measurements import Measurements, measurement_key
+from coachc.calib.measurements import Measurements, measurement_key
 from coachc.core.plan import Accuracy, Quantizer
 
 ONE = Accuracy("labels", 0.9, 0.89, 100, 0.01, 0.03, certified=False)

@@ -62,15 +62,15 @@ def write_pictures(folder: Path, count: int) -> None:
 
 def main(folder: str) -> None:
     """Everything that calibration does with samples, at a cut as large as its input; prints the peak."""
-    from calib.dataset import open_dataset
-    from calib.jpeg import measure_jpeg
-    from calib.observed import Observer
-    from calib.precision import CutEvaluator
-    from calib.trials import trials_of
+    from coachc.calib.cut_evaluator import CutEvaluator
+    from coachc.calib.dataset import open_dataset
+    from coachc.calib.input_overview import Observer
+    from coachc.calib.jpeg import measure_jpeg
+    from coachc.calib.reference_answers import trials_of
     from coachc.frontend.fuse import fuse
     from coachc.frontend.onnx_import import import_model
-    from passes.cut import boundary_name, split
-    from runtime.bundle.manifest_types import Preprocess
+    from coachc.passes.cut import boundary_name, split
+    from coachc.runtime.bundle.manifest_types import Preprocess
     from tests.helpers.bundles import save
     from tests.helpers.onnx_models import info, net, op, random_weight
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calib.ranges import CHANNEL_VALUES, SAMPLE_VALUES, RangeSample, Scheme, affine, by_channel
-from runtime.bundle import numeric
+from coachc.calib.ranges import CHANNEL_VALUES, SAMPLE_VALUES, RangeSample, Scheme, affine, by_channel
+from coachc.runtime.bundle import numeric
 
 
 def rounded(values, quantizer):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calib.recipe import KEYS, Recipe, format_recipe, parse_recipe
+from coachc.calib.recipe import KEYS, Recipe, format_recipe, parse_recipe
 from coachc.errors import UsageError
-from runtime.bundle.manifest_types import COLORS, CROPS, LAYOUTS, RESIZES
+from coachc.runtime.bundle.manifest_types import COLORS, CROPS, LAYOUTS, RESIZES
 
 FULL = Recipe(
     data="images/val",

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from calib.coding import CODINGS, choose_layout, entropy_bytes, entropy_order
-from calib.precision import CutEvaluator
-from calib.refine import Point, layouts_of, pareto, quickly_coded, refine
-from calib.trials import trials_of
-from coachc.core.plan import MAX_BITS, MIN_BITS
-from passes.cut import boundary_name, split
-from runtime.bundle.deflate import coded_size
-from runtime.bundle.frame import decode_frame, encode_frame
-from runtime.bundle.manifest_types import Layout
 from tests.calib.test_precision import dataset
+
+from coachc.calib.coding import CODINGS, choose_layout, entropy_bytes, entropy_order
+from coachc.calib.cut_evaluator import CutEvaluator
+from coachc.calib.reference_answers import trials_of
+from coachc.calib.refine import Point, layouts_of, pareto, quickly_coded, refine
+from coachc.core.plan import MAX_BITS, MIN_BITS
+from coachc.passes.cut import boundary_name, split
+from coachc.runtime.bundle.deflate import coded_size
+from coachc.runtime.bundle.frame import decode_frame, encode_frame
+from coachc.runtime.bundle.manifest_types import Layout
 from tests.helpers.onnx_models import imported, net, op, random_weight
 
 pytestmark = pytest.mark.needs("onnxruntime")

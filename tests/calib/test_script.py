@@ -9,9 +9,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from calib.script import ScriptSource, script_of
+from coachc.calib.script import ScriptSource, script_of
 from coachc.errors import DataError
-from runtime.bundle.manifest_types import TensorSpec
+from coachc.runtime.bundle.manifest_types import TensorSpec
 
 X = TensorSpec("x", "float32", (1, 3))
 PAIR = (TensorSpec("a", "float32", (2, 3)), TensorSpec("b", "int64", (4,)))
@@ -278,3 +278,41 @@ class TestAnotherPass:
         code = "items = iter([np.zeros((1, 3), np.float32)] * 3)\ndef load(): return items"
         with pytest.raises(DataError, match=r"data\.py:load gives 0 samples where it gave 3 or more at first"):
             list(source_of(tmp_path, code))
+
+
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """Folders and a module of the user's beside `data.py`, of names that coachc's own folders have."""
+    for name in ("models", "runtime", "passes", "calib"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("SIZE = 3")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    (tmp_path / "my_numbers.py").write_text("SIZE = 3")
+    yield tmp_path
+    for name in ("models", "runtime", "passes", "calib", "my_numbers"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("module", ["models", "runtime", "passes", "calib", "my_numbers"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from {module} import SIZE\ndef load():\n    return [np.zeros((1, SIZE))] * 2",
+        "def load():\n    from {module} import SIZE\n    return [np.zeros((1, SIZE))] * 2",
+        "def load():\n    yield np.zeros((1, 3))\n    from {module} import SIZE\n    yield np.zeros((1, SIZE))",
+    ],
+    ids=["at the top", "inside load", "between samples"],
+)
+def test_what_lies_beside_the_file_can_be_imported(beside, module, code):
+    path = list(sys.path)
+    source = source_of(beside, code.format(module=module))
+    assert [len(list(source)), len(list(source))] == [2, 2]
+    assert sys.path == path
+
+
+def test_code_that_changes_the_path_itself_is_left_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    source = source_of(
+        tmp_path, "import sys\ndef load():\n    sys.path[:] = sys.path[1:]\n    return [np.zeros((1, 3))]"
+    )
+    assert len(source) == 1

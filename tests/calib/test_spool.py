@@ -10,8 +10,8 @@ import tempfile
 import numpy as np
 import pytest
 
-from calib import spool as module
-from calib.spool import Spool
+from coachc.calib import spool as module
+from coachc.calib.spool import Spool
 from coachc.errors import DataError
 
 ARRAYS = [

@@ -9,8 +9,8 @@ import pytest
 
 from coachc.cost.device import Link, find_device
 from coachc.errors import InfeasibleError
+from coachc.models.synthetic import chain, residual
 from coachc.pipeline import CompileOptions, compile_model
-from models.synthetic import chain, residual
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import coachc, compile_json, run_over_socket, succeed
 from tests.helpers.light import NAMES, shipped, with_weights

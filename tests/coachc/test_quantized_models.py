@@ -10,7 +10,7 @@ import pytest
 
 from coachc.checks.targets import check_bundle_targets
 from coachc.frontend import ort
-from runtime.bundle.store import open_bundle
+from coachc.runtime.bundle.store import open_bundle
 from tests.helpers.commands import coachc, compile_json
 from tests.helpers.quantized import KINDS, quantize
 from tests.helpers.real_data import needs_data, weights

@@ -17,8 +17,8 @@ from coachc.checks.targets import check_bundle_targets
 from coachc.cost.device import find_device
 from coachc.emit import rtx
 from coachc.frontend import walk
-from models import zoo
-from runtime.bundle.manifest_json import from_json_bytes
+from coachc.models import zoo
+from coachc.runtime.bundle.manifest_json import from_json_bytes
 from tests.helpers import light
 from tests.helpers.commands import REPOSITORY, coachc, compile_json
 from tests.helpers.real_data import WEIGHTS, needs_data, weights
@@ -106,7 +106,7 @@ def export_narrow(name: str, path: Path, opset: int) -> None:
     """A VGG with `VGG_HIDDEN` channels in the hidden layers of its classifier."""
     from torch import nn
 
-    from models.onnx_writer import write_onnx
+    from coachc.models.onnx_writer import write_onnx
 
     net = zoo.build(name)
     layers = [layer for layer in net.classifier if isinstance(layer, nn.Linear)]

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from coachc.checks.engines import check_engines
-from runtime.bundle.frame import Frame
-from runtime.bundle.store import open_bundle
-from runtime.device import run_bundle
-from runtime.engines.engine_cache import EngineCache
-from runtime.engines.trt_factory import TrtFactory
-from runtime.halves import DeviceHalf
-from runtime.wire import encode_values
+from coachc.runtime.bundle.frame import Frame
+from coachc.runtime.bundle.store import open_bundle
+from coachc.runtime.device.run_bundle import run_bundle
+from coachc.runtime.engines.engine_cache import EngineCache
+from coachc.runtime.engines.halves import DeviceHalf
+from coachc.runtime.engines.trt_factory import TrtFactory
+from coachc.runtime.link.values import encode_values
 from tests.helpers.commands import REPOSITORY, compile_json, serving
 
 pytestmark = pytest.mark.gpu

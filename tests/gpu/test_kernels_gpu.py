@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from runtime.bundle.frame import Framing, encode_frame
-from runtime.bundle.manifest_types import FORMS, Layout
-from runtime.bundle.numeric import quantize
-from runtime.engines.cuda import Buffer, shared_gpu
-from runtime.engines.gpu_quantizer import GpuQuantizer
-from runtime.engines.packer import Packer
-from runtime.quantizer_inputs import quantizer_feed
+from coachc.runtime.bundle.frame import Framing, encode_frame
+from coachc.runtime.bundle.manifest_types import FORMS, Layout
+from coachc.runtime.bundle.numeric import quantize
+from coachc.runtime.bundle.quantizer_inputs import quantizer_feed
+from coachc.runtime.engines.cuda import Buffer, shared_gpu
+from coachc.runtime.engines.gpu_quantizer import GpuQuantizer
+from coachc.runtime.engines.packer import Packer
 from tests.helpers.kernel_cases import (
     ORDERS,
     SHAPES,

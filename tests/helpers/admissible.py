@@ -8,7 +8,7 @@ import numpy as np
 
 from coachc.core.graph import GraphView
 from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, BitPlan, Rejected, quantizer_for
-from passes.timeline import Costs
+from coachc.passes.timeline import Costs
 from tests.helpers.graphs import down_closed_subsets
 from tests.helpers.searches import crossing
 

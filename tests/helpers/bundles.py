@@ -18,12 +18,12 @@ from coachc.core.profile import Profile, Provenance
 from coachc.cost.device import DeviceSpec, Link, find_device
 from coachc.emit import bundle_writer
 from coachc.emit.cuts import emit_cuts
-from coachc.emit.halves import Way
+from coachc.emit.two_halves import Way
 from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model
 from coachc.frontend.onnx_import import import_model
-from models.synthetic import SHAPE
-from passes.ideals import all_ideals
+from coachc.models.synthetic import SHAPE
+from coachc.passes.ideals import all_ideals
 
 
 def save(model: onnx.ModelProto, path: Path) -> Path:

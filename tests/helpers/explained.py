@@ -8,21 +8,21 @@ from unittest import mock
 
 import numpy as np
 
+from coachc.core.operations import STAGES
 from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED
-from coachc.core.schedule import STAGES
 from coachc.cost.device import CODING_S_PER_BYTE
 from coachc.errors import InfeasibleError
+from coachc.passes.cluster import cluster
+from coachc.passes.partition import Limits, device_memory_bytes
+from coachc.passes.timeline import wire_bytes
 from coachc.planning import precisions
 from coachc.planning.calibration import Calibration
 from coachc.planning.explain import explain
-from coachc.planning.plan import make_plan
+from coachc.planning.make_plan import make_plan
 from coachc.planning.precisions import MeasuredPrecision
 from coachc.planning.problem import Problem
-from passes.cluster import cluster
-from passes.partition import Limits, device_memory_bytes
-from passes.timeline import wire_bytes
-from runtime.bundle.frame import FRAME_HEADER_BYTES
-from runtime.bundle.manifest_types import Layout
+from coachc.runtime.bundle.frame import FRAME_HEADER_BYTES
+from coachc.runtime.bundle.manifest_types import Layout
 from tests.helpers.admissible import Admissible, cuttable, period_s, stage_seconds
 from tests.helpers.graphs import down_closed_subsets, random_costs, random_graph
 from tests.helpers.searches import crossing

@@ -3,7 +3,7 @@
 import copy
 import fnmatch
 
-from runtime.health.system import CudaDevice, CudaDriver, Disk, Module, Ran, System
+from coachc.runtime.health.system import CudaDevice, CudaDriver, Disk, Module, Ran, System
 
 CPU_ORT = {"distributions": ["onnxruntime"], "providers": ["CPUExecutionProvider"]}
 CPU_ORT["session"] = CPU_ORT["providers"]

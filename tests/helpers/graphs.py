@@ -9,7 +9,7 @@ import numpy as np
 from coachc.core.graph import GraphView, Node, Value, Work
 from coachc.core.profile import Profile, Provenance
 from coachc.cost.device import Link
-from passes.timeline import Costs
+from coachc.passes.timeline import Costs
 
 
 def graph_of(reads, *, elements=None, dtypes=None, uncuttable=(), outputs=None, works=None) -> GraphView:

@@ -11,7 +11,7 @@ from onnx import helper
 from coachc.core.graph import Value
 from coachc.frontend import ort
 from coachc.frontend.model import Model
-from models import synthetic
+from coachc.models import synthetic
 from tests.helpers.onnx_models import constant, info, net, op, random_weight, untouched
 
 GRAPHS = {

@@ -10,7 +10,7 @@ import subprocess
 
 import numpy as np
 
-from runtime.engines import kernels
+from coachc.runtime.engines import kernels
 
 SHIM = """
 #include <math.h>

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from runtime.bundle.manifest_types import Cut, CutValue, Layout, Level
+from coachc.runtime.bundle.manifest_types import Cut, CutValue, Layout, Level
 
 PER_CHANNEL = Level(5, (0.1, 0.2, 0.3), (3, 0, 16))
 COARSE = Level(2, (0.9,), (1,))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from models.synthetic import light_with_weights
+from coachc.models.synthetic import light_with_weights
 
 FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 NAMES = (

@@ -19,8 +19,8 @@ LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 @functools.cache
 def exported(name: str) -> GraphView:
     """A network of `models.zoo` with random weights, exported by torch and imported again."""
-    from models import zoo
-    from models.onnx_writer import _export
+    from coachc.models import zoo
+    from coachc.models.onnx_writer import _export
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.onnx"

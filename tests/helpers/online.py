@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from runtime.online.policy import ExitRule, MemoryRule, Policy
-from runtime.online.precision import Rung
-from runtime.online.scoring import Scorer
+from coachc.runtime.online.policy import ExitRule, MemoryRule, Policy
+from coachc.runtime.online.precision import Rung
+from coachc.runtime.online.scoring import Scorer
 
 LABELS = (2, 5, 7)
 SIZE = 4

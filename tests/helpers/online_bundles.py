@@ -9,14 +9,14 @@ import time
 
 import numpy as np
 
-from runtime.bundle.manifest_types import Cut, CutValue, Level, TensorSpec
-from runtime.bundle.numeric import dequantize, quantize
-from runtime.bundle.store import write_bundle
-from runtime.engines.fake_engine import FakeEngine
-from runtime.online.policy import ExitRule, Policy
-from runtime.online.policy_file import encode_policies
-from runtime.online.precision import Rung
-from runtime.online.scoring import Scorer
+from coachc.runtime.bundle.manifest_types import Cut, CutValue, Level, TensorSpec
+from coachc.runtime.bundle.numeric import dequantize, quantize
+from coachc.runtime.bundle.store import write_bundle
+from coachc.runtime.engines.fake_engine import FakeEngine
+from coachc.runtime.online.policy import ExitRule, Policy
+from coachc.runtime.online.policy_file import encode_policies
+from coachc.runtime.online.precision import Rung
+from coachc.runtime.online.scoring import Scorer
 from tests.helpers.runtime_bundles import make_manifest
 
 SIDE = 48

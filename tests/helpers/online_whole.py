@@ -1,8 +1,8 @@
 """The bundle of `online_bundles` whose halves are one model each: nothing can be quantized again. Python 3.6-clean."""
 
-from runtime.bundle.store import write_bundle
-from runtime.engines.fake_engine import FakeEngine
-from runtime.halves import Chain
+from coachc.runtime.bundle.store import write_bundle
+from coachc.runtime.engines.fake_engine import FakeEngine
+from coachc.runtime.engines.halves import Chain
 from tests.helpers.online_bundles import engine_for, make_online_bundle
 
 

@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 
-from runtime.bundle.manifest_types import (
+from coachc.runtime.bundle.manifest_types import (
     Cut,
     CutValue,
     Layout,
@@ -20,11 +20,11 @@ from runtime.bundle.manifest_types import (
     Preprocess,
     TensorSpec,
 )
-from runtime.bundle.numeric import dequantize, quantize
-from runtime.bundle.store import write_bundle
-from runtime.engines.fake_engine import FakeEngine
-from runtime.halves import Engines, cloud_engine
-from runtime.service import Service, Services
+from coachc.runtime.bundle.numeric import dequantize, quantize
+from coachc.runtime.bundle.store import write_bundle
+from coachc.runtime.cloud.service import Service, Services
+from coachc.runtime.engines.fake_engine import FakeEngine
+from coachc.runtime.engines.halves import Engines, cloud_engine
 
 SHAPE = (1, 3, 4, 4)
 SCALE, ZERO_POINT, BITS = 0.25, 3, 4

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from runtime.bundle.store import write_bundle
+from coachc.runtime.bundle.store import write_bundle
 from tests.helpers.runtime_bundles import ROLES, SCALE, SHAPE, WEIGHTS, ZERO_POINT, make_manifest
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from coachc.core.graph import GraphView
-from passes.timeline import Costs
+from coachc.passes.timeline import Costs
 from tests.helpers.graphs import graph_of
 
 #: Objectives compare whole nanoseconds.

@@ -2,7 +2,7 @@
 
 import os
 
-from runtime.bundle.signature import SIGNATURE, Signature, encode_signature, key_id_of
+from coachc.runtime.bundle.signature import SIGNATURE, Signature, encode_signature, key_id_of
 
 
 class Signer:

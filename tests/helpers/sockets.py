@@ -11,10 +11,10 @@ import onnx
 from coachc.core.plan import Quantizer
 from coachc.frontend import ort
 from coachc.frontend.onnx_import import import_model
-from passes.insert_qdq import insert_reference
-from runtime.bundle.store import open_bundle
-from runtime.halves import Halves
-from runtime.offload import CloudHalf
+from coachc.passes.insert_qdq import insert_reference
+from coachc.runtime.bundle.store import open_bundle
+from coachc.runtime.engines.halves import Halves
+from coachc.runtime.link.cloud_half import CloudHalf
 
 Feed = Mapping[str, np.ndarray]
 

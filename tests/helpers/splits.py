@@ -8,8 +8,8 @@ import numpy as np
 
 from coachc.core.graph import GraphView
 from coachc.core.plan import Quantizer
-from passes.ideals import all_ideals
-from passes.timeline import Costs
+from coachc.passes.ideals import all_ideals
+from coachc.passes.timeline import Costs
 from tests.helpers.graphs import random_costs, random_graph
 
 

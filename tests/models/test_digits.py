@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from models import digits
-from models.zoo import DIGITS_FILE
+from coachc.models import digits
+from coachc.models.zoo import DIGITS_FILE
 
 
 def predictions(path, images):
@@ -63,7 +63,7 @@ sys.meta_path.insert(0, Refuse())
 sys.path.insert(0, os.getcwd())
 os.chdir({str(tmp_path)!r})
 sys.argv = ["digits", "data", "--calib", "calib", "--test", "test"]
-from models.digits import main
+from coachc.models.digits import main
 main()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -84,7 +84,16 @@ main()
 @pytest.mark.needs("sklearn")
 def test_an_error_is_printed_without_a_traceback(tmp_path):
     absent = str(tmp_path / "absent" / "calib.npz")
-    command = [sys.executable, "-m", "models.digits", "data", "--calib", absent, "--test", str(tmp_path / "test.npz")]
+    command = [
+        sys.executable,
+        "-m",
+        "coachc.models.digits",
+        "data",
+        "--calib",
+        absent,
+        "--test",
+        str(tmp_path / "test.npz"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error[usage]: cannot write ")

@@ -45,14 +45,14 @@ def construct(name, device):
 
     import torch
 
-    from models import zoo
+    from coachc.models import zoo
 
     with torch.device(device):
         return getattr(importlib.import_module(zoo.NETWORKS[name].module), name)()
 
 
 def test_the_table_names_every_network():
-    from models import zoo
+    from coachc.models import zoo
 
     assert tuple(zoo.NETWORKS) == tuple(NETWORKS)
     assert set(zoo.NAMES) == {*NETWORKS, "digits"}
@@ -119,6 +119,6 @@ def test_googlenet_renormalises_its_input():
     ],
 )
 def test_old_densenet_keys(old, new):
-    from models.densenet import current_key
+    from coachc.models.densenet import current_key
 
     assert current_key(old) == new

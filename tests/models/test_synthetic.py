@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from models import synthetic
+from coachc.models import synthetic
 
 GRAPHS = {
     "chain": synthetic.chain,

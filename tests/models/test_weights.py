@@ -13,8 +13,8 @@ pytestmark = pytest.mark.needs("torch")
 
 def seeded(name="squeezenet1_1", seed=7):
     """A network with weights that `zoo.build` would not choose."""
-    from models import zoo
-    from models.weights import seed_weights
+    from coachc.models import zoo
+    from coachc.models.weights import seed_weights
 
     net = zoo.build(name)
     seed_weights(net, zoo.INPUT_SHAPE, seed=seed)
@@ -37,7 +37,7 @@ def assert_same_weights(net, other):
 def test_every_format_loads(tmp_path, suffix):
     import torch
 
-    from models import zoo
+    from coachc.models import zoo
 
     net, path = seeded(), tmp_path / f"weights{suffix}"
     if suffix == ".safetensors":
@@ -52,7 +52,7 @@ def test_every_format_loads(tmp_path, suffix):
 def test_wrapper_and_data_parallel_prefix_are_removed(tmp_path):
     import torch
 
-    from models import zoo
+    from coachc.models import zoo
 
     net, path = seeded(), tmp_path / "checkpoint.pth"
     state = {f"module.{key}": value for key, value in net.state_dict().items()}
@@ -63,7 +63,7 @@ def test_wrapper_and_data_parallel_prefix_are_removed(tmp_path):
 def test_counters_may_be_absent(tmp_path):
     import torch
 
-    from models import zoo
+    from coachc.models import zoo
 
     net, path = seeded("mobilenet_v2"), tmp_path / "old.pth"
     torch.save({k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}, path)
@@ -73,7 +73,7 @@ def test_counters_may_be_absent(tmp_path):
 def test_old_densenet_file_loads(tmp_path):
     import torch
 
-    from models import zoo
+    from coachc.models import zoo
 
     net, path = seeded("densenet121"), tmp_path / "densenet121.pth"
     old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", k): v for k, v in net.state_dict().items()}
@@ -85,7 +85,7 @@ def test_old_densenet_file_loads(tmp_path):
 def test_googlenet_auxiliary_classifiers_are_ignored_by_name(tmp_path):
     import torch
 
-    from models import zoo
+    from coachc.models import zoo
 
     net, path = seeded("googlenet"), tmp_path / "googlenet.pth"
     auxiliary = {"aux1.conv.conv.weight": torch.zeros(128, 512, 1, 1), "aux2.fc2.bias": torch.zeros(1000)}
@@ -101,7 +101,7 @@ def test_googlenet_auxiliary_classifiers_are_ignored_by_name(tmp_path):
 def test_a_mismatch_names_keys_and_shapes(tmp_path):
     import torch
 
-    from models import zoo
+    from coachc.models import zoo
 
     path = tmp_path / "other.pth"
     state = seeded().state_dict()
@@ -124,7 +124,7 @@ def test_a_mismatch_names_keys_and_shapes(tmp_path):
 def test_only_the_first_differences_are_listed(tmp_path):
     import torch
 
-    from models import zoo
+    from coachc.models import zoo
 
     path = tmp_path / "resnet.pth"
     torch.save(seeded("resnet18").state_dict(), path)
@@ -135,7 +135,7 @@ def test_only_the_first_differences_are_listed(tmp_path):
 
 
 def test_a_damaged_file_is_refused(tmp_path):
-    from models.weights import read_state_dict
+    from coachc.models.weights import read_state_dict
 
     for name in ("damaged.pth", "damaged.safetensors"):
         path = tmp_path / name
@@ -147,7 +147,7 @@ def test_a_damaged_file_is_refused(tmp_path):
 def test_a_pickled_module_is_not_executed(tmp_path):
     import torch
 
-    from models.weights import read_state_dict
+    from coachc.models.weights import read_state_dict
 
     path = tmp_path / "whole.pth"
     torch.save(torch.nn.Linear(2, 2), path)
@@ -159,7 +159,7 @@ def test_a_pickled_module_is_not_executed(tmp_path):
 def test_entries_that_are_no_tensors_are_named(tmp_path):
     import torch
 
-    from models.weights import read_state_dict
+    from coachc.models.weights import read_state_dict
 
     path = tmp_path / "mixed.pth"
     torch.save({"epoch": 3, "fc.weight": torch.zeros(1)}, path)
@@ -171,7 +171,7 @@ def test_entries_that_are_no_tensors_are_named(tmp_path):
 
 
 def test_a_missing_file_and_an_unknown_suffix(tmp_path):
-    from models.weights import read_state_dict
+    from coachc.models.weights import read_state_dict
 
     with pytest.raises(UsageError, match=r"no weights at .*absent\.pth"):
         read_state_dict(tmp_path / "absent.pth")
@@ -183,7 +183,7 @@ def test_a_missing_file_and_an_unknown_suffix(tmp_path):
 def test_missing_safetensors_says_what_to_install(tmp_path, monkeypatch):
     import sys
 
-    from models.weights import read_state_dict
+    from coachc.models.weights import read_state_dict
 
     (tmp_path / "weights.safetensors").touch()
     monkeypatch.setitem(sys.modules, "safetensors", None)
@@ -201,7 +201,7 @@ def test_seeded_weights_repeat_and_leave_the_callers_generator_alone():
     first = seeded("mobilenet_v2", seed=1)
     # Constructing a torch module draws its default weights; seeding it must add nothing to that.
     torch.manual_seed(3)
-    from models.weights import seed_weights
+    from coachc.models.weights import seed_weights
 
     seed_weights(first, (3, 224, 224), seed=1)
     assert torch.equal(torch.rand(4), expected)
@@ -213,7 +213,7 @@ def test_seeded_weights_repeat_and_leave_the_callers_generator_alone():
 def test_untrained_activations_neither_vanish_nor_explode(name):
     import torch
 
-    from models import zoo
+    from coachc.models import zoo
 
     sample = torch.randn(2, *zoo.INPUT_SHAPE, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():

@@ -10,8 +10,8 @@ import onnx
 import pytest
 
 from coachc.errors import ModelError, ToolchainError, UsageError
-from models import zoo
-from models.onnx_writer import MAX_OPSET, MIN_OPSET, write_onnx
+from coachc.models import zoo
+from coachc.models.onnx_writer import MAX_OPSET, MIN_OPSET, write_onnx
 
 
 def opset_of(model):
@@ -152,7 +152,7 @@ def test_without_torch_names_are_listed_and_export_says_what_to_install(tmp_path
 import sys
 sys.modules["torch"] = None
 from pathlib import Path
-from models import zoo
+from coachc.models import zoo
 print(len(zoo.NAMES))
 zoo.export_model("digits", Path({str(tmp_path / "digits.onnx")!r}))
 try:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from coachc.core.plan import UNQUANTIZED, BitPlan
+from coachc.passes.baselines import dads, jps, neurosurgeon
+from coachc.passes.baselines.costing import serial_s
+from coachc.passes.strategy import part
+from coachc.passes.timeline import uniform
 from coachc.planning.compare import compare
-from passes.baselines import dads, jps, neurosurgeon
-from passes.baselines.base import serial_s
-from passes.strategy import part
-from passes.timeline import uniform
 from tests.helpers.graphs import down_closed_subsets, random_costs, random_graph
 
 TICK = 1e-9

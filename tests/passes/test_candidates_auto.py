@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from coachc.bench.search_benchmark import costs_of as bench_costs
+from coachc.bench.search_benchmark import graph_of as graph_of_reads
+from coachc.bench.search_benchmark import irreducible, parallel
 from coachc.core.plan import MIN_BITS
-from models.search_benchmark import costs_of as bench_costs
-from models.search_benchmark import graph_of as graph_of_reads
-from models.search_benchmark import irreducible, parallel
-from passes.candidates import auto, exact, frontier, mincut
-from passes.candidates.tally import Tally
+from coachc.passes.candidates import auto, exact, frontier, mincut
+from coachc.passes.candidates.tally import Tally
 from tests.helpers.graphs import random_costs, random_graph
 
 

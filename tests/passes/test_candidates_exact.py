@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from coachc.bench.search_benchmark import graph_of as graph_of_reads
+from coachc.bench.search_benchmark import parallel
 from coachc.core.plan import MIN_BITS, quantizer_for
-from models.search_benchmark import graph_of as graph_of_reads
-from models.search_benchmark import parallel
-from passes import ideals
-from passes.candidates import base, exact
-from passes.candidates.base import boundaries, ideals_within, mask_of, pack
-from passes.candidates.tally import BITS, Tally, unpack
-from passes.cluster import cluster
-from passes.timeline import stage_times
+from coachc.passes import ideals
+from coachc.passes.candidates import candidate_masks as base
+from coachc.passes.candidates import exact
+from coachc.passes.candidates.candidate_masks import boundaries, ideals_within, mask_of, pack
+from coachc.passes.candidates.tally import BITS, Tally, unpack
+from coachc.passes.cluster import cluster
+from coachc.passes.timeline import stage_times
 from tests.helpers.graphs import DIAMOND, costs_of, down_closed_subsets, graph_of, random_costs, random_graph
 from tests.helpers.searches import TICK, crossing, period, random_series_parallel
 

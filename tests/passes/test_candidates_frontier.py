@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.search_benchmark import costs_of as bench_costs
-from models.search_benchmark import graph_of as graph_of_reads
-from models.search_benchmark import irreducible, parallel
-from passes.candidates import exact, frontier
-from passes.candidates.labels import ALL, NOTHING, PROPER, Labels, objects, pareto, thinned, undominated
-from passes.candidates.tally import BITS, Tally
+from coachc.bench.search_benchmark import costs_of as bench_costs
+from coachc.bench.search_benchmark import graph_of as graph_of_reads
+from coachc.bench.search_benchmark import irreducible, parallel
+from coachc.passes.candidates import exact, frontier
+from coachc.passes.candidates.labels import ALL, NOTHING, PROPER, Labels, objects, pareto, thinned, undominated
+from coachc.passes.candidates.tally import BITS, Tally
 from tests.helpers.graphs import DIAMOND, costs_of, graph_of, random_costs, random_graph
 from tests.helpers.searches import best_two, latency, period, random_series_parallel
 

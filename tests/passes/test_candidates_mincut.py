@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from coachc.bench.search_benchmark import costs_of as bench_costs
+from coachc.bench.search_benchmark import graph_of as graph_of_reads
+from coachc.bench.search_benchmark import irreducible, parallel
 from coachc.core.plan import MIN_BITS
-from models.search_benchmark import costs_of as bench_costs
-from models.search_benchmark import graph_of as graph_of_reads
-from models.search_benchmark import irreducible, parallel
-from passes.candidates import exact, mincut
-from passes.candidates.base import compute_bound_s
-from passes.candidates.climb import climb
-from passes.candidates.dual import maximise
-from passes.candidates.network import Network
-from passes.candidates.tally import BITS, Tally
+from coachc.passes.candidates import exact, mincut
+from coachc.passes.candidates.candidate_masks import compute_bound_s
+from coachc.passes.candidates.climb import climb
+from coachc.passes.candidates.dual import maximise
+from coachc.passes.candidates.network import Network
+from coachc.passes.candidates.tally import BITS, Tally
 from tests.helpers.graphs import CHAIN, costs_of, down_closed_subsets, graph_of, random_costs, random_graph
 from tests.helpers.searches import period, random_series_parallel, stages
 

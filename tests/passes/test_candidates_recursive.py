@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.search_benchmark import graph_of, parallel
-from passes.candidates import exact, recursive
-from passes.candidates.base import boundaries
-from passes.candidates.tally import BITS
-from passes.cluster import cluster
-from passes.objective import key
+from coachc.bench.search_benchmark import graph_of, parallel
+from coachc.passes.candidates import exact, recursive
+from coachc.passes.candidates.candidate_masks import boundaries
+from coachc.passes.candidates.tally import BITS
+from coachc.passes.cluster import cluster
+from coachc.passes.objective import key
 from tests.helpers.graphs import costs_of, random_costs, random_graph
 from tests.helpers.searches import best_two, period, random_series_parallel, stages
 

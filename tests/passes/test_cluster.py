@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from coachc.core.blocks import Block
-from models import synthetic
-from passes.cluster import cluster
-from passes.ideals import all_ideals
+from coachc.models import synthetic
+from coachc.passes.cluster import cluster
+from coachc.passes.ideals import all_ideals
 from tests.helpers.graphs import CHAIN, DIAMOND, down_closed_subsets, graph_of, random_graph
 from tests.helpers.onnx_models import imported
 

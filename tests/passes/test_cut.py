@@ -9,10 +9,10 @@ from onnx import TensorProto, helper
 from coachc.core.graph import Value
 from coachc.errors import InternalError
 from coachc.frontend import ort
-from coachc.frontend.check import check
+from coachc.frontend.check_model import check
 from coachc.frontend.fuse import fuse
-from passes.cut import SENT_SUFFIX, boundary_name, outputs_on_cloud, outputs_on_device, split
-from passes.ideals import all_ideals
+from coachc.passes.cut import SENT_SUFFIX, boundary_name, outputs_on_cloud, outputs_on_device, split
+from coachc.passes.ideals import all_ideals
 from tests.helpers.halves import GRAPHS, ODD, input_on_both_sides, output_that_crosses, run_halves, same_bits
 from tests.helpers.onnx_models import constant, imported, info, net, op, untouched
 

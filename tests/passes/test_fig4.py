@@ -8,9 +8,9 @@ import math
 import pytest
 
 from coachc.core.plan import BitPlan, Quantizer
-from passes.candidates import auto
-from passes.partition import search
-from passes.schedule import schedule
+from coachc.passes.candidates import auto
+from coachc.passes.partition import search
+from coachc.passes.schedule import schedule
 from tests.helpers.admissible import period_s, stage_seconds
 from tests.helpers.fig4 import FIG4, PLACE, fig4
 from tests.helpers.graphs import costs_of, down_closed_subsets

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from coachc.core.plan import BitPlan
-from passes.partition import Limits, search
-from passes.simulate import pipeline, staged_task
-from passes.strategy import Part, Strategy, run, saturated
-from passes.timeline import Costs, from_stages, uniform
+from coachc.passes.partition import Limits, search
+from coachc.passes.simulate import pipeline, staged_task
+from coachc.passes.strategy import Part, Strategy, run, saturated
+from coachc.passes.timeline import Costs, from_stages, uniform
 from tests.helpers.admissible import cuttable, period_s, stage_seconds
 from tests.helpers.graphs import CHAIN, costs_of, down_closed_subsets, graph_of, profile, random_costs, random_graph
 

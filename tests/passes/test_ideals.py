@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from models import synthetic
-from passes.ideals import all_ideals
+from coachc.models import synthetic
+from coachc.passes.ideals import all_ideals
 from tests.helpers import networks
 from tests.helpers.graphs import DIAMOND, down_closed_subsets, graph_of, random_graph
 from tests.helpers.onnx_models import imported

@@ -9,12 +9,12 @@ from onnx import TensorProto
 from coachc.core.plan import Quantizer
 from coachc.errors import ModelError
 from coachc.frontend import ort
-from coachc.frontend.check import check
-from passes.cut import boundary_name, outputs_on_device, split
-from passes.ideals import all_ideals
-from passes.insert_qdq import Crossing, dequantize_inputs, insert_reference, quantize_outputs
-from passes.quantizer_nodes import codes_name, feature_name, has_feature
-from runtime.bundle import numeric
+from coachc.frontend.check_model import check
+from coachc.passes.cut import boundary_name, outputs_on_device, split
+from coachc.passes.ideals import all_ideals
+from coachc.passes.insert_qdq import Crossing, dequantize_inputs, insert_reference, quantize_outputs
+from coachc.passes.quantizer_nodes import codes_name, feature_name, has_feature
+from coachc.runtime.bundle import numeric
 from tests.helpers.halves import (
     GRAPHS,
     ODD,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from coachc.core.plan import MAX_BITS, UNQUANTIZED, BitPlan, Rejected
-from passes.mixture import best_mixture, search_mixture
-from passes.partition import Limits, device_memory_bytes
-from passes.strategy import Part, Strategy, part, saturated
-from passes.timeline import from_stages, uniform
+from coachc.passes.mixture import best_mixture, search_mixture
+from coachc.passes.partition import Limits, device_memory_bytes
+from coachc.passes.strategy import Part, Strategy, part, saturated
+from coachc.passes.timeline import from_stages, uniform
 from tests.helpers.admissible import NONE, Admissible, cuttable, period_s, stage_seconds
 from tests.helpers.graphs import CHAIN, costs_of, down_closed_subsets, graph_of, random_costs, random_graph
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from passes.objective import MONOTONE, OBJECTIVES, Overlap, bubbles, eq6_s, key, least_key, respects_eq4
-from passes.timeline import from_stages
+from coachc.passes.objective import MONOTONE, OBJECTIVES, Overlap, bubbles, eq6_s, key, least_key, respects_eq4
+from coachc.passes.timeline import from_stages
 from tests.helpers.graphs import costs_of
 
 

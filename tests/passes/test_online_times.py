@@ -10,11 +10,11 @@ import pytest
 from coachc.core.plan import BitPlan, Quantizer
 from coachc.cost import device
 from coachc.cost.device import Link
-from passes.timeline import from_stages, stage_times
-from runtime.bundle.manifest_types import Layout
-from runtime.online import precision
-from runtime.online.policy import Policy
-from runtime.online.precision import Rung, link_s, period_s
+from coachc.passes.timeline import from_stages, stage_times
+from coachc.runtime.bundle.manifest_types import Layout
+from coachc.runtime.online import precision
+from coachc.runtime.online.policy import Policy
+from coachc.runtime.online.precision import Rung, link_s, period_s
 from tests.helpers.graphs import CHAIN, costs_of, graph_of
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from coachc.core.plan import MAX_BITS, MIN_BITS, BitPlan, Quantizer, Rejected
-from passes.candidates import auto
-from passes.candidates.base import compute_bound_s
-from passes.ideals import all_ideals
-from passes.objective import Overlap, key
-from passes.partition import Limits, device_memory_bytes, search
-from passes.schedule import schedule
-from passes.timeline import from_stages
+from coachc.passes.candidates import auto
+from coachc.passes.candidates.candidate_masks import compute_bound_s
+from coachc.passes.ideals import all_ideals
+from coachc.passes.objective import Overlap, key
+from coachc.passes.partition import Limits, device_memory_bytes, search
+from coachc.passes.schedule import schedule
+from coachc.passes.timeline import from_stages
 from tests.helpers.graphs import CHAIN, DIAMOND, costs_of, down_closed_subsets, graph_of, random_costs, random_graph
 
 #: `key` compares whole nanoseconds.

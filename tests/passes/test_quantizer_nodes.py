@@ -13,10 +13,10 @@ from onnx.reference import ReferenceEvaluator
 
 from coachc.core.plan import Quantizer
 from coachc.frontend import ort
-from coachc.frontend.check import check
-from passes.insert_qdq import Crossing, dequantize_inputs, insert_reference, quantize_outputs
-from passes.quantizer_nodes import FORMS, has_feature
-from runtime.bundle import numeric
+from coachc.frontend.check_model import check
+from coachc.passes.insert_qdq import Crossing, dequantize_inputs, insert_reference, quantize_outputs
+from coachc.passes.quantizer_nodes import FORMS, has_feature
+from coachc.runtime.bundle import numeric
 from tests.helpers.halves import around_one_value, parameters_of, same_bits
 
 pytestmark = pytest.mark.needs("onnxruntime")

@@ -10,13 +10,13 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import passes.schedule
+import coachc.passes.schedule
 from coachc.core.graph import GraphView, Node, Value, Work
+from coachc.core.operations import Span
 from coachc.core.plan import Quantizer
-from coachc.core.schedule import Span
-from passes.cluster import cluster
-from passes.schedule import device_order, operations, schedule
-from passes.timeline import stage_times
+from coachc.passes.cluster import cluster
+from coachc.passes.schedule import device_order, operations, schedule
+from coachc.passes.timeline import stage_times
 from tests.helpers.fig4 import PLACE, fig4
 from tests.helpers.graphs import CHAIN, DIAMOND, costs_of, graph_of
 from tests.helpers.splits import random_split
@@ -326,7 +326,7 @@ def all_orders(graph, mask):
 
 
 def scheduled_in(order, *split):
-    with mock.patch.object(passes.schedule, "device_order", return_value=order):
+    with mock.patch.object(coachc.passes.schedule, "device_order", return_value=order):
         return schedule(*split)
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from coachc.errors import InternalError
 from coachc.frontend import ort
-from coachc.frontend.check import check
+from coachc.frontend.check_model import check
 from coachc.frontend.fuse import fuse
 from coachc.frontend.onnx_import import import_model
-from models.synthetic import Sketch
-from passes.ideals import all_ideals
-from passes.segments import edge, split_segments
+from coachc.models.synthetic import Sketch
+from coachc.passes.ideals import all_ideals
+from coachc.passes.segments import edge, split_segments
 from tests.helpers.bundles import save
 from tests.helpers.halves import GRAPHS
 

@@ -8,11 +8,11 @@ import itertools
 import numpy as np
 import pytest
 
+from coachc.core.operations import Operation, Simulation
 from coachc.core.plan import Quantizer
-from coachc.core.schedule import Operation, Simulation
-from passes.schedule import operations, schedule
-from passes.simulate import pipeline, scheduled_task, simulate, staged_task
-from passes.timeline import from_stages, stage_times
+from coachc.passes.schedule import operations, schedule
+from coachc.passes.simulate import pipeline, scheduled_task, simulate, staged_task
+from coachc.passes.timeline import from_stages, stage_times
 from tests.helpers.graphs import costs_of, graph_of
 from tests.helpers.splits import random_split
 

@@ -6,7 +6,7 @@ import pytest
 
 from coachc.core.graph import Value
 from coachc.core.plan import Quantizer, Timeline
-from passes.timeline import from_stages, node_seconds, stage_times, wire_bytes
+from coachc.passes.timeline import from_stages, node_seconds, stage_times, wire_bytes
 from tests.helpers.graphs import CHAIN, costs_of, graph_of
 
 

@@ -5,21 +5,22 @@ import hashlib
 import numpy as np
 import pytest
 
-from runtime import build as build_module
-from runtime.build import main, paths_of, trtexec_commands
-from runtime.bundle.manifest_types import HalfPrecision
-from runtime.bundle.store import open_bundle, write_bundle
-from runtime.engines import cuda
-from runtime.engines.choice import ENGINES, factory_of
-from runtime.engines.cuda import Gpu
-from runtime.engines.dialect import Settings, dialect_of
-from runtime.engines.load_kernels import load_kernels
-from runtime.engines.trt_factory import TrtFactory, to_build
-from runtime.errors import BundleError, EngineError
+from coachc.runtime import build as build_module
+from coachc.runtime.build import main, paths_of, trtexec_commands
+from coachc.runtime.bundle.manifest_types import HalfPrecision
+from coachc.runtime.bundle.store import open_bundle, write_bundle
+from coachc.runtime.engines import cuda
+from coachc.runtime.engines.choice import ENGINES, factory_of
+from coachc.runtime.engines.cuda import Gpu
+from coachc.runtime.engines.dialect import Settings
+from coachc.runtime.engines.load_dialect import dialect_of
+from coachc.runtime.engines.load_kernels import load_kernels
+from coachc.runtime.engines.trt_factory import TrtFactory, to_build
+from coachc.runtime.errors import BundleError, EngineError
 from tests.helpers.fake_cuda import FakeDriver
 from tests.helpers.fake_tensorrt import fake_tensorrt
-from tests.helpers.onnx_bytes import model_of
 from tests.helpers.online_bundles import make_online_bundle
+from tests.helpers.onnx_bytes import model_of
 from tests.helpers.runtime_bundles import FILES, ROLES, make_bundle, make_manifest
 
 
@@ -174,7 +175,7 @@ def test_the_choice_of_an_engine(bundle):
 def test_a_device_that_asks_for_tensorrt_never_gets_another_engine(bundle, tmp_path, capsys, monkeypatch):
     import sys
 
-    from runtime.device import main as run_device
+    from coachc.runtime.device.__main__ import main as run_device
 
     for name in ("pycuda", "pycuda.driver", "tensorrt", "tensorrt_rtx"):
         monkeypatch.setitem(sys.modules, name, None)

@@ -5,16 +5,16 @@ import sys
 
 import pytest
 
-from runtime import doctor
-from runtime.bundle.manifest_types import EngineFacts
-from runtime.doctor import examine
-from runtime.engines.dialect_8_2 import Dialect82
-from runtime.engines.dialect_11 import Dialect11
-from runtime.health import gpu
-from runtime.health.findings import MISSING, OK, STATES, WRONG, Finding, gather
-from runtime.health.machine import l4t_of, survey
-from runtime.health.suits import suits
-from runtime.health.system import CudaDevice, CudaDriver, Disk, Module, System
+from coachc.runtime import doctor
+from coachc.runtime.bundle.manifest_types import EngineFacts
+from coachc.runtime.doctor import examine
+from coachc.runtime.engines.dialect_8_2 import Dialect82
+from coachc.runtime.engines.dialect_11 import Dialect11
+from coachc.runtime.health import gpu
+from coachc.runtime.health.findings import MISSING, OK, STATES, WRONG, Finding, gather
+from coachc.runtime.health.machine import l4t_of, survey
+from coachc.runtime.health.suits import suits
+from coachc.runtime.health.system import CudaDevice, CudaDriver, Disk, Module, System
 from tests.helpers.fake_machines import (
     CPU_ORT,
     FELL_BACK,

@@ -1,6 +1,6 @@
 import pytest
 
-from runtime import errors
+from coachc.runtime import errors
 
 
 def test_render_gives_message_context_and_hint():

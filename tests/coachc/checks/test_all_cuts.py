@@ -12,8 +12,8 @@ from onnx import numpy_helper
 from coachc.checks import all_cuts
 from coachc.errors import CheckFailure
 from coachc.frontend.onnx_import import import_model
-from models.synthetic import chain, inception
-from passes.cut import split
+from coachc.models.synthetic import chain, inception
+from coachc.passes.cut import split
 from tests.helpers.bundles import save
 from tests.helpers.commands import succeed
 from tests.helpers.light import with_weights

@@ -14,8 +14,8 @@ from coachc.checks import quantized
 from coachc.checks.bundle import check_bundle
 from coachc.checks.quantized import precisions
 from coachc.errors import CheckFailure
-from models.synthetic import chain, inception
-from runtime.bundle.manifest_types import Cut, CutValue, Level
+from coachc.models.synthetic import chain, inception
+from coachc.runtime.bundle.manifest_types import Cut, CutValue, Level
 from tests.helpers.bundles import change_initializer, replace_artefact, rewrite_manifest, write_split
 from tests.helpers.halves import integers_between
 from tests.helpers.onnx_models import info, net, op

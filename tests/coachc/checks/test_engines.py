@@ -8,11 +8,11 @@ import pytest
 from coachc.checks.bundle import check_bundle
 from coachc.checks.engines import check_carried, check_engines
 from coachc.errors import CheckFailure, UsageError
-from models.synthetic import residual
-from runtime.bundle.store import open_bundle
-from runtime.engines.fake_engine import FakeEngine
-from runtime.engines.ort_engine import OrtEngine
-from runtime.errors import EngineError
+from coachc.models.synthetic import residual
+from coachc.runtime.bundle.store import open_bundle
+from coachc.runtime.engines.fake_engine import FakeEngine
+from coachc.runtime.engines.ort_engine import OrtEngine
+from coachc.runtime.errors import EngineError
 from tests.helpers.bundles import rewrite_manifest, samples_for, save
 from tests.helpers.commands import coachc, compile_json
 

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from coachc.checks.recompose import Finding
 from coachc.checks.sarif import MOST_RESULTS, ROOT, as_sarif
 from coachc.checks.targets import TargetReport
+from coachc.models.synthetic import chain, residual
 from coachc.targets.target import Target
 from coachc.targets.violation import Violation
-from models.synthetic import chain, residual
 from tests.helpers.bundles import save
 from tests.helpers.commands import coachc, compile_json
 from tests.helpers.onnx_models import info, net, op

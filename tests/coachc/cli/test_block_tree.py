@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from coachc.cli.block_tree import leaving_bytes, places, rendered_tree, tree_values
-from passes.cluster import cluster
+from coachc.passes.cluster import cluster
 from tests.helpers import networks
 from tests.helpers.fig4 import fig4
 from tests.helpers.graphs import CHAIN, DIAMOND, graph_of

@@ -9,10 +9,10 @@ import re
 import numpy as np
 import pytest
 
-from calib.data_report import DataReport
-from calib.observed import InputRange, Observed, ValueRange
+from coachc.calib.data_report import DataReport
+from coachc.calib.input_overview import InputRange, Observed, ValueRange
 from coachc.cli.data_echo import data_json
-from models.synthetic import chain
+from coachc.models.synthetic import chain
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import coachc, compile_json, succeed
 
@@ -233,7 +233,7 @@ class TestPreview:
         assert not (tmp_path / "o.coach").exists()
 
     def test_without_pillow(self, picture_model, picture_folder, monkeypatch):
-        monkeypatch.setattr("calib.contact_sheet.find_spec", lambda name: None)
+        monkeypatch.setattr("coachc.calib.contact_sheet.find_spec", lambda name: None)
         outcome = coachc("explain", picture_model, "--calib", picture_folder, "--preview", "p.png")
         assert (outcome.code, outcome.out) == (1, "")
         assert "error[toolchain]: Pillow is not installed, and the preview is drawn with it" in outcome.err
@@ -242,8 +242,8 @@ class TestPreview:
 def test_the_bundle_knows_the_crop(picture_model, picture_folder, tmp_path):
     from PIL import Image
 
-    from runtime.bundle.preprocess import pixels
-    from runtime.bundle.store import open_bundle
+    from coachc.runtime.bundle.preprocess import pixels
+    from coachc.runtime.bundle.store import open_bundle
 
     compile_json(picture_model, tmp_path / "o.coach", "--calib", picture_folder, "--resize-to", "9x10")
     written = json.loads((tmp_path / "o.coach" / "manifest.json").read_bytes())["preprocess"]

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from models.synthetic import chain, dense, inception, residual, two_outputs
+from coachc.models.synthetic import chain, dense, inception, residual, two_outputs
 from tests.helpers.bundles import (
     change_initializer,
     flip_byte,

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from onnx import helper
 
-from models.synthetic import chain
+from coachc.models.synthetic import chain
 from tests.helpers.bundles import rewrite_manifest, save
 from tests.helpers.commands import coachc, compile_json, succeed
 from tests.helpers.onnx_models import info, net, op

@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 
-from models.synthetic import chain
+from coachc.models.synthetic import chain
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import REPOSITORY, coachc, succeed
 

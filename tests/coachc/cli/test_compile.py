@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from models.synthetic import chain, diamond, two_inputs
+from coachc.models.synthetic import chain, diamond, two_inputs
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import coachc, compile_json, succeed
 from tests.helpers.onnx_models import info, net, op, random_weight

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.synthetic import chain
-from runtime.bundle.store import open_bundle
+from coachc.models.synthetic import chain
+from coachc.runtime.bundle.store import open_bundle
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import coachc, compile_json, serving, succeed
 
@@ -23,7 +23,7 @@ MBIT = 1e6 / 8
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """(bundle, report of the compilation, 40 test images) of the trained digits network for 2 to 100 Mbit/s."""
-    from models.digits import write_data
+    from coachc.models.digits import write_data
 
     folder = tmp_path_factory.mktemp("digits")
     write_data(folder / "calib.npz", folder / "test.npz")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.bundle.store import open_bundle
-from runtime.online.policy_file import decode_policies
+from coachc.runtime.bundle.store import open_bundle
+from coachc.runtime.online.policy_file import decode_policies
 from tests.helpers.commands import coachc, compile_json, succeed
 
 pytestmark = [pytest.mark.needs("onnxruntime"), pytest.mark.needs("sklearn")]
@@ -20,7 +20,7 @@ DIGITS = Path(__file__).parents[3] / "models" / "digits.onnx"
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """(bundle, report of the compilation, 300 test images): calibrated on enough images to certify exits."""
-    from models.digits import write_data
+    from coachc.models.digits import write_data
 
     folder = tmp_path_factory.mktemp("digits")
     write_data(folder / "calib.npz", folder / "test.npz")

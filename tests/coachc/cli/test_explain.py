@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from models.synthetic import chain
+from coachc.models.synthetic import chain
 from tests.helpers.bundles import rewrite_manifest, samples_for, save
 from tests.helpers.commands import REPOSITORY, coachc, compile_json, succeed
 

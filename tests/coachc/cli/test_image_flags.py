@@ -10,7 +10,7 @@ from coachc.cli.image_flags import parse_resize_to, preprocess_of
 from coachc.cli.options import ImageFlags
 from coachc.core.graph import Value
 from coachc.errors import UsageError
-from runtime.bundle.manifest_types import Preprocess
+from coachc.runtime.bundle.manifest_types import Preprocess
 
 
 def model_of(*shapes):

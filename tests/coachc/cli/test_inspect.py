@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import onnx
 import pytest
 
-from models.synthetic import chain, inception, nested, residual
+from coachc.models.synthetic import chain, inception, nested, residual
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import coachc, compile_json, succeed
 

@@ -17,11 +17,11 @@ from coachc.core.graph import GraphView
 from coachc.frontend import ort
 from coachc.frontend.fuse import fuse
 from coachc.frontend.onnx_import import import_model
-from coachc.planning import plan as planning
-from models.synthetic import chain, dense, inception, residual, two_inputs, two_outputs
-from passes.cut import outputs_on_device
-from passes.ideals import all_ideals
-from runtime.bundle.store import open_bundle
+from coachc.models.synthetic import chain, dense, inception, residual, two_inputs, two_outputs
+from coachc.passes.cut import outputs_on_device
+from coachc.passes.ideals import all_ideals
+from coachc.planning import make_plan as planning
+from coachc.runtime.bundle.store import open_bundle
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import coachc, compile_json, run_over_socket, serving, succeed
 from tests.helpers.sockets import assert_same_outputs, feeds_of, outputs_over_socket, quantized_reference

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from coachc.evaluate.bandwidth_trace import constant
+from coachc.evaluate.evaluate_bundle import policies_of
 from coachc.evaluate.replay import Setup, replay
-from coachc.evaluate.run import policies_of
 from coachc.evaluate.tasks import BundleTasks
-from coachc.evaluate.trace import constant
-from runtime.bundle.source import open_source
-from runtime.bundle.store import open_bundle
-from runtime.device import run_bundle
+from coachc.runtime.bundle.source import open_source
+from coachc.runtime.bundle.store import open_bundle
+from coachc.runtime.device.run_bundle import run_bundle
 from tests.helpers.commands import coachc, serving, succeed
 
 pytestmark = [pytest.mark.needs("sklearn"), pytest.mark.needs("uvicorn"), pytest.mark.needs("httptools")]
@@ -26,7 +26,7 @@ TASKS = 250
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """A bundle for a TX2 on 20 Mbit/s, and the samples kept apart."""
-    from models.digits import write_data
+    from coachc.models.digits import write_data
 
     folder = tmp_path_factory.mktemp("digits")
     write_data(folder / "calib.npz", folder / "test.npz")

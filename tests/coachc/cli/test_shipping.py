@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from models.synthetic import chain
-from runtime.bundle.store import open_bundle, write_bundle
+from coachc.models.synthetic import chain
+from coachc.runtime.bundle.store import open_bundle, write_bundle
 from tests.helpers.bundles import save
 from tests.helpers.commands import REPOSITORY, coachc, compile_json, succeed
 from tests.helpers.registry import Registry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.synthetic import chain
+from coachc.models.synthetic import chain
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import coachc, compile_json, serving, succeed
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from coachc.draw.blocks_svg import CHARACTER_WIDTH, MOST_CHARACTERS, blocks_svg
-from passes.cluster import cluster
+from coachc.passes.cluster import cluster
 from tests.helpers.fig4 import fig4
 from tests.helpers.graphs import CHAIN, DIAMOND, graph_of, random_graph
 

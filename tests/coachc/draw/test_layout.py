@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from coachc.draw.layout import GUTTER, layout
-from passes.cluster import cluster
-from passes.ideals import all_ideals
+from coachc.passes.cluster import cluster
+from coachc.passes.ideals import all_ideals
 from tests.helpers import networks
 from tests.helpers.fig4 import fig4
 from tests.helpers.graphs import CHAIN, DIAMOND, graph_of, random_graph

@@ -7,9 +7,9 @@ import hashlib
 import onnx
 import pytest
 
-from models.synthetic import residual, two_outputs
-from runtime.bundle.store import open_bundle
-from runtime.errors import BundleError
+from coachc.models.synthetic import residual, two_outputs
+from coachc.runtime.bundle.store import open_bundle
+from coachc.runtime.errors import BundleError
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import coachc, compile_json
 

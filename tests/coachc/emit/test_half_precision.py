@@ -12,13 +12,13 @@ from coachc.checks.engines import check_half_precision
 from coachc.checks.targets import check_bundle_targets
 from coachc.cost.device import find_device
 from coachc.emit.half_precision import in_half_precision
-from coachc.emit.halves import DEVICE_PATH, split_halves
 from coachc.emit.rtx import build_rtx
+from coachc.emit.two_halves import DEVICE_PATH, split_halves
 from coachc.errors import CheckFailure, ToolchainError
 from coachc.frontend import ort
-from models.synthetic import residual
-from runtime.bundle.store import open_bundle
-from runtime.quantizer_inputs import quantizer_feed
+from coachc.models.synthetic import residual
+from coachc.runtime.bundle.quantizer_inputs import quantizer_feed
+from coachc.runtime.bundle.store import open_bundle
 from tests.helpers.bundles import a_bit_plan, replace_artefact, rewrite_manifest, samples_for, save
 from tests.helpers.commands import compile_json
 from tests.helpers.onnx_models import imported

@@ -12,16 +12,16 @@ from coachc.checks.bundle import check_bundle
 from coachc.cost.device import find_device
 from coachc.emit import lowering
 from coachc.emit.cuts import emit_cuts
-from coachc.emit.halves import MODEL_PATH, Way
 from coachc.emit.lowering import limits_of, lower_for
+from coachc.emit.two_halves import MODEL_PATH, Way
 from coachc.errors import CheckFailure
 from coachc.frontend import ort
 from coachc.frontend.fuse import fuse
 from coachc.frontend.onnx_import import import_model
+from coachc.models.synthetic import chain, inception, residual
+from coachc.passes.lower.limits import Lowered
 from coachc.targets.rules import violations
 from coachc.targets.target import target_of
-from models.synthetic import chain, inception, residual
-from passes.lower.limits import Lowered
 from tests.helpers.bundles import (
     a_bit_plan,
     change_initializer,

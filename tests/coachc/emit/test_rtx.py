@@ -15,7 +15,7 @@ from onnx import TensorProto, numpy_helper
 from coachc.cost.device import all_devices, find_device
 from coachc.emit.rtx import build_rtx, check_rtx, rtx_engines
 from coachc.errors import ToolchainError
-from models.synthetic import residual
+from coachc.models.synthetic import residual
 from tests.helpers.commands import REPOSITORY
 
 pytestmark = pytest.mark.needs("tensorrt_rtx")
@@ -97,7 +97,7 @@ def test_every_target_is_built_or_refused_with_the_reason(model):
 BUILD = """
 import hashlib, sys
 from coachc.emit.rtx import build_rtx
-from models.synthetic import residual
+from coachc.models.synthetic import residual
 plan, log = build_rtx(residual().SerializeToString(), "8.6", precision="fp16")
 print(hashlib.sha256(plan).hexdigest(), hashlib.sha256(log.encode()).hexdigest())
 """
@@ -187,7 +187,7 @@ def test_without_the_package_the_way_out_is_named(monkeypatch, model):
 
 
 def test_the_engines_of_a_bundle_are_those_of_what_the_cloud_runs():
-    from runtime.bundle.manifest_types import Cut
+    from coachc.runtime.bundle.manifest_types import Cut
 
     proto = residual()
     cut = Cut("split", "split", "device.onnx", "cloud.onnx", (), (), ("y",), after=("segment2.onnx",))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from coachc.evaluate.bandwidth_trace import Trace, constant, steps
 from coachc.evaluate.measure import measure
 from coachc.evaluate.replay import Setup, replay
 from coachc.evaluate.tasks import Sent
-from coachc.evaluate.trace import Trace, constant, steps
-from passes.simulate import pipeline, staged_task
-from runtime.online.policy import ExitRule, Policy
-from runtime.online.precision import Rung, link_s
-from runtime.online.scoring import Scorer
+from coachc.passes.simulate import pipeline, staged_task
+from coachc.runtime.online.policy import ExitRule, Policy
+from coachc.runtime.online.precision import Rung, link_s
+from coachc.runtime.online.scoring import Scorer
 
 RUNGS = tuple(Rung((bits,), 1000.0 * bits) for bits in (2, 3, 4, 6, 8))
 

@@ -13,7 +13,7 @@ from coachc.frontend.fuse import fuse
 from coachc.frontend.onnx_import import import_model
 from coachc.frontend.order import order
 from coachc.frontend.qoperators import FORMS, MOVES
-from models.synthetic import chain
+from coachc.models.synthetic import chain
 from tests.helpers.onnx_models import constant, info, net, op
 from tests.helpers.quantized import on_codes
 

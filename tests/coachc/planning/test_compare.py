@@ -9,15 +9,15 @@ import itertools
 import numpy as np
 import pytest
 
-from calib.jpeg import estimate_jpeg
+from coachc.calib.jpeg import estimate_jpeg
 from coachc.core.plan import BitPlan
 from coachc.cost.device import FAMILIES, Link, find_device
 from coachc.cost.roofline import estimate
+from coachc.passes.baselines import dads
+from coachc.passes.cluster import cluster
+from coachc.passes.timeline import Costs, uniform
 from coachc.planning.compare import AT_INPUT, Comparison, compare, published_dads_error
 from coachc.planning.precisions import FixedPrecision
-from passes.baselines import dads
-from passes.cluster import cluster
-from passes.timeline import Costs, uniform
 from tests.helpers.graphs import costs_of as by_hand
 from tests.helpers.graphs import graph_of, random_costs, random_graph
 from tests.helpers.networks import resnet, vgg16

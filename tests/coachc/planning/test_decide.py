@@ -7,14 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from calib.accuracy import Judge
-from calib.jpeg import JpegCost
+from coachc.calib.accuracy import Judge
+from coachc.calib.jpeg import JpegCost
 from coachc.core.plan import MODES, Accuracy, BitPlan, Quantizer, Rejected
 from coachc.errors import InfeasibleError
+from coachc.passes.candidates.candidate_masks import Candidates, compute_bound_s
+from coachc.passes.partition import Limits, search
+from coachc.passes.timeline import stage_times
 from coachc.planning.decide import decide
-from passes.candidates.base import Candidates, compute_bound_s
-from passes.partition import Limits, search
-from passes.timeline import stage_times
 from tests.helpers.graphs import CHAIN, costs_of, graph_of
 
 GRAPH = graph_of(CHAIN, elements={"x": 4000, "v0": 8000, "v1": 800, "v2": 80})

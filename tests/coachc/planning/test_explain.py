@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import coachc.planning.explain as explaining
+from coachc.core.operations import STAGES
 from coachc.core.plan import MAX_BITS, UNQUANTIZED
-from coachc.core.schedule import STAGES
 from tests.helpers.admissible import cuttable
 from tests.helpers.explained import Case, cases, near
 

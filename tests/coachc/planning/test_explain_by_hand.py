@@ -6,16 +6,16 @@ import dataclasses
 
 import pytest
 
+from coachc.core.operations import STAGES
 from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, BitPlan, Rejected, quantizer_for
-from coachc.core.schedule import STAGES
+from coachc.passes.cluster import cluster
+from coachc.passes.partition import Limits
+from coachc.passes.timeline import stage_times
 from coachc.planning.calibration import Calibration
 from coachc.planning.explain import explain
-from coachc.planning.plan import make_plan
+from coachc.planning.make_plan import make_plan
 from coachc.planning.precisions import FixedPrecision
 from coachc.planning.problem import Problem
-from passes.cluster import cluster
-from passes.partition import Limits
-from passes.timeline import stage_times
 from tests.helpers.explained import NO_LIMITS, Measured
 from tests.helpers.graphs import CHAIN, costs_of, down_closed_subsets, graph_of
 

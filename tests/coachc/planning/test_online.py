@@ -7,16 +7,16 @@ import dataclasses
 import numpy as np
 import pytest
 
-from calib.online_policy import Online
-from calib.refine import quickly_coded
+from coachc.calib.online_policy import Online
+from coachc.calib.refine import quickly_coded
 from coachc.core.plan import UNQUANTIZED, BitPlan, Quantizer, quantizer_for
 from coachc.cost.device import Link, find_device
+from coachc.models.synthetic import chain
 from coachc.planning.calibration import open_calibration, without_samples
 from coachc.planning.online import NoPolicy, alone_policies, online_json, online_policies, quantizer_rungs
 from coachc.planning.problem import Setting, load_problem
-from models.synthetic import chain
-from runtime.online.policy import POLICIES
-from runtime.online.policy_file import decode_policies, encode_policies
+from coachc.runtime.online.policy import POLICIES
+from coachc.runtime.online.policy_file import decode_policies, encode_policies
 from tests.helpers.bundles import samples_for, save
 
 pytestmark = pytest.mark.needs("onnxruntime")

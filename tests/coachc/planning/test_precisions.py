@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 
 from coachc.cost.device import Link, find_device
+from coachc.models.synthetic import chain
 from coachc.planning.calibration import open_calibration, without_samples
 from coachc.planning.problem import Setting, load_problem
-from models.synthetic import chain
 from tests.helpers.bundles import samples_for, save
 
 pytestmark = pytest.mark.needs("onnxruntime")

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from coachc.errors import ToolchainError, UsageError
+from coachc.runtime.bundle.signature import trusted_keys
+from coachc.runtime.bundle.store import open_bundle
+from coachc.runtime.errors import BundleError, SignatureError
 from coachc.ship.keys import make_keys, sign_bundle
-from runtime.bundle.signature import trusted_keys
-from runtime.bundle.store import open_bundle
-from runtime.errors import BundleError, SignatureError
 from tests.helpers.runtime_bundles import make_bundle
 
 pytestmark = pytest.mark.needs("cryptography")

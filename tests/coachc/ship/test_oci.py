@@ -12,11 +12,11 @@ import time
 import pytest
 
 from coachc.errors import ToolchainError, UsageError
+from coachc.runtime.bundle.archive import read_archive
+from coachc.runtime.bundle.pack import pack_bundle
+from coachc.runtime.bundle.store import write_bundle
 from coachc.ship import oci
 from coachc.ship.oci import Reference, parse_reference, push_oci
-from runtime.bundle.archive import read_archive
-from runtime.bundle.pack import pack_bundle
-from runtime.bundle.store import write_bundle
 from tests.helpers.registry import Registry
 from tests.helpers.runtime_bundles import FILES, ROLES, make_manifest
 

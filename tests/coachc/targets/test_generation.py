@@ -9,7 +9,7 @@ import pytest
 from coachc.errors import InternalError
 from coachc.targets.generation import EVIDENCE, version
 from coachc.targets.generation_toml import generations, parse_generations
-from coachc.targets.limits import CHECKS
+from coachc.targets.limit_checks import CHECKS
 
 
 def texts() -> dict[str, str]:

@@ -12,11 +12,11 @@ from onnx import TensorProto, helper
 from coachc.cost.device import LOCAL_SPEC, all_devices, find_device
 from coachc.errors import ProfileError
 from coachc.frontend.onnx_import import import_model
+from coachc.models import synthetic
+from coachc.models.zoo import export_model
 from coachc.targets.generation_toml import generations
 from coachc.targets.rules import errors, violations
 from coachc.targets.target import Target, target_of
-from models import synthetic
-from models.zoo import export_model
 from tests.helpers.light import NAMES, shipped
 from tests.helpers.onnx_models import constant, info, net, op
 

@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from coachc.frontend import ort
-from passes.lower.agree import difference
-from passes.lower.half import to_fp16
+from coachc.passes.lower.agree import difference
+from coachc.passes.lower.half import to_fp16
 from tests.helpers.halves import GRAPHS, captured_in_if, output_that_crosses
 from tests.helpers.onnx_models import batch_norm, constant, imported, info, net, op, random_weight
 from tests.helpers.transformer import transformer

@@ -10,10 +10,10 @@ import onnx.version_converter
 import pytest
 
 from coachc.frontend.onnx_import import import_model
-from passes.lower.agree import difference
-from passes.lower.driver import lower
-from passes.lower.half import to_fp16
-from passes.lower.limits import Limits
+from coachc.passes.lower.agree import difference
+from coachc.passes.lower.half import to_fp16
+from coachc.passes.lower.limits import Limits
+from coachc.passes.lower.rewrite_model import lower
 from tests.helpers import light
 from tests.helpers.halves import GRAPHS
 from tests.helpers.onnx_models import imported
@@ -49,7 +49,7 @@ def test_known_topologies_from_opset_20(name, tmp_path):
 @pytest.mark.needs("torch")
 @pytest.mark.parametrize(("name", "opset"), [("mobilenet_v2", 20), ("squeezenet1_1", 18)])
 def test_torch_exports(name, opset, tmp_path):
-    from models import zoo
+    from coachc.models import zoo
 
     zoo.export_model(name, tmp_path / "net.onnx", opset=opset)
     model = import_model(tmp_path / "net.onnx")

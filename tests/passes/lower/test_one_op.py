@@ -10,8 +10,8 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from coachc.frontend import ort
-from passes.lower.driver import lower
-from passes.lower.limits import Limits
+from coachc.passes.lower.limits import Limits
+from coachc.passes.lower.rewrite_model import lower
 from tests.helpers import one_op
 
 pytestmark = pytest.mark.needs("onnxruntime")

@@ -7,8 +7,8 @@ import onnx
 import pytest
 
 from coachc.frontend import ort
-from passes.lower.driver import lower
-from passes.lower.limits import Limits
+from coachc.passes.lower.limits import Limits
+from coachc.passes.lower.rewrite_model import lower
 from tests.helpers.onnx_models import constant, info, net, op
 
 pytestmark = pytest.mark.needs("onnxruntime")

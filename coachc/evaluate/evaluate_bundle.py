@@ -1,0 +1,149 @@
+"""`coachc eval` without its command line: a bundle, samples and a link in, a table of policies out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from coachc.errors import DataError, UsageError
+from coachc.evaluate.bandwidth_trace import Trace
+from coachc.evaluate.measure import Measured, measure
+from coachc.evaluate.replay import KINDS, Setup, replay
+from coachc.evaluate.tasks import BundleTasks, Tasks
+from coachc.runtime.bundle.source import open_source
+from coachc.runtime.bundle.store import Bundle
+from coachc.runtime.online.policy import Policy
+from coachc.runtime.online.policy_file import decode_policies
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions:
+    """What a user asks of `coachc eval`.
+
+    Attributes
+    ----------
+    data : str
+        As `runtime.bundle.source.open_source` takes it.
+    kinds : sequence of str
+        Of `coachc.evaluate.replay.KINDS`.
+    stream : bool
+        Samples in their order; else shuffled.
+    trace : Trace
+    rtt_s : float
+    interval_s : float
+        Between arrivals; 0 saturates the pipeline.
+    frames_per_second : float or None
+        Frames of videos that are taken.
+    limit : int or None
+        At most that many samples.
+    repeat : int
+        Times the samples are gone through.
+    cuts : bool
+        Whether default and oracle may move between the bundle's cuts.
+    workers : int
+    prefer : str
+    seed : int
+    """
+
+    data: str
+    trace: Trace
+    rtt_s: float
+    kinds: Sequence[str] = ("none", "paper", "default", "oracle")
+    stream: bool = False
+    interval_s: float = 0.0
+    frames_per_second: float | None = None
+    limit: int | None = None
+    repeat: int = 1
+    cuts: bool = True
+    workers: int = 1
+    prefer: str = "accuracy"
+    seed: int = 0
+
+
+def policies_of(bundle: Bundle) -> dict[str, dict[str, Policy]]:
+    """Policies of every cut that has some: cut -> policy name -> policy."""
+    found = {}
+    for cut in bundle.manifest.cuts:
+        if cut.policy is not None:
+            found[cut.name] = decode_policies(bundle.read(cut.policy))
+    return found
+
+
+def evaluate(
+    bundle: Bundle, options: EvalOptions, progress: Progress = lambda stage, done, total: None
+) -> dict[str, Measured]:
+    """Replay samples through a bundle under each policy.
+
+    Raises
+    ------
+    coachc.errors.DataError, coachc.errors.UsageError, runtime.errors.CoachRuntimeError
+        The bundle has no policy, or the samples do not suit it.
+    """
+    chosen = bundle.manifest.chosen
+    policies = policies_of(bundle)
+    if chosen not in policies or not policies[chosen]["none"].rungs:
+        raise UsageError(
+            f"{bundle.path}: cut '{chosen}' has no online policy",
+            hint="compile with --calib on labelled images; cuts that send nothing quantized have none",
+        )
+    source = open_source(
+        options.data, bundle.manifest.model.inputs, bundle.manifest.preprocess, options.frames_per_second, options.limit
+    )
+    if len(source) == 0:
+        raise DataError(f"{options.data} holds no samples")
+    base = {name: named["none"] for name, named in policies.items()}
+    tasks = BundleTasks(bundle, source, base, options.limit, lambda done: progress("read samples", done, len(source)))
+    order = np.arange(len(tasks))
+    if not options.stream:
+        order = np.random.default_rng(options.seed).permutation(order)
+    order = np.tile(order, options.repeat)
+    return replay_kinds(tasks, order, policies, chosen, options, progress)
+
+
+def replay_kinds(
+    tasks: Tasks,
+    order: Sequence[int] | np.ndarray,
+    policies: Mapping[str, Mapping[str, Policy]],
+    cut: str,
+    options: EvalOptions,
+    progress: Progress = lambda stage, done, total: None,
+) -> dict[str, Measured]:
+    """Each kind of policy over the same tasks."""
+    setup = Setup(
+        options.trace,
+        options.rtt_s,
+        options.trace.rate_at(0.0) or float(np.max(options.trace.rates)),
+        options.interval_s,
+        options.workers,
+        options.prefer,
+        options.seed,
+    )
+    whole = [tasks.alone(int(task)) == tasks.truth(int(task)) for task in order]
+    results = {}
+    for kind in options.kinds:
+        if kind not in KINDS:
+            raise UsageError(f"no policy '{kind}'", hint="there is " + ", ".join(KINDS))
+        used = policies_for(kind, policies, cut, options.cuts)
+        label = f"policy {kind}"
+        tasks_in_order = [int(task) for task in order]
+        outcomes = replay(kind, tasks, tasks_in_order, used, cut, setup, _named(progress, label, len(order)))
+        results[kind] = measure(outcomes, whole, options.workers)
+    return results
+
+
+def policies_for(kind: str, policies: Mapping[str, Mapping[str, Policy]], cut: str, cuts: bool) -> dict[str, Policy]:
+    """The policy of each cut that a kind may use: one cut, but for default and oracle."""
+    name = {"quantpipe": "none", "oracle": "default"}.get(kind, kind)
+    several = cuts and kind in ("default", "oracle")
+    used = {at: named[name] for at, named in policies.items() if several or at == cut}
+    if kind == "oracle":  # where the default never exits, it still knows what a score's label would be worth
+        used = {at: policy._replace(exits=policy.exits or policies[at]["paper"].exits) for at, policy in used.items()}
+    return used
+
+
+def _named(progress: Progress, label: str, total: int) -> Callable[[int], None]:
+    return lambda done: progress(label, done, total)

@@ -1,0 +1,43 @@
+"""The cloud program: ``python3 -m runtime.cloud BUNDLE`` serves the cloud halves of a bundle."""
+
+import argparse
+import sys
+from typing import Optional, Sequence
+
+from ..engines.choice import add_arguments
+from ..engines.ort_engine import CPU
+from ..errors import CoachRuntimeError
+from ..programs import command_of
+from .server import DEFAULT_LISTEN, serve
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog=command_of("cloud"), description="Serve the cloud halves of a bundle.")
+    parser.add_argument("bundle", metavar="BUNDLE")
+    parser.add_argument("--listen", metavar="HOST:PORT", default=DEFAULT_LISTEN, help="default %(default)s")
+    parser.add_argument("--cut", metavar="NAME", help="only this cut; all that have a cloud half otherwise")
+    parser.add_argument("--trust", metavar="DIR", help="refuse a bundle that none of this folder's *.pub keys signed")
+    parser.add_argument("--provider", action="append", help="ONNX Runtime execution provider, repeatable")
+    add_arguments(parser)
+    parser.add_argument("--threads", type=int, default=0, help="0: ONNX Runtime chooses")
+    options = parser.parse_args(argv)
+    try:
+        serve(
+            options.bundle,
+            options.listen,
+            options.cut,
+            tuple(options.provider or (CPU,)),
+            options.threads,
+            options.trust,
+            options.engine,
+            options.engine_cache,
+        )
+    except CoachRuntimeError as exc:
+        print(exc.render(), file=sys.stderr)
+        return exc.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,265 @@
+"""What a run measured: as values, as JSON and as a table; and each task as a line of JSON while it goes on."""
+
+import json
+import sys
+import threading
+from collections import Counter
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from ..bundle.manifest_types import Manifest
+from ..errors import CoachRuntimeError
+from .metrics import Summary
+from .run_task import Done
+
+
+class Online(NamedTuple):
+    """What the online controller did in one run.
+
+    Attributes
+    ----------
+    policy : str
+    exits : mapping of str to int
+        Tasks that ended on the device, by `Done.exit`.
+    audits : int
+        Exits that went through the server all the same.
+    audits_agreed : int
+        Those where it answered with the exit's class.
+    by_cut : mapping of str to int
+        Tasks by the cut that answered them.
+    by_bits : mapping of str to int
+        Tasks that were sent, by the bits of their packed values: "4", "4,8".
+    moves : int
+        How often a task took another cut than the one before it.
+    bandwidth_bytes_per_s : float or None
+        Of the link at the end, as estimated; None where there was no server to reach.
+    load_s : float
+        Time that loading the engines of all cuts the run may take has taken.
+    """
+
+    policy: str
+    exits: Mapping[str, int]
+    audits: int
+    audits_agreed: int
+    by_cut: Mapping[str, int]
+    by_bits: Mapping[str, int]
+    moves: int
+    bandwidth_bytes_per_s: Optional[float]
+    load_s: float
+
+    @property
+    def fallbacks(self) -> int:
+        """Tasks that were sent, got no answer, and were computed again on the device."""
+        return self.exits.get("fallback", 0)
+
+    def to_json(self) -> Dict[str, Any]:
+        """A JSON object."""
+        return {
+            "policy": self.policy,
+            "exits": dict(self.exits),
+            "audits": self.audits,
+            "audit_agreement": self.audits_agreed / self.audits if self.audits else None,
+            "fallbacks": self.fallbacks,
+            "tasks_by_cut": dict(self.by_cut),
+            "tasks_by_bits": dict(self.by_bits),
+            "moves": self.moves,
+            "bandwidth_bytes_per_s": self.bandwidth_bytes_per_s,
+            "load_s": self.load_s,
+        }
+
+    def lines(self, tasks: int) -> List[Tuple[str, str]]:
+        """For the table: what is worth a line."""
+        lines = [("policy", self.policy)]
+        early = [(reason, self.exits.get(reason, 0)) for reason in ("score", "memory")]
+        if self.policy != "none":
+            shown = ", ".join(f"{count} by {reason}" for reason, count in early if count) or "none"
+            share = 100 * sum(count for _, count in early) / max(tasks, 1)
+            lines.append(("exits", f"{shown} ({share:.1f} %)"))
+            agreed = f"{self.audits}, {self.audits_agreed} agreed" if self.audits else "none"
+            lines.append(("audits", agreed))
+            if self.fallbacks:
+                lines.append(("fallbacks", f"{self.fallbacks} sent without an answer, computed on the device"))
+        if self.by_bits:
+            lines.append(("bits", _counts(self.by_bits)))
+        if len(self.by_cut) > 1 or self.moves:
+            lines.append(("cuts", f"{_counts(self.by_cut)}; {self.moves} moves"))
+        if self.bandwidth_bytes_per_s is not None and self.policy != "none":
+            lines.append(("link", f"{self.bandwidth_bytes_per_s * 8 / 1e6:.1f} Mbit/s estimated at the end"))
+        lines.append(("loading", f"{_ms(self.load_s)} ms"))
+        return lines
+
+
+class Report(NamedTuple):
+    """One run of a bundle over a source.
+
+    Attributes
+    ----------
+    cut, mode, engine : str
+        The cut it began at, and what ran the device's half ("none" where the device computes nothing).
+    tasks : int
+    accuracy : float or None
+        Share of rows whose label is the largest of the first model output; None without labels.
+    bytes_per_task : float
+        Mean of what was written to sockets for requests, HTTP headers and repeats included.
+    payload_bytes_per_task : float
+        The boundary values' share of that, entropy coded where their layout says so.
+    packed_bytes_per_task : float
+        What they would have taken without entropy coding.
+    latency_s : Summary
+        From the start of the device half to the answer, waiting in the pipeline included.
+    throughput_per_s : float
+        Tasks over the whole run's time.
+    device_s, round_trip_s : float
+        Mean stage times: device half, of all tasks; sending, cloud half and answer, of those that were sent.
+    predictions : tuple of int
+        Top-1 class of each row, in the source's order; empty where the first output does not hold one row per input
+        row.
+    online : Online
+    """
+
+    cut: str
+    mode: str
+    engine: str
+    tasks: int
+    accuracy: Optional[float]
+    bytes_per_task: float
+    payload_bytes_per_task: float
+    packed_bytes_per_task: float
+    latency_s: Summary
+    throughput_per_s: float
+    device_s: float
+    round_trip_s: float
+    predictions: Tuple[int, ...]
+    online: Online
+
+    def to_json(self) -> Dict[str, Any]:
+        """A JSON object, without the predictions."""
+        return {
+            **self.online.to_json(),
+            "cut": self.cut,
+            "mode": self.mode,
+            "engine": self.engine,
+            "tasks": self.tasks,
+            "accuracy": self.accuracy,
+            "bytes_per_task": self.bytes_per_task,
+            "payload_bytes_per_task": self.payload_bytes_per_task,
+            "packed_bytes_per_task": self.packed_bytes_per_task,
+            "latency_s": dict(self.latency_s._asdict()),
+            "throughput_per_s": self.throughput_per_s,
+            "stage_s": {"device": self.device_s, "round_trip": self.round_trip_s},
+        }
+
+    def table(self) -> str:
+        """Aligned lines for people, times in ms."""
+        latency = self.latency_s
+        payload = f"{self.payload_bytes_per_task:.0f} payload"
+        if self.packed_bytes_per_task != self.payload_bytes_per_task:
+            payload += f", coded from {self.packed_bytes_per_task:.0f}"
+        lines = [
+            ("cut", f"{self.cut} ({self.mode})"),
+            ("engine", self.engine),
+            ("tasks", str(self.tasks)),
+            ("accuracy", "no labels" if self.accuracy is None else f"{100 * self.accuracy:.2f} %"),
+            ("bytes per task", f"{self.bytes_per_task:.0f} ({payload})"),
+            ("latency", "mean {} p50 {} p95 {} p99 {} ms".format(*[_ms(value) for value in latency])),
+            ("throughput", f"{self.throughput_per_s:.1f} tasks/s"),
+            ("stages", f"device {_ms(self.device_s)} round trip {_ms(self.round_trip_s)} ms"),
+        ]
+        lines += self.online.lines(self.tasks)
+        return "\n".join(f"{name:<16}{value}" for name, value in lines)
+
+
+class Answers:
+    """The answers of a run, from any thread; each is written as a line of JSON when it comes, if a file is given.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    bandwidth : callable
+        The estimate at that moment, bytes per second on the wire.
+    stats : file or None
+        Open for writing text.
+    """
+
+    def __init__(self, manifest: Manifest, bandwidth: Callable[[], float], stats: Any = None) -> None:
+        self._manifest = manifest
+        self._bandwidth = bandwidth
+        self._stats = stats
+        self._lock = threading.Lock()
+        self._done: List[Done] = []
+
+    def add(self, done: Done) -> None:
+        """One more.
+
+        Raises
+        ------
+        CoachRuntimeError
+            If the file takes no more.
+        """
+        bandwidth_bytes_per_s = self._bandwidth()
+        with self._lock:
+            self._done.append(done)
+            if self._stats is None:
+                return
+            line = {
+                "task": done.task,
+                "cut": done.cut,
+                "exit": done.exit,
+                "audit": done.audit,
+                "bits": list(self._bits(done)),
+                "label": list(done.predictions) if len(done.predictions) != 1 else done.predictions[0],
+                "bytes": done.sent_bytes,
+                "latency_s": done.latency_s,
+                "bandwidth_bytes_per_s": bandwidth_bytes_per_s,
+            }
+            try:
+                self._stats.write(json.dumps(line) + "\n")
+                self._stats.flush()
+            except OSError as exc:
+                raise CoachRuntimeError(f"cannot write the statistics: {exc.strerror or exc}") from exc
+
+    def in_order(self) -> List[Done]:
+        """All of them, by task."""
+        with self._lock:
+            return sorted(self._done, key=lambda done: done.task)
+
+    def online(self, policy: str, moves: int, bandwidth_bytes_per_s: Optional[float], load_s: float) -> Online:
+        """What they say of the controller."""
+        done = self.in_order()
+        sent = [item for item in done if not item.exit]
+        bits = [",".join(str(depth) for depth in self._bits(item)) for item in sent]
+        return Online(
+            policy,
+            _counted([item.exit for item in done if item.exit]),
+            sum(bool(item.audit) for item in sent),
+            sum(bool(item.audit) and item.agreed for item in sent),
+            _counted([item.cut for item in done]),
+            _counted([text for text in bits if text]),
+            moves,
+            bandwidth_bytes_per_s,
+            load_s,
+        )
+
+    def _bits(self, done: Done) -> Tuple[int, ...]:
+        """Of the packed values that were sent."""
+        if done.exit:
+            return ()
+        cut = self._manifest.cut(done.cut)
+        depths = cut.precisions(done.bits)
+        return tuple(depth for value, depth in zip(cut.values, depths) if value.codec == "packed")
+
+
+def _counted(items: List[str]) -> Dict[str, int]:
+    return dict(sorted(Counter(items).items()))
+
+
+def _counts(found: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} at {what}" for what, count in found.items())
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.2f}"
+
+
+def show_progress(done: int, total: int) -> None:
+    """One line on stderr that rewrites itself."""
+    print(f"\r{done}/{total} tasks", end="\n" if done == total else "", file=sys.stderr, flush=True)

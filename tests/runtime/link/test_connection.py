@@ -1,0 +1,165 @@
+import socket
+import threading
+import time
+
+import pytest
+
+from coachc.runtime.errors import ConnectionFailed, EngineError, RemoteProtocolError, WrongBundleError
+from coachc.runtime.link.connection import Connection, parse_address
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+
+class Scripted:
+    """A server that reads a request per step and then does the step: bytes are sent, None hangs, "close" closes."""
+
+    def __init__(self, *connections):
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(5)
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self.received = b""
+        self._connections = connections
+        self._over = threading.Event()
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self._over.set()
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self):
+        for steps in self._connections:
+            peer, _ = self._listener.accept()
+            with peer:
+                for step in steps:
+                    if step == "close":
+                        break
+                    self._read_request(peer)
+                    if step is None:
+                        self._over.wait(10)
+                        break
+                    peer.sendall(step)
+
+    def _read_request(self, peer):
+        text = b""
+        while b"\r\n\r\n" not in text:
+            text += peer.recv(1)
+        head = text.lower()
+        if b"content-length: " in head:
+            length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+            while length:
+                piece = peer.recv(length)
+                text += piece
+                length -= len(piece)
+        self.received += text
+
+
+def connect(server, timeout_s=5.0):
+    return Connection(server.address, timeout_s)
+
+
+def test_a_request_is_counted_to_the_byte_and_keeps_the_connection():
+    with Scripted([OK, OK, OK]) as server:
+        connection = connect(server)
+        assert connection.get("/v2", 10).body == b"hi"
+        for body in (b"x" * 100000, b"yz"):
+            reply = connection.post("/v2/infer", {"A": "b"}, body, 10)
+            assert (reply.body, reply.headers) == (b"hi", {"Content-Length": "2"})
+        assert connection.sent_bytes == len(server.received)
+        connection.close()
+    assert server.received.startswith(b"GET /v2 HTTP/1.1\r\nHost: 127.0.0.1")
+    assert server.received.endswith(b"Content-Length: 2\r\nA: b\r\n\r\nyz")
+
+
+def test_small_writes_are_not_held_back():
+    with Scripted([OK]) as server:
+        connection = connect(server)
+        connection.get("/", 10)
+        assert connection._http.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+        connection.close()
+
+
+def test_a_closed_kept_alive_connection_is_opened_again_once():
+    with Scripted([OK, "close"], [OK, "close"]) as server:
+        connection = connect(server)
+        assert connection.get("/1", 10).body == b"hi"
+        time.sleep(0.05)
+        assert connection.get("/2", 10).body == b"hi"
+        connection.close()
+    with Scripted([OK, b""], [b""]) as server:
+        connection = connect(server)
+        connection.get("/1", 10)
+        with pytest.raises(ConnectionFailed, match="no server at 127.0.0.1:.*: "):
+            connection.get("/2", 10)
+    assert server.received.count(b"GET /2") == 2
+
+
+def test_a_first_request_is_not_repeated():
+    with Scripted([b""]) as server, pytest.raises(ConnectionFailed, match="no server at"):
+        connect(server).get("/1", 10)
+    assert server.received.count(b"GET /1") == 1
+
+
+def test_nobody_there():
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()
+    with pytest.raises(ConnectionFailed, match=f"no server at {address}: Connection refused") as caught:
+        Connection(address, 1.0).get("/", 10)
+    assert caught.value.hint == "coachc serve BUNDLE --listen " + address
+
+
+def test_nobody_answers():
+    with Scripted([None]) as server:
+        with pytest.raises(ConnectionFailed, match="no answer from 127.0.0.1:.* within 0.1 s") as caught:
+            connect(server, 0.1).get("/", 10)
+        assert caught.value.hint == "--timeout SECONDS"
+
+
+def test_a_request_can_be_given_up_from_another_thread():
+    with Scripted([OK, None]) as server:
+        connection = connect(server)
+        connection.get("/", 10)
+        threading.Timer(0.1, connection.abort).start()
+        start = time.time()
+        with pytest.raises(ConnectionFailed):
+            connection.get("/", 10)
+        assert time.time() - start < 3
+        with pytest.raises(ConnectionFailed, match="was given up"):
+            connection.get("/", 10)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (b"HTTP/1.1 404 X\r\nContent-Length: 15\r\n\r\n" + b'{"error":"why"}', WrongBundleError, "answers 404: why"),
+        (b"HTTP/1.1 400 X\r\nContent-Length: 15\r\n\r\n" + b'{"error":"why"}', RemoteProtocolError, "answers 400: why"),
+        (b"HTTP/1.1 413 X\r\nContent-Length: 0\r\n\r\n", RemoteProtocolError, r"answers 413: \(no reason given\)"),
+        (b"HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\n[]", EngineError, r"answers 500: \(no reason given\)"),
+        (b"HTTP/1.1 200 X\r\nContent-Length: 11\r\n\r\n" + b"a" * 11, RemoteProtocolError, "with more than 10 bytes"),
+        (b"HTTP/1.1 200 X\r\nConnection: close\r\n\r\n" + b"a" * 11, RemoteProtocolError, "with more than 10 bytes"),
+        (b"HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\nab", ConnectionFailed, "went away in the middle of an answer"),
+        (b"HTTP/1.1 " + b"x" * 70000 + b"\r\n\r\n", RemoteProtocolError, "does not speak HTTP properly"),
+    ],
+    ids=[str(number) for number in range(8)],
+)
+def test_other_answers_are_errors(answer, error, message):
+    with Scripted([answer, "close"]) as server:
+        connection = connect(server)
+        with pytest.raises(error, match=message):
+            connection.get("/", 10)
+        connection.close()
+
+
+def test_addresses():
+    assert parse_address("example.org:80", "--server") == ("example.org", 80)
+    assert parse_address("[::1]:8000", "--server") == ("::1", 8000)
+    for text in ("", "host", ":80", "host:", "host:port", "::1:80", "host:65536", "ho st:1", "http://h:1"):
+        with pytest.raises(ConnectionFailed, match="--server '.*' is not HOST:PORT"):
+            parse_address(text, "--server")
