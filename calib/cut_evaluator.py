@@ -188,7 +188,7 @@ class CutEvaluator:
         found: list[list[np.ndarray]] = [[] for _ in quantizers]
         for made in itertools.islice(self._activations[0], samples):
             for kept, quantizer, (_, name) in zip(found, quantizers, self._boundary, strict=True):
-                if quantizer.codec == "packed":
+                if quantizer.packed:
                     codes = numeric.quantize(made[name], quantizer.scale, quantizer.zero_point, quantizer.bits)
                     kept.append(codes)
         return found
@@ -265,7 +265,7 @@ class CutEvaluator:
             feed = {}
             for quantizer, (value, name) in zip(quantizers, self._boundary, strict=True):
                 array = made[name]
-                if quantizer.codec == "packed":
+                if quantizer.packed:
                     codes = numeric.quantize(array, quantizer.scale, quantizer.zero_point, quantizer.bits)
                     array = numeric.dequantize(codes, quantizer.scale, quantizer.zero_point).astype(value.dtype)
                 feed[name] = array

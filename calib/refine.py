@@ -134,7 +134,7 @@ def candidate_points(
     default = tuple(Scheme() for _ in values)
     points = [_point(evaluator, start.quantizers, default)]
     schemes = [s for s in SCHEMES if not s.per_channel or any(evaluator.per_channel(place) for place in values)]
-    most = max((q.bits for q in start.quantizers if q.codec == "packed"), default=MAX_BITS)
+    most = max((q.bits for q in start.quantizers if q.packed), default=MAX_BITS)
     widths = range(max(most - FEWER_BITS, MIN_BITS), min(most + 1, MAX_BITS) + 1)
     total = len(schemes) * len(widths)
     for number, scheme in enumerate(schemes):
@@ -159,7 +159,7 @@ def _point(evaluator: CutEvaluator, quantizers: tuple[Quantizer, ...], schemes: 
 
 def _reduce(evaluator: CutEvaluator, point: Point) -> Point:
     """Take bits from single values while the budget is kept; nothing to do for a cut of one."""
-    packed = [place for place, q in enumerate(point.quantizers) if q.codec == "packed"]
+    packed = [place for place, q in enumerate(point.quantizers) if q.packed]
     stuck: set[int] = set()
     for _ in range(MAX_STEPS if len(packed) > 1 else 0):
         options = []
@@ -191,7 +191,7 @@ def _finish(evaluator: CutEvaluator, point: Point) -> Refined:
             q if bits == q.bits else evaluator.quantizer(place, bits, point.schemes[place])
             for bits in range(MIN_BITS, MAX_BITS + 1)
         )
-        if q.codec == "packed"
+        if q.packed
         else ()
         for place, q in enumerate(quantizers)
     )
@@ -206,8 +206,8 @@ def quickly_coded(evaluator: CutEvaluator, bits: BitPlan) -> BitPlan:
     for place, (arrays, q) in enumerate(
         zip(evaluator.codes(bits.quantizers, BYTES_SAMPLES), bits.quantizers, strict=True)
     ):
-        layouts.append(QUICK_LAYOUT if q.codec == "packed" else Layout())
-        size += quick_bytes(arrays, q.bits) if q.codec == "packed" else evaluator.raw_bytes(place)
+        layouts.append(QUICK_LAYOUT if q.packed else Layout())
+        size += quick_bytes(arrays, q.bits) if q.packed else evaluator.raw_bytes(place)
     return dataclasses.replace(bits, layouts=tuple(layouts), coded_bytes=size)
 
 
@@ -215,13 +215,13 @@ def layouts_of(evaluator: CutEvaluator, quantizers: tuple[Quantizer, ...]) -> tu
     """The best layout of each value, and the mean bytes of a task's values, raw ones included."""
     layouts, size = [], 0.0
     for place, (arrays, q) in enumerate(zip(evaluator.codes(quantizers, LAYOUT_SAMPLES), quantizers, strict=True)):
-        if q.codec != "packed":
+        if not q.packed:
             layouts.append(Layout())
             size += evaluator.raw_bytes(place)
             continue
         layout, _ = choose_layout(arrays, q.bits)
         layouts.append(layout)
-        last = all(other.codec != "packed" for other in quantizers[place + 1 :])
+        last = all(not other.packed for other in quantizers[place + 1 :])
         size += sum(coded_size(array, q.bits, layout, last) for array in arrays) / max(len(arrays), 1)
     return tuple(layouts), size
 

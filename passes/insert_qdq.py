@@ -160,7 +160,7 @@ def insert_reference(model: Model, quantizers: Sequence[Quantizer], cloud_nodes:
     graph = import_graph(model.proto)
     tensors = Tensors(graph)
     for quantizer in quantizers:
-        if quantizer.codec != "packed":
+        if not quantizer.packed:
             continue
         value = typed_variable(tensors[quantizer.name], model.values[quantizer.name])
         _make_way(graph, tensors, quantizer.name)

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from coachc.core.graph import GraphView
-from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, Rejected
+from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, Rejected, Way
 from coachc.passes.partition import Limits, Precision, unfit
-from coachc.passes.strategy import Part, Strategy, part
-from coachc.passes.timeline import Costs, stage_times
+from coachc.passes.strategy import Part, Strategy
+from coachc.passes.timeline import Costs, uniform_way, way_at
 
 #: Shares below this are rounding of the linear program.
 MIN_SHARE = 1e-6
@@ -26,13 +26,13 @@ MIN_SHARE = 1e-6
 MAX_PROGRAMS = 400
 
 
-def best_mixture(parts: Sequence[Part], costs: Costs, *, max_programs: int = MAX_PROGRAMS) -> Strategy:
+def best_mixture(ways: Sequence[Way], costs: Costs, *, max_programs: int = MAX_PROGRAMS) -> Strategy:
     """The mixture of nested cuts with the least period.
 
     Parameters
     ----------
-    parts : sequence of Part
-        Candidates with their costs; shares are ignored.
+    ways : sequence of Way
+        Candidates with their costs.
     costs : Costs
     max_programs : int
         Branch and bound: the program over all cuts is solved first; where two cuts of its solution are not nested, one
@@ -44,10 +44,10 @@ def best_mixture(parts: Sequence[Part], costs: Costs, *, max_programs: int = MAX
         At most three parts.
     """
     times = np.array(
-        [[p.timeline.device_s, p.timeline.link_s, p.timeline.cloud_s / costs.server_share] for p in parts]
+        [[w.timeline.device_s, w.timeline.link_s, w.timeline.cloud_s / costs.server_share] for w in ways]
     ).T
-    best = min(range(len(parts)), key=lambda i: parts[i].timeline.period_s)
-    best_s, best_mix = parts[best].timeline.period_s, [(best, 1.0)]
+    best = min(range(len(ways)), key=lambda i: ways[i].timeline.period_s)
+    best_s, best_mix = ways[best].timeline.period_s, [(best, 1.0)]
     tie = itertools.count()
     period_s, mix = _solve(times, frozenset())
     queue = [(period_s, next(tie), frozenset[int](), mix)]
@@ -56,7 +56,7 @@ def best_mixture(parts: Sequence[Part], costs: Costs, *, max_programs: int = MAX
         period_s, _, without, mix = heapq.heappop(queue)
         if period_s >= best_s * (1 - 1e-9):
             break
-        clash = _not_nested([parts[i].mask for i, _ in mix])
+        clash = _not_nested([ways[i].mask for i, _ in mix])
         if clash is None:
             best_s, best_mix = period_s, mix
             break
@@ -67,7 +67,7 @@ def best_mixture(parts: Sequence[Part], costs: Costs, *, max_programs: int = MAX
             if solution[0] < best_s:
                 heapq.heappush(queue, (solution[0], next(tie), fewer, solution[1]))
     exact = "" if not queue or solved < max_programs else ", best found"
-    chosen = tuple(Part(share, parts[i].mask, parts[i].quantizers, parts[i].timeline) for i, share in best_mix)
+    chosen = tuple(Part(share, ways[i]) for i, share in best_mix)
     return Strategy("coachc, mixture", chosen, f"least mean period over nested cuts{exact}")
 
 
@@ -96,19 +96,19 @@ def search_mixture(
     Strategy or None
         None if no candidate keeps limits and accuracy.
     """
-    parts: dict[tuple[int, int], Part] = {}
+    ways: dict[tuple[int, int], Way] = {}
     for mask in masks:
-        if unfit(graph, mask, graph.cut_values(mask), costs, limits):
+        if unfit(graph, mask, costs, limits):
             continue
         for bits in (MIN_BITS, UNQUANTIZED):
-            found = part(graph, costs, mask, bits)
-            if _in_time(found, limits):
-                parts[mask, bits] = found
+            found = uniform_way(graph, mask, bits, costs)
+            if limits.in_time(found):
+                ways[mask, bits] = found
     sure = {(mask, UNQUANTIZED) for mask in masks} | {(graph.full_mask, MIN_BITS)}
-    while parts:
-        keys = {id(one.timeline): key for key, one in parts.items()}
-        best = best_mixture(list(parts.values()), costs)
-        unsure = [key for one in best.parts if (key := keys[id(one.timeline)]) not in sure]
+    while ways:
+        keys = {id(way): key for key, way in ways.items()}
+        best = best_mixture(list(ways.values()), costs)
+        unsure = [key for one in best.parts if (key := keys[id(one.way)]) not in sure]
         if not unsure:
             return best
         for key in unsure:
@@ -116,15 +116,10 @@ def search_mixture(
             mask = key[0]
             answer = precision(mask, graph.cut_values(mask), MAX_BITS)
             if not isinstance(answer, Rejected):
-                timeline = stage_times(graph, mask, answer.quantizers, costs, answer)
-                parts[key] = Part(1.0, mask, answer.quantizers, timeline)
-            if isinstance(answer, Rejected) or not _in_time(parts[key], limits):
-                del parts[key]
+                ways[key] = way_at(graph, mask, answer, costs)
+            if isinstance(answer, Rejected) or not limits.in_time(ways[key]):
+                del ways[key]
     return None
-
-
-def _in_time(one: Part, limits: Limits) -> bool:
-    return limits.max_latency_s is None or one.timeline.latency_s <= limits.max_latency_s
 
 
 def _solve(times: np.ndarray, without: frozenset[int]) -> tuple[float, list[tuple[int, float]]]:

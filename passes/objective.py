@@ -6,36 +6,12 @@ faster stage is slowed down, so it may prefer a plan with a longer period and a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from coachc.core.plan import Timeline
+from coachc.core.plan import NO_OVERLAP, Overlap, Timeline, Way
 
 OBJECTIVES = ("exact", "latency", "paper-eq6")
 #: Objectives whose first term no stage's shorter time can harm: only for these may dominated partitions be dropped, and
 #: only for these are the fewest bits a bound of every precision.
 MONOTONE = frozenset({"exact", "latency"})
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """Seconds of work inside one task that run beside another stage (COACH, section III-B).
-
-    Attributes
-    ----------
-    link_s : float
-        T_t^p: the link beside the device.
-    cloud_s : float
-        T_c^p: the cloud beside the device or the link.
-    saved_s : float
-        By how much less a task takes for it: latency with stages one after the other, minus the scheduled latency.
-    """
-
-    link_s: float = 0.0
-    cloud_s: float = 0.0
-    saved_s: float = 0.0
-
-
-NO_OVERLAP = Overlap()
 
 
 def key(timeline: Timeline, mask: int, objective: str = "exact", overlap: Overlap = NO_OVERLAP) -> tuple[float, ...]:
@@ -76,6 +52,11 @@ def key(timeline: Timeline, mask: int, objective: str = "exact", overlap: Overla
         violated = 0 if respects_eq4(timeline, overlap) else 1
         return (violated, round(eq6_s(timeline, overlap) * 1e9), period_ns, latency_ns, *last)
     raise ValueError(f"unknown objective '{objective}', expected one of {', '.join(OBJECTIVES)}")
+
+
+def rank(way: Way, objective: str = "exact") -> tuple[float, ...]:
+    """The sort key of a way to run the model."""
+    return key(way.timeline, way.mask, objective, way.overlap)
 
 
 def least_key(timeline: Timeline, mask: int, objective: str, rtt_s: float) -> tuple[float, ...]:

@@ -13,17 +13,18 @@ codes; COACH's Eq. 6 does not know it.
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from coachc.core.graph import GraphView
-from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, BitPlan, Rejected, Timeline
+from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, BitPlan, Rejected, Way
 from coachc.passes.candidates import auto
 from coachc.passes.candidates.candidate_masks import Candidates
-from coachc.passes.objective import MONOTONE, Overlap, key, least_key
+from coachc.passes.objective import MONOTONE, least_key, rank
 from coachc.passes.schedule import overlap
-from coachc.passes.timeline import Costs, stage_times, uniform
+from coachc.passes.timeline import Costs, uniform, uniform_way, way_at
 
 #: What a cut usually needs.
 GUESS_BITS = 5
@@ -45,34 +46,12 @@ class Limits:
     max_latency_s: float | None = None
     device_memory_bytes: int | None = None
 
+    def in_time(self, way: Way) -> bool:
+        """Whether it answers early enough, its stages one after the other."""
+        return self.max_latency_s is None or way.timeline.latency_s <= self.max_latency_s
+
 
 NO_LIMITS = Limits()
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One partition with its cost.
-
-    Attributes
-    ----------
-    mask : int
-    cut : tuple of str
-    bits : BitPlan
-    timeline : Timeline
-        Stages one after the other.
-    overlap : Overlap
-        What `passes.schedule` has overlap inside one task.
-    """
-
-    mask: int
-    cut: tuple[str, ...]
-    bits: BitPlan
-    timeline: Timeline
-    overlap: Overlap
-
-    def key(self, objective: str) -> tuple[float, ...]:
-        """Sort key, the best first."""
-        return key(self.timeline, self.mask, objective, self.overlap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +60,10 @@ class Found:
 
     Attributes
     ----------
-    best : Candidate or None
+    best : Way or None
         None if no split satisfies limits and accuracy.
-    closest : Candidate or None
-        The candidate nearest to the latency limit if that is what nothing met.
+    closest : Way or None
+        The one nearest to the latency limit if that is what nothing met.
     candidates : int
         Ideals or labels looked at.
     measured : int
@@ -97,8 +76,8 @@ class Found:
     rejected : tuple of Rejected
     """
 
-    best: Candidate | None
-    closest: Candidate | None
+    best: Way | None
+    closest: Way | None
     candidates: int
     measured: int
     method: str
@@ -139,32 +118,22 @@ def search(
     if candidates is None:
         candidates = auto.candidates(graph, costs, objective=objective)
     rejected: list[Rejected] = []
-    hopeful: list[_Hope] = []
+    hopeful: list[Way] = []
     lossless = objective in MONOTONE and candidates.method == "exact" and candidates.complete
-    closest: Candidate | None = None
-
-    def missed(late: Candidate) -> None:
-        nonlocal closest
-        if closest is None or late.timeline.latency_s < closest.timeline.latency_s:
-            closest = late
+    late: list[Way] = []
 
     for mask in candidates.masks:
         if mask == graph.full_mask or not keep(mask):
             continue
-        cut = graph.cut_values(mask)
-        reason = unfit(graph, mask, cut, costs, limits)
+        reason = unfit(graph, mask, costs, limits)
         if reason:
-            rejected.append(Rejected(describe(cut), reason))
+            rejected.append(Rejected(describe(graph.cut_values(mask)), reason.text))
             continue
         for bits in (MIN_BITS, UNQUANTIZED) if lossless else (MIN_BITS,):
-            quantizers = uniform(graph, cut, bits)
-            timeline = stage_times(graph, mask, quantizers, costs)
-            if limits.max_latency_s is not None and timeline.latency_s > limits.max_latency_s:
-                missed(Candidate(mask, cut, BitPlan(quantizers), timeline, Overlap()))
-                continue
-            hopeful.append(_Hope(mask, cut, timeline, BitPlan(quantizers) if bits == UNQUANTIZED else None))
+            way = uniform_way(graph, mask, bits, costs)
+            (hopeful if limits.in_time(way) else late).append(way)
 
-    best: Candidate | None = None
+    best: Way | None = None
     measured = 0
     waiting: list[tuple[tuple[float, ...], int, bool]] = [
         (least_key(hope.timeline, hope.mask, objective, costs.link.rtt_s), place, False)
@@ -176,63 +145,50 @@ def search(
     heapq.heapify(waiting)
     while waiting:
         bound, place, sharp = heapq.heappop(waiting)
-        if best is not None and bound >= best.key(objective):
+        if best is not None and bound >= rank(best, objective):
             break
-        mask, cut, lossless_bits = hopeful[place].mask, hopeful[place].cut, hopeful[place].lossless
+        hope = hopeful[place]
         if not sharp:
-            heapq.heappush(waiting, (_hope_key(graph, hopeful[place], costs, objective), place, True))
+            heapq.heappush(waiting, (_hope_key(graph, hope, costs, objective), place, True))
             continue
-        if lossless_bits is not None:
-            answer: BitPlan | Rejected = lossless_bits
-        else:
-            answer = precision(mask, cut, _most_bits(graph, mask, cut, best, costs, objective))
+        answer: BitPlan | Rejected = hope.bits
+        if hope.bits.packed:
+            answer = precision(hope.mask, hope.cut, _most_bits(graph, hope.mask, best, costs, objective))
             measured += 1
         if isinstance(answer, Rejected):
             rejected.append(answer)
             continue
-        real = costed(graph, mask, cut, answer, costs)
-        if limits.max_latency_s is not None and real.timeline.latency_s > limits.max_latency_s:
-            missed(real)
-        elif best is None or real.key(objective) < best.key(objective):
+        real = costed(graph, hope.mask, answer, costs)
+        if not limits.in_time(real):
+            late.append(real)
+        elif best is None or rank(real, objective) < rank(best, objective):
             best = real
-    bound_s = _bound_s(candidates, [hope.timeline for hope in hopeful], best, len(graph.nodes))
+    closest = min(late, key=lambda way: way.timeline.latency_s, default=None)
+    bound_s = _bound_s(candidates, hopeful, best, len(graph.nodes))
     return Found(best, closest, candidates.seen, measured, candidates.method, bound_s, tuple(rejected))
 
 
-@dataclass(frozen=True, slots=True)
-class _Hope:
-    """A candidate before its precision is known; `lossless` where it sends tensors as they are."""
-
-    mask: int
-    cut: tuple[str, ...]
-    timeline: Timeline
-    lossless: BitPlan | None
-
-
-def _guess(graph: GraphView, hopeful: list[_Hope], costs: Costs, objective: str) -> int | None:
+def _guess(graph: GraphView, hopeful: list[Way], costs: Costs, objective: str) -> int | None:
     """The candidate that is measured first: the best if every cut needed `GUESS_BITS`.
 
     It proves nothing, but whoever has to beat it is soon ruled out: only few bits would do.
     """
-    quantized = [place for place, hope in enumerate(hopeful) if hope.lossless is None]
+    quantized = [place for place, hope in enumerate(hopeful) if hope.bits.packed]
     if objective not in MONOTONE or not quantized:
         return None
-    times = {
-        place: stage_times(graph, hopeful[place].mask, uniform(graph, hopeful[place].cut, GUESS_BITS), costs)
-        for place in quantized
-    }
-    return min(quantized, key=lambda place: key(times[place], hopeful[place].mask, objective))
+    ways = {place: uniform_way(graph, hopeful[place].mask, GUESS_BITS, costs) for place in quantized}
+    return min(quantized, key=lambda place: rank(ways[place], objective))
 
 
-def _hope_key(graph: GraphView, hope: _Hope, costs: Costs, objective: str) -> tuple[float, ...]:
-    """The best key a candidate can have at any precision."""
-    if hope.lossless is not None:
-        return costed(graph, hope.mask, hope.cut, hope.lossless, costs).key(objective)
+def _hope_key(graph: GraphView, hope: Way, costs: Costs, objective: str) -> tuple[float, ...]:
+    """The best key a candidate can have at any precision; one that sends its tensors as they are has its own."""
+    if not hope.bits.packed:
+        return rank(costed(graph, hope.mask, hope.bits, costs), objective)
     precisions = (MIN_BITS,) if objective in MONOTONE else range(MIN_BITS, MAX_BITS + 1)
-    return min(_uniform(graph, hope.mask, hope.cut, bits, costs).key(objective) for bits in precisions)
+    return min(rank(_uniform(graph, hope.mask, bits, costs), objective) for bits in precisions)
 
 
-def _bound_s(candidates: Candidates, hopeful: list[Timeline], best: Candidate | None, operators: int) -> float:
+def _bound_s(candidates: Candidates, hopeful: list[Way], best: Way | None, operators: int) -> float:
     """Period that no admissible split beats.
 
     All ideals: the best one's. Dominated ideals left out ("frontier"): dominance holds while all cuts get the same
@@ -245,41 +201,46 @@ def _bound_s(candidates: Candidates, hopeful: list[Timeline], best: Candidate | 
     filtered = len(hopeful) < sum(mask.bit_count() < operators for mask in candidates.masks)
     if filtered or candidates.epsilon:
         return candidates.bound_s
-    return min(best.timeline.period_s, *(timeline.period_s for timeline in hopeful))
+    return min(best.timeline.period_s, *(hope.timeline.period_s for hope in hopeful))
 
 
-def costed(graph: GraphView, mask: int, cut: tuple[str, ...], bits: BitPlan, costs: Costs) -> Candidate:
-    """A partition at a precision, with its times."""
-    timeline = stage_times(graph, mask, bits.quantizers, costs, bits)
-    return Candidate(mask, cut, bits, timeline, overlap(graph, mask, bits.quantizers, costs))
+def costed(graph: GraphView, mask: int, bits: BitPlan, costs: Costs) -> Way:
+    """A partition at a precision, with its times and what of them overlaps."""
+    way = way_at(graph, mask, bits, costs)
+    return dataclasses.replace(way, overlap=overlap(graph, mask, bits.quantizers, costs))
 
 
-def _uniform(graph: GraphView, mask: int, cut: tuple[str, ...], bits: int, costs: Costs) -> Candidate:
-    return costed(graph, mask, cut, BitPlan(uniform(graph, cut, bits)), costs)
+def _uniform(graph: GraphView, mask: int, bits: int, costs: Costs) -> Way:
+    return costed(graph, mask, BitPlan(uniform(graph, graph.cut_values(mask), bits)), costs)
 
 
-def _most_bits(
-    graph: GraphView, mask: int, cut: tuple[str, ...], best: Candidate | None, costs: Costs, objective: str
-) -> int:
+def _most_bits(graph: GraphView, mask: int, best: Way | None, costs: Costs, objective: str) -> int:
     """Most bits with which a candidate that may win at some precision still does."""
     if best is None:
         return MAX_BITS
-    to_beat = best.key(objective)
-    wins = (
-        b for b in range(MAX_BITS, MIN_BITS - 1, -1) if _uniform(graph, mask, cut, b, costs).key(objective) < to_beat
-    )
+    to_beat = rank(best, objective)
+    wins = (b for b in range(MAX_BITS, MIN_BITS - 1, -1) if rank(_uniform(graph, mask, b, costs), objective) < to_beat)
     return next(wins)
 
 
-def unfit(graph: GraphView, mask: int, cut: tuple[str, ...], costs: Costs, limits: Limits) -> str:
-    """Why a partition cannot be emitted or run at any precision; empty if it can."""
-    for name in cut:
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Why a partition cannot be emitted or run at any precision: "shape" or "memory", and the same in words."""
+
+    binds: str
+    text: str
+
+
+def unfit(graph: GraphView, mask: int, costs: Costs, limits: Limits) -> Unfit | None:
+    """What keeps a partition from being emitted or run at any precision; None if nothing does."""
+    for name in graph.cut_values(mask):
         if not graph.values[name].cuttable:
-            return f"'{name}' has no static shape"
+            return Unfit("shape", f"'{name}' has no static shape")
     needed = device_memory_bytes(graph, mask, costs.device.element_bytes)
     if limits.device_memory_bytes is not None and needed > limits.device_memory_bytes:
-        return f"needs {needed / 2**20:.0f} MiB on the device, which has {limits.device_memory_bytes / 2**20:.0f} MiB"
-    return ""
+        has = limits.device_memory_bytes / 2**20
+        return Unfit("memory", f"needs {needed / 2**20:.0f} MiB on the device, which has {has:.0f} MiB")
+    return None
 
 
 def device_memory_bytes(graph: GraphView, mask: int, element_bytes: int) -> int:

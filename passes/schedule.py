@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from coachc.core.graph import GraphView
 from coachc.core.operations import STAGES, Operation, Schedule, Span
-from coachc.core.plan import Quantizer
-from coachc.passes.objective import Overlap
+from coachc.core.plan import Overlap, Quantizer
 from coachc.passes.timeline import Costs, stage_times, wire_bytes
 
 ORDERS = ("topological", "johnson", "best")
@@ -127,7 +126,7 @@ def operations(
         if name not in crossing:
             return
         ready[name] = after
-        if crossing[name].codec == "packed":
+        if crossing[name].packed:
             ready[name] = (len(found),)
             elements = graph.values[name].elements
             found.append(Operation(f"quantize {name}", "device", costs.device.elementwise_s(elements, elements), after))
@@ -161,7 +160,7 @@ def operations(
             if name in made:
                 continue
             made[name] = send
-            if crossing[name].codec == "packed":
+            if crossing[name].packed:
                 elements = graph.values[name].elements
                 made[name] = len(found)
                 duration_s = costs.cloud.elementwise_s(elements, elements)
@@ -245,7 +244,7 @@ def device_order(
         for name in names:
             value = graph.values[name]
             send_s[index] += costs.link.transfer_s(wire_bytes(value, sent[name]), 1) - costs.link.transfer_s(0, 0)
-            if sent[name].codec == "packed":
+            if sent[name].packed:
                 extra_s[index] += costs.device.elementwise_s(value.elements, value.elements)
     needs, senders = _ancestors(graph, left), frozenset(ends)
 

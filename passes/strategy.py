@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coachc.core.graph import GraphView
 from coachc.core.operations import Operation, Simulation
-from coachc.core.plan import Quantizer, Timeline
+from coachc.core.plan import Way
 from coachc.passes.simulate import pipeline, staged_task
-from coachc.passes.timeline import Costs, stage_times, uniform
+from coachc.passes.timeline import Costs
 
 #: Tasks of all devices that are simulated at most to see a steady period.
 MAX_TASKS = 10_000
@@ -24,16 +23,11 @@ class Part:
     ----------
     share : float
         In (0, 1].
-    mask : int
-        Operators on the device.
-    quantizers : tuple of Quantizer
-    timeline : Timeline
+    way : Way
     """
 
     share: float
-    mask: int
-    quantizers: tuple[Quantizer, ...]
-    timeline: Timeline
+    way: Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +50,9 @@ class Strategy:
     def stage_s(self, server_share: float = 1.0) -> tuple[float, float, float]:
         """Mean seconds a task keeps the device, the link and its share of the server (`Costs.server_share`) busy."""
         return (
-            sum(p.share * p.timeline.device_s for p in self.parts),
-            sum(p.share * p.timeline.link_s for p in self.parts),
-            sum(p.share * p.timeline.cloud_s for p in self.parts) / server_share,
+            sum(p.share * p.way.timeline.device_s for p in self.parts),
+            sum(p.share * p.way.timeline.link_s for p in self.parts),
+            sum(p.share * p.way.timeline.cloud_s for p in self.parts) / server_share,
         )
 
     def period_s(self, server_share: float = 1.0) -> float:
@@ -66,10 +60,9 @@ class Strategy:
         return max(self.stage_s(server_share))
 
 
-def part(graph: GraphView, costs: Costs, mask: int, bits: int, share: float = 1.0) -> Part:
-    """A cut at a uniform number of bits, costed."""
-    quantizers = uniform(graph, graph.cut_values(mask), bits)
-    return Part(share, mask, quantizers, stage_times(graph, mask, quantizers, costs))
+def strategy_of(name: str, way: Way, note: str) -> Strategy:
+    """All tasks take one way."""
+    return Strategy(name, (Part(1.0, way),), note)
 
 
 def run(strategy: Strategy, costs: Costs, arrivals_s: Sequence[float]) -> Simulation:
@@ -105,14 +98,14 @@ def saturated(strategy: Strategy, costs: Costs, tasks: int | None = None) -> Sim
     """
     if tasks is None:
         period_s = strategy.period_s(costs.server_share)
-        slowest_s = max(one.timeline.latency_s for one in strategy.parts)
+        slowest_s = max(one.way.timeline.latency_s for one in strategy.parts)
         wanted = math.ceil(200 * slowest_s / period_s) if period_s > 0 else 0
         tasks = max(200, min(wanted, MAX_TASKS // costs.devices))
     return run(strategy, costs, [0.0] * tasks)
 
 
 def _task(one: Part, costs: Costs) -> tuple[Operation, ...]:
-    timeline = one.timeline
+    timeline = one.way.timeline
     return staged_task(timeline.device_s, timeline.link_s, timeline.cloud_s, costs.link.rtt_s)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coachc.core.graph import GraphView, Value
-from coachc.core.plan import BitPlan, Quantizer, Timeline, quantizer_for
+from coachc.core.plan import BitPlan, Quantizer, Timeline, Way, quantizer_for
 from coachc.core.profile import Profile
 from coachc.cost.device import CODING_S_PER_BYTE, Link
 
@@ -85,7 +85,7 @@ def stage_times(
     for quantizer in quantizers:
         value = graph.values[quantizer.name]
         packed += wire_bytes(value, quantizer)
-        if quantizer.codec == "packed":
+        if quantizer.packed:
             device_s += costs.device.elementwise_s(value.elements, value.elements)
             cloud_s += costs.cloud.elementwise_s(value.elements, value.elements)
     payload, coding_s = float(packed), 0.0
@@ -95,6 +95,17 @@ def stage_times(
             coding_s = packed * CODING_S_PER_BYTE
     link_s = costs.link.transfer_s(payload, len(quantizers)) + coding_s
     return from_stages(device_s, link_s, cloud_s, round(payload), costs)
+
+
+def way_at(graph: GraphView, mask: int, bits: BitPlan, costs: Costs) -> Way:
+    """Running the nodes in `mask` on the device, the values of the cut at these precisions; nothing overlaps."""
+    mode = "device-only" if mask == graph.full_mask else "split" if mask else "cloud-raw"
+    return Way(mode, mask, bits, stage_times(graph, mask, bits.quantizers, costs, bits))
+
+
+def uniform_way(graph: GraphView, mask: int, bits: int, costs: Costs) -> Way:
+    """The same with one number of bits for every floating-point value of the cut, or as it is for `UNQUANTIZED`."""
+    return way_at(graph, mask, BitPlan(uniform(graph, graph.cut_values(mask), bits)), costs)
 
 
 def from_stages(device_s: float, link_s: float, cloud_s: float, payload_bytes: int, costs: Costs) -> Timeline:
@@ -126,7 +137,7 @@ def node_seconds(mask: int, costs: Costs) -> tuple[float, float]:
 
 def wire_bytes(value: Value, quantizer: Quantizer) -> int:
     """Bytes of one value on the wire: ceil(elements * bits / 8) when packed, its own size when raw."""
-    return -(-value.elements * quantizer.bits // 8) if quantizer.codec == "packed" else value.size_bytes
+    return -(-value.elements * quantizer.bits // 8) if quantizer.packed else value.size_bytes
 
 
 def uniform(graph: GraphView, cut: Sequence[str], bits: int) -> tuple[Quantizer, ...]:

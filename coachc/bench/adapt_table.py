@@ -112,7 +112,7 @@ class Optimum:
         if bandwidth not in self._known:
             problem = at_bandwidth(self._setting, bandwidth)
             plan = make_plan(problem, without_samples(problem, self._bits), Limits()).plan
-            self._known[bandwidth] = plan.timeline.period_s
+            self._known[bandwidth] = plan.way.timeline.period_s
         return self._known[bandwidth]
 
 
@@ -120,20 +120,19 @@ def rows(setting: Setting, bits: int, first: float) -> list[tuple[str, str, dict
     """(row, kind, policies, first cut)."""
     problem = at_bandwidth(setting, first)
     plan = make_plan(problem, without_samples(problem, bits), Limits(), mode="split").plan
-    one = {"split": policy(problem, "split", plan.mask, bits)}
+    one = {"split": policy(problem, "split", plan.way.mask, bits)}
     low, high = 2 * MBIT, 100 * MBIT
     middle = at_bandwidth(setting, float(np.sqrt(low * high)))
-    _, found = plan_cuts(middle, without_samples(middle, bits), Limits(), (low, high))
-    several = {
-        cut.name: policy(problem, cut.name, cut.mask, bits) for cut in found.cuts if cut.mode in ("split", "cloud-raw")
-    }
+    found = plan_cuts(middle, without_samples(middle, bits), Limits(), (low, high))
+    ways = [way for way in found.ways if way.mode in ("split", "cloud-raw")]
+    several = {way.name: policy(problem, way.name, way.mask, bits) for way in ways}
     several["device-only"] = alone_policies("device-only", problem)["default"]
     return [
         ("no adaptation", "none", {"split": one["split"]._replace(name="none")}, "split"),
         ("QuantPipe-like", "quantpipe", {"split": one["split"]._replace(name="none")}, "split"),
         ("paper, Eq. 11", "paper", {"split": one["split"]._replace(name="paper")}, "split"),
         ("default, one cut", "default", one, "split"),
-        (f"default, {len(several)} cuts", "default", several, found.chosen),
+        (f"default, {len(several)} cuts", "default", several, found.plan.way.name),
     ]
 
 

@@ -131,7 +131,7 @@ def row_of(cut: str, method: str, problem: Problem, mask: int, plan: BitPlan, te
     size = entropy = 0.0
     codes = tester.codes(plan.quantizers, BYTES_SAMPLES)
     for value, quantizer, layout, arrays in zip(values, plan.quantizers, layouts, codes, strict=True):
-        if quantizer.codec == "packed" and plan.layouts:
+        if quantizer.packed and plan.layouts:
             size += float(np.mean([coded_size(array, quantizer.bits, layout) for array in arrays]))
         else:
             size += wire_bytes(value, quantizer)
@@ -177,7 +177,7 @@ def main() -> None:
     }
     if "chosen" in options.cuts:
         plan = make_plan(problem, calibration, Limits(), mode="split").plan
-        masks = {"chosen": plan.mask, **masks}
+        masks = {"chosen": plan.way.mask, **masks}
     for name, mask in masks.items():
         if name not in options.cuts:
             continue

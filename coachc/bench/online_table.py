@@ -27,12 +27,12 @@ from coachc.core.plan import Rejected
 from coachc.cost.device import Link, find_device
 from coachc.emit import bundle_writer
 from coachc.emit.cuts import emit_cuts
-from coachc.emit.two_halves import Way
 from coachc.evaluate.bandwidth_trace import constant
 from coachc.evaluate.evaluate_bundle import EvalOptions, policies_of, replay_kinds
 from coachc.evaluate.measure import Measured
 from coachc.evaluate.tasks import BundleTasks, Sent, Tasks
 from coachc.passes.partition import describe
+from coachc.passes.timeline import way_at
 from coachc.planning.calibration import open_calibration
 from coachc.planning.online import alone_policies, online_policies
 from coachc.planning.problem import Problem, Setting, load_problem
@@ -91,15 +91,15 @@ def bundle_at(
     # Room for exits in the budget: the plan's own search does the same by trying one bit more.
     bits = quickly_coded(evaluator, bits)
     ladder = tuple(
-        tuple(evaluator.quantizer(place, wide) for wide in range(2, 9)) if q.codec == "packed" else ()
+        tuple(evaluator.quantizer(place, wide) for wide in range(2, 9)) if q.packed else ()
         for place, q in enumerate(bits.quantizers)
     )
     bits = type(bits)(bits.quantizers, bits.accuracy, ladder, bits.layouts, bits.coded_bytes)
-    online = online_policies(problem, "split", mask, bits, calibration, BUDGET)
+    way = way_at(problem.graph, mask, bits, problem.costs)
+    online = online_policies(problem, way, calibration, BUDGET)
     assert isinstance(online, Online), online
-    ways = [Way("split", "split", mask, bits)]
     given = setting("")
-    emitted = emit_cuts(problem.model, problem.graph, ways, given.device, given.cloud)
+    emitted = emit_cuts(problem.model, problem.graph, [way], given.device, given.cloud)
     bundle = bundle_writer.write(
         path,
         problem.model,

@@ -173,8 +173,8 @@ def _row_json(row: Row) -> dict[str, Any]:
         "parts": [
             {
                 "share": one.share,
-                "cut": [{"value": q.name, "bits": q.bits} for q in one.quantizers],
-                "device_operators": one.mask.bit_count(),
+                "cut": [{"value": q.name, "bits": q.bits} for q in one.way.bits.quantizers],
+                "device_operators": one.way.mask.bit_count(),
             }
             for one in row.strategy.parts
         ],
@@ -212,10 +212,10 @@ def _table(rows: Sequence[Row], operators: int) -> Any:
         shown.add_row(
             row.strategy.name,
             " + ".join(
-                f"{one.mask.bit_count()}/{operators}" + (f" ({one.share:.0%})" if one.share < 1 else "")
+                f"{one.way.mask.bit_count()}/{operators}" + (f" ({one.share:.0%})" if one.share < 1 else "")
                 for one in row.strategy.parts
             ),
-            "/".join(str(max((q.bits for q in one.quantizers), default="-")) for one in row.strategy.parts),
+            "/".join(str(max((q.bits for q in one.way.bits.quantizers), default="-")) for one in row.strategy.parts),
             f"{row.period_s * 1e3:.2f}",
             f"{row.latency_mean_s * 1e3:.1f}",
             f"{row.latency_p95_s * 1e3:.1f}",

@@ -12,10 +12,10 @@ from rich.table import Table
 from coachc.calib.accuracy import samples_needed
 from coachc.checks.targets import TargetReport, check_artefact_targets
 from coachc.cli.online_report import online_lines
+from coachc.core.cut_set import CutSet
 from coachc.core.plan import Accuracy, Plan, Sensitivity, Timeline
 from coachc.core.profile import Provenance
 from coachc.pipeline import Compiled, CompileOptions
-from coachc.planning.bandwidth_range import CutSet
 
 _TITLES = {
     "split": "split",
@@ -28,16 +28,16 @@ _TITLES = {
 def print_compiled(compiled: Compiled, options: CompileOptions) -> None:
     """Print the plan beside its alternatives."""
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
-    plan, costs = compiled.plan, compiled.problem.costs
+    planned, costs = compiled.planned, compiled.problem.costs
     console.print(
         f"{compiled.problem.model.name}: {options.device.name} ({costs.device.precision}) -> {_link(options)}, "
         f"{options.link.rtt_s * 1e3:g} ms -> {options.cloud.name} ({costs.cloud.precision})"
     )
-    console.print(_plan_table(plan))
-    if compiled.cut_set is not None:
-        console.print(_cuts_table(compiled.cut_set))
-    if compiled.refined is not None and compiled.refined.sensitivities:
-        console.print(_sensitivity_table(compiled.refined.sensitivities))
+    console.print(_plan_table(planned.plan))
+    if planned.cut_set is not None:
+        console.print(_cuts_table(planned.cut_set))
+    if planned.refined is not None and planned.refined.sensitivities:
+        console.print(_sensitivity_table(planned.refined.sensitivities))
     for line in _lines(compiled, options):
         console.print(line, soft_wrap=True)
 
@@ -57,7 +57,7 @@ def warnings(compiled: Compiled, options: CompileOptions) -> list[str]:
     found = []
     if options.calib == "random":
         found.append("UNCALIBRATED: compiled on noise, accuracy is unknown; give --calib real inputs")
-    accuracy = compiled.plan.bits.accuracy
+    accuracy = compiled.planned.plan.way.bits.accuracy
     if accuracy is not None and not accuracy.certified and accuracy.kind != "random":
         needed = samples_needed(accuracy, options.budget)
         found.append(
@@ -109,16 +109,17 @@ def _plan_table(plan: Plan) -> Table:
         table.add_column(
             title, justify="left" if title in ("", "cut") else "right", overflow="fold", no_wrap=title != "cut"
         )
-    if plan.mode != "device-only":
-        cut = "\n".join(plan.cut) or "input"
-        bits = "\n".join(str(q.bits) for q in plan.bits.quantizers) or "-"
-        table.add_row(f"> {_TITLES[plan.mode]}", cut, bits, *_cells(plan.timeline), style="bold")
-    for alternative in plan.alternatives:
-        chosen = plan.mode == alternative.mode == "device-only"
-        bits = "8" if alternative.mode == "cloud-raw" else "-"
+    way = plan.way
+    if way.mode != "device-only":
+        cut = "\n".join(way.cut) or "input"
+        bits = "\n".join(str(q.bits) for q in way.bits.quantizers) or "-"
+        table.add_row(f"> {_TITLES[way.mode]}", cut, bits, *_cells(way.timeline), style="bold")
+    for mode, alternative in plan.alternatives.items():
+        chosen = way.mode == mode == "device-only"
+        bits = "8" if mode == "cloud-raw" else "-"
         mark = "> " if chosen else "  "
-        cells = _cells(alternative.timeline)
-        table.add_row(f"{mark}{_TITLES[alternative.mode]}", "", bits, *cells, style="bold" if chosen else "")
+        cells = _cells(alternative.way.timeline)
+        table.add_row(f"{mark}{_TITLES[mode]}", "", bits, *cells, style="bold" if chosen else "")
     return table
 
 
@@ -142,16 +143,16 @@ def _cuts_table(cut_set: CutSet) -> Table:
             no_wrap=title == "cut",
         )
     for cut in cut_set.cuts:
-        names = [quantizer.name for quantizer in cut.bits.quantizers]
+        way = cut.way
         where = ", ".join(f"{low * 8 / 1e6:.3g} to {high * 8 / 1e6:.3g}" for low, high in cut.best_between)
         table.add_row(
-            ">" if cut.name == cut_set.chosen else "",
-            cut.name,
-            "\n".join(names),
-            "\n".join(str(quantizer.bits) for quantizer in cut.bits.quantizers) or "-",
+            ">" if way.name == cut_set.chosen else "",
+            way.name,
+            "\n".join(way.cut),
+            "\n".join(str(quantizer.bits) for quantizer in way.bits.quantizers) or "-",
             where or "-",
-            *_cells(cut.timeline)[:4],
-            style="bold" if cut.name == cut_set.chosen else "",
+            *_cells(way.timeline)[:4],
+            style="bold" if way.name == cut_set.chosen else "",
         )
     return table
 
@@ -178,17 +179,17 @@ def _cells(timeline: Timeline) -> list[str]:
 
 
 def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
-    plan, found = compiled.plan, compiled.found
+    planned, plan, found = compiled.planned, compiled.planned.plan, compiled.planned.found
     proof = "proven optimal" if plan.gap == 0 else f"at most {plan.gap:.1%} above the optimum"
     lines = [
         f"search    {found.method}, {found.candidates} partitions, accuracy measured at {found.measured} cuts, {proof}",
-        f"accuracy  {describe_accuracy(plan.bits.accuracy)}",
+        f"accuracy  {describe_accuracy(plan.way.bits.accuracy)}",
     ]
     for side, profile in (("device", compiled.problem.costs.device), ("cloud", compiled.problem.costs.cloud)):
         lines.append(f"{side:<10}{_provenance(profile.provenance)}")
-    if compiled.refined is not None and plan.cut:
+    if planned.refined is not None and plan.way.cut:
         lines.insert(1, f"link      {_link_text(compiled)}")
-    jpeg = plan.alternatives[2]
+    jpeg = plan.alternatives["cloud-jpeg"]
     lines.append(f"jpeg      {jpeg.note}")
     if compiled.preprocess is not None:
         shown = compiled.preprocess
@@ -196,8 +197,8 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
             f"images    {shown.size[0]}x{shown.size[1]} {shown.resize}, {shown.color}, "
             f"(pixel / {shown.pixel_scale:g} - {list(shown.mean)}) / {list(shown.std)}"
         )
-    if compiled.cut_set is not None:
-        lines.insert(1, f"cuts      {_cut_set_text(compiled.cut_set)}")
+    if planned.cut_set is not None:
+        lines.insert(1, f"cuts      {_cut_set_text(planned.cut_set)}")
     lines += online_lines(compiled.summary["online"])
     if compiled.mixture is not None:
         lines.append(f"mixture   {_mixture_text(compiled.summary['mixture'])}")
@@ -210,9 +211,10 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
 
 def _link_text(compiled: Compiled) -> str:
     """Bytes packed and coded, and how ranges were chosen."""
-    assert compiled.refined is not None
-    schemes = ", ".join(dict.fromkeys(str(scheme) for scheme in compiled.refined.schemes))
-    packed, bits = compiled.summary["plan"]["packed_bytes"], compiled.plan.bits
+    refined, bits = compiled.planned.refined, compiled.planned.plan.way.bits
+    assert refined is not None
+    schemes = ", ".join(dict.fromkeys(str(scheme) for scheme in refined.schemes))
+    packed = compiled.summary["plan"]["packed_bytes"]
     if bits.coded_bytes is None or not bits.layouts:
         return f"ranges {schemes}; {packed:,} bytes packed, coding them would take longer than it saves on this link"
     codings = ", ".join(dict.fromkeys(layout.coding for layout in bits.layouts))

@@ -73,7 +73,7 @@ def explain(
         from coachc.planning.explain import explain as explain_plan
         from coachc.planning.make_plan import make_plan
         from coachc.planning.problem import load_problem
-        from coachc.planning.summary import plan_json, setting_json
+        from coachc.planning.summary import planned_json, setting_json
 
         sides = find_device(device, side="device"), find_device(cloud, side="cloud")
         link = Link(parse_bandwidth(bandwidth), parse_duration(rtt, "--rtt"))
@@ -97,7 +97,7 @@ def explain(
         )
         result = {
             **setting_json(setting, problem),
-            **plan_json(problem.graph, problem.costs, planned.plan, calibration.kind, explanation),
+            **planned_json(problem, planned, calibration.kind, explanation),
             "calibration_data": data_json(data, preview),
         }
     if json:

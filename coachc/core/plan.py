@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from coachc.core.graph import ITEM_BYTES, Value
@@ -39,6 +40,11 @@ class Quantizer:
     bits: int
     scale: tuple[float, ...] = (1.0,)
     zero_point: tuple[int, ...] = (0,)
+
+    @property
+    def packed(self) -> bool:
+        """Whether it crosses as codes."""
+        return self.codec == "packed"
 
     @property
     def qmax(self) -> int:
@@ -121,6 +127,17 @@ class BitPlan:
     layouts: tuple[Layout, ...] = ()
     coded_bytes: float | None = None
 
+    @property
+    def packed(self) -> bool:
+        """Whether any value crosses as codes; what sends all its tensors as they are is the whole model."""
+        return any(quantizer.packed for quantizer in self.quantizers)
+
+    @property
+    def fewest(self) -> int | None:
+        """Bits of the value with the fewest codes; the widest element where none is packed; None without values."""
+        packed = [quantizer.bits for quantizer in self.quantizers if quantizer.packed]
+        return min(packed) if packed else max((quantizer.bits for quantizer in self.quantizers), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
@@ -169,25 +186,86 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
-class Alternative:
-    """A way to run the model that the plan is compared with.
+class Overlap:
+    """Seconds of work inside one task that run beside another stage (COACH, section III-B).
+
+    Attributes
+    ----------
+    link_s : float
+        T_t^p: the link beside the device.
+    cloud_s : float
+        T_c^p: the cloud beside the device or the link.
+    saved_s : float
+        By how much less a task takes for it: latency with stages one after the other, minus the scheduled latency.
+    """
+
+    link_s: float = 0.0
+    cloud_s: float = 0.0
+    saved_s: float = 0.0
+
+
+NO_OVERLAP = Overlap()
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to run the model: what runs where, how the values between cross, and what that takes.
 
     Attributes
     ----------
     mode : str
         One of `MODES`.
+    mask : int
+        Nodes on the device (bit i is `GraphView.nodes[i]`).
+    bits : BitPlan
+        Of the values of the cut, in topological order; empty for device-only, and for a JPEG, which is no value.
     timeline : Timeline
-    accuracy : Accuracy or None
-        None where it was not measured.
+    overlap : Overlap
+        What `passes.schedule` has overlap inside one task; nothing where it was not asked.
+    name : str
+        Of its cut in a bundle; the mode, unless several cuts of one bundle have that.
+    """
+
+    mode: str
+    mask: int
+    bits: BitPlan
+    timeline: Timeline
+    overlap: Overlap = NO_OVERLAP
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.mode)
+
+    @property
+    def cut(self) -> tuple[str, ...]:
+        """Boundary values in topological order; empty where none crosses."""
+        return tuple(quantizer.name for quantizer in self.bits.quantizers)
+
+    @property
+    def scheduled_latency_s(self) -> float:
+        """Latency if every value were sent, and every operator of the cloud started, as early as it can be.
+
+        At most `timeline.latency_s`, which is what two engines that run one after the other take.
+        """
+        return self.timeline.latency_s - self.overlap.saved_s
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A way to run the model that the plan is compared with.
+
+    Attributes
+    ----------
+    way : Way
+        Its accuracy is None where it was not measured.
     emittable : bool
         Whether this compile could emit it.
     note : str
         What its numbers rest on, or why it cannot be emitted.
     """
 
-    mode: str
-    timeline: Timeline
-    accuracy: Accuracy | None = None
+    way: Way
     emittable: bool = True
     note: str = ""
 
@@ -206,19 +284,10 @@ class Plan:
 
     Attributes
     ----------
-    mode : str
-        One of `MODES`.
-    mask : int
-        Nodes on the device (bit i is `GraphView.nodes[i]`).
-    cut : tuple of str
-        Boundary values in topological order; empty when device-only.
-    bits : BitPlan
-    timeline : Timeline
-    scheduled_latency_s : float
-        Latency if every value were sent, and every operator of the cloud started, as early as it can be; at most
-        `timeline.latency_s`, which is what two engines that run one after the other take.
-    alternatives : tuple of Alternative
-        Device-only, cloud-only raw and cloud-only JPEG, always all three.
+    way : Way
+        The one that is taken.
+    alternatives : mapping of str to Alternative
+        By mode: device-only, cloud-raw (the inputs as 8-bit codes) and cloud-jpeg, always all three.
     candidates : int
         Ideals the search looked at.
     method : str
@@ -228,13 +297,8 @@ class Plan:
     rejected : tuple of Rejected
     """
 
-    mode: str
-    mask: int
-    cut: tuple[str, ...]
-    bits: BitPlan
-    timeline: Timeline
-    scheduled_latency_s: float
-    alternatives: tuple[Alternative, ...]
+    way: Way
+    alternatives: Mapping[str, Alternative]
     candidates: int
     method: str
     gap: float

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import onnx
 
 from coachc.core.graph import GraphView
+from coachc.core.plan import Way
 from coachc.cost.device import DeviceSpec
 from coachc.emit.lowering import Lowering, lower_for
 from coachc.emit.shared_segments import shared_cuts
-from coachc.emit.two_halves import CLOUD_PATH, MODEL_PATH, Emitted, Way, device_only_cut, jpeg_cut, split_halves
+from coachc.emit.two_halves import CLOUD_PATH, MODEL_PATH, Emitted, device_only_cut, jpeg_cut, split_halves
 from coachc.frontend.model import Model
 
 #: The whole model as a side's target takes it, where that is not the model itself.
@@ -56,7 +57,7 @@ def emit_cuts(
             roles.update(dict.fromkeys(made, "cloud"))
             lowerings += done
         else:
-            halves = split_halves(model, graph, way.mask, way.bits, device, cloud)
+            halves = split_halves(model, graph, way, device, cloud)
             cuts.append(halves.cut)
             models.update(halves.models)
             roles.update({path: "cloud" if path == CLOUD_PATH else "device" for path in halves.models})

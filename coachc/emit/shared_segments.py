@@ -13,10 +13,10 @@ from collections.abc import Collection, Sequence
 import onnx
 
 from coachc.core.graph import GraphView
+from coachc.core.plan import Way
 from coachc.cost.device import DeviceSpec
 from coachc.emit.two_halves import (
     Emitted,
-    Way,
     crossing_of,
     cut_entry,
     cut_values,

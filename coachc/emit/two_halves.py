@@ -10,7 +10,7 @@ import onnx
 
 from coachc.calib.jpeg import QUALITY
 from coachc.core.graph import GraphView
-from coachc.core.plan import BitPlan
+from coachc.core.plan import BitPlan, Way
 from coachc.cost.device import DeviceSpec
 from coachc.emit.lowering import Lowering, lower_for
 from coachc.frontend.check_model import check
@@ -25,28 +25,6 @@ from coachc.runtime.bundle.quantizer_inputs import quantizer_feed
 DEVICE_PATH, CLOUD_PATH, MODEL_PATH = "device.onnx", "cloud.onnx", "model.onnx"
 #: The device's quantizer, where it is a model of its own.
 DEVICE_EDGE_PATH = "device.edge.onnx"
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way to run the model that is emitted.
-
-    Attributes
-    ----------
-    name : str
-        Of its cut in the manifest.
-    mode : str
-        One of `coachc.core.plan.MODES`.
-    mask : int
-        Operators on the device.
-    bits : BitPlan
-        Of the values of this cut, in topological order.
-    """
-
-    name: str
-    mode: str
-    mask: int
-    bits: BitPlan
 
 
 @dataclass(frozen=True)
@@ -99,8 +77,7 @@ def quantizer_form(spec: DeviceSpec) -> str:
 def split_halves(
     model: Model,
     graph: GraphView,
-    mask: int,
-    bits: BitPlan,
+    way: Way,
     device: DeviceSpec,
     cloud: DeviceSpec,
 ) -> Halves:
@@ -114,10 +91,8 @@ def split_halves(
     ----------
     model : Model
     graph : GraphView
-    mask : int
-        Operators on the device.
-    bits : BitPlan
-        Of the values of this cut, in topological order.
+    way : Way
+        A split, or the cut at the inputs.
     device, cloud : DeviceSpec
 
     Raises
@@ -125,14 +100,13 @@ def split_halves(
     coachc.errors.ModelError
         A half does not pass; this is a bug of ours or of the model, never silently written.
     """
-    values = cut_values(graph, bits)
+    values = cut_values(graph, way.bits)
     boundary = [crossing_of(graph, value) for value in values]
-    kept = outputs_on_device(graph, mask)
-    head, tail = split(model, graph, mask)
+    kept = outputs_on_device(graph, way.mask)
+    head, tail = split(model, graph, way.mask)
     forms = quantizer_form(device), quantizer_form(cloud)
     tail = dequantize_inputs(tail, boundary, model, form=forms[1])
-    mode = "split" if mask else "cloud-raw"
-    cut = cut_entry(graph, Way(mode, mode, mask, bits), values, device, cloud)
+    cut = cut_entry(graph, way, values, device, cloud)
     packed = [crossing for crossing in boundary if crossing.packed]
     if packed and all(crossing.value not in graph.inputs for crossing in packed):
         border = edge(model, graph, [(crossing.value, crossing.value) for crossing in packed])
@@ -204,9 +178,8 @@ def cut_values(graph: GraphView, bits: BitPlan) -> tuple[CutValue, ...]:
     layouts = bits.layouts or (Layout(),) * len(bits.quantizers)
     values = []
     for quantizer, ladder, layout in zip(bits.quantizers, ladders, layouts, strict=True):
-        packed = quantizer.codec == "packed"
-        rungs = (ladder or (quantizer,)) if packed else ()
-        assert not packed or quantizer in rungs, f"{quantizer} is not among its own precisions"
+        rungs = (ladder or (quantizer,)) if quantizer.packed else ()
+        assert not quantizer.packed or quantizer in rungs, f"{quantizer} is not among its own precisions"
         value = graph.values[quantizer.name]
         values.append(
             CutValue(
@@ -216,7 +189,7 @@ def cut_values(graph: GraphView, bits: BitPlan) -> tuple[CutValue, ...]:
                 codec=quantizer.codec,
                 bits=quantizer.bits,
                 levels=tuple(Level(rung.bits, rung.scale, rung.zero_point) for rung in rungs),
-                codes=codes_name(value.name) if packed else boundary_name(graph, value.name),
+                codes=codes_name(value.name) if quantizer.packed else boundary_name(graph, value.name),
                 layout=layout,
             )
         )

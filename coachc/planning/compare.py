@@ -15,10 +15,11 @@ from coachc.passes.baselines.costing import cuttable
 from coachc.passes.candidates import auto, recursive
 from coachc.passes.candidates.candidate_masks import Candidates
 from coachc.passes.mixture import search_mixture
+from coachc.passes.objective import rank
 from coachc.passes.partition import NO_LIMITS, Found, Limits, Precision, costed, search
-from coachc.passes.strategy import Part, Strategy, part, run
-from coachc.passes.timeline import Costs
-from coachc.planning.decide import MIN_GAIN, jpeg_timeline
+from coachc.passes.strategy import Strategy, run, strategy_of
+from coachc.passes.timeline import Costs, uniform_way
+from coachc.planning.decide import MIN_GAIN, jpeg_way
 
 #: Tasks simulated for each row.
 TASKS = 200
@@ -132,8 +133,10 @@ def compare(
     candidates = auto.candidates(graph, costs, blocks=blocks)
     sweep = recursive.candidates(graph, costs, blocks=blocks)
     masks = [mask for mask in candidates.masks if cuttable(graph, mask)]
-    raw = Strategy("cloud only, raw", (part(graph, costs, 0, MAX_BITS),), "8-bit inputs, everything on the cloud")
-    alone = costed(graph, graph.full_mask, (), BitPlan(()), costs)
+    raw = strategy_of(
+        "cloud only, raw", uniform_way(graph, 0, MAX_BITS, costs), "8-bit inputs, everything on the cloud"
+    )
+    alone = costed(graph, graph.full_mask, BitPlan(()), costs)
 
     def packed(mask: int, cut: tuple[str, ...], most_bits: int) -> BitPlan | Rejected:
         answer = precision(mask, cut, most_bits)
@@ -145,8 +148,8 @@ def compare(
         asked = precision if coded else packed
         found = search(graph, costs, asked, limits=limits, objective=objective, candidates=among)
         options = [alone] if found.best is None else [alone, found.best]
-        chosen = min(options, key=lambda candidate: candidate.key(objective))
-        return Strategy(name, (Part(1.0, chosen.mask, chosen.bits.quantizers, chosen.timeline),), note), found
+        chosen = min(options, key=lambda way: rank(way, objective))
+        return strategy_of(name, chosen, note), found
 
     exact, found = best("coachc, exact", "least period over all cuts", candidates, coded=True)
     inside, at_input = (
@@ -155,7 +158,7 @@ def compare(
     )
     mixture = search_mixture(graph, costs, masks, precision, limits=limits)
     chosen = [
-        Strategy("device only", (Part(1.0, graph.full_mask, (), alone.timeline),), "the whole model on the device"),
+        strategy_of("device only", alone, "the whole model on the device"),
         *([raw] if cuttable(graph, 0) else []),
         *([_jpeg(costs, jpeg)] if jpeg is not None else []),
         neurosurgeon.chain(graph, costs, masks),
@@ -197,15 +200,14 @@ def _row(strategy: Strategy, costs: Costs, interval_s: float, bound_s: float) ->
         period_s=period_s,
         latency_mean_s=simulated.mean_latency_s,
         latency_p95_s=simulated.latency_percentile_s(95),
-        payload_bytes=sum(p.share * p.timeline.payload_bytes for p in strategy.parts),
+        payload_bytes=sum(p.share * p.way.timeline.payload_bytes for p in strategy.parts),
         busy=(device_s / period_s, link_s / period_s, cloud_s / period_s),
         gap=period_s / bound_s - 1.0,
     )
 
 
 def _jpeg(costs: Costs, jpeg: JpegCost) -> Strategy:
-    timeline = jpeg_timeline(jpeg, costs)
-    return Strategy("cloud only, JPEG", (Part(1.0, 0, (), timeline),), jpeg.note + ", accuracy not measured")
+    return strategy_of("cloud only, JPEG", jpeg_way(jpeg, costs), jpeg.note + ", accuracy not measured")
 
 
 def published_dads_error(graph: GraphView, costs: Costs) -> tuple[str, ...]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 from coachc.calib.accuracy import Judge
 from coachc.calib.jpeg import JpegCost
 from coachc.core.graph import GraphView
-from coachc.core.plan import MODES, Alternative, BitPlan, Plan, Timeline
+from coachc.core.plan import MODES, Alternative, BitPlan, Plan, Timeline, Way
 from coachc.errors import InfeasibleError
-from coachc.passes.objective import MONOTONE, NO_OVERLAP, Overlap, key
-from coachc.passes.partition import Candidate, Found, Limits
-from coachc.passes.timeline import Costs, from_stages, stage_times, uniform
+from coachc.passes.objective import MONOTONE, rank
+from coachc.passes.partition import Found, Limits
+from coachc.passes.timeline import Costs, from_stages, uniform_way, way_at
 
 #: A server has to shorten the period by at least this share: no profile is more accurate, and a device that needs no
 #: link answers sooner.
@@ -58,39 +57,21 @@ def decide(
     if judge is not None:
         whole = BitPlan((), dataclasses.replace(judge.compare(judge.float_right, 1.0), loss_bound=0.0))
     alternatives = _alternatives(graph, costs, jpeg, whole)
-    device_only, _, cloud_jpeg = alternatives
+    alone = alternatives["device-only"].way
 
-    choices: list[_Choice] = []
+    ways = [alone]
     if found.best is not None:
-        best = found.best
-        # What sends its tensors as they are is the whole model.
-        lossless = all(quantizer.codec == "raw" for quantizer in best.bits.quantizers)
-        bits = dataclasses.replace(best.bits, accuracy=whole.accuracy) if lossless else best.bits
-        choices.append(_Choice(_mode_of(best), best.mask, bits, best.timeline, best.overlap))
-    choices.append(_Choice("device-only", graph.full_mask, whole, device_only.timeline))
-    if cloud_jpeg.emittable:
-        choices.append(_Choice("cloud-jpeg", 0, BitPlan((), cloud_jpeg.accuracy), cloud_jpeg.timeline))
-    fitting = [
-        choice
-        for choice in choices
-        if mode in ("auto", choice.mode)
-        and (limits.max_latency_s is None or choice.timeline.latency_s <= limits.max_latency_s)
-    ]
+        ways.insert(0, with_accuracy(found.best, whole))
+    if alternatives["cloud-jpeg"].emittable:
+        ways.append(alternatives["cloud-jpeg"].way)
+    fitting = [way for way in ways if mode in ("auto", way.mode) and limits.in_time(way)]
     if not fitting:
-        raise _infeasible(mode, limits, found, choices, cloud_jpeg)
-    chosen = min(fitting, key=lambda c: key(c.timeline, c.mask, objective, c.overlap))
-    for choice in fitting:
-        period_s, latency_s = choice.timeline.period_s, choice.timeline.latency_s
-        near = period_s <= chosen.timeline.period_s * (1 + MIN_GAIN) and latency_s <= chosen.timeline.latency_s
-        if choice.mode == "device-only" and near and objective in MONOTONE:
-            chosen = choice
+        raise _infeasible(mode, limits, found, ways, alternatives["cloud-jpeg"])
+    chosen = min(fitting, key=lambda way: rank(way, objective))
+    if alone in fitting and objective in MONOTONE and _as_good(alone, chosen):
+        chosen = alone
     return Plan(
-        mode=chosen.mode,
-        mask=chosen.mask,
-        cut=graph.cut_values(chosen.mask) if chosen.mode in ("split", "cloud-raw") else (),
-        bits=chosen.bits,
-        timeline=chosen.timeline,
-        scheduled_latency_s=chosen.timeline.latency_s - chosen.overlap.saved_s,
+        way=chosen,
         alternatives=alternatives,
         candidates=found.candidates,
         gap=_gap(found, chosen.timeline),
@@ -99,19 +80,16 @@ def decide(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """One way to run the model that could be emitted."""
-
-    mode: str
-    mask: int
-    bits: BitPlan
-    timeline: Timeline
-    overlap: Overlap = NO_OVERLAP
+def with_accuracy(way: Way, whole: BitPlan) -> Way:
+    """A way that sends its tensors as they are is the whole model, and as accurate; others as they are."""
+    if way.bits.packed or way.mode == "cloud-jpeg":
+        return way
+    return dataclasses.replace(way, bits=dataclasses.replace(way.bits, accuracy=whole.accuracy))
 
 
-def _mode_of(candidate: Candidate) -> str:
-    return "split" if candidate.mask else "cloud-raw"
+def _as_good(alone: Way, chosen: Way) -> bool:
+    near = alone.timeline.period_s <= chosen.timeline.period_s * (1 + MIN_GAIN)
+    return near and alone.timeline.latency_s <= chosen.timeline.latency_s
 
 
 def _gap(found: Found, chosen: Timeline) -> float:
@@ -120,29 +98,31 @@ def _gap(found: Found, chosen: Timeline) -> float:
     return max(min(split_s, chosen.period_s) / found.bound_s - 1.0, 0.0)
 
 
-def _alternatives(graph: GraphView, costs: Costs, jpeg: JpegCost | None, whole: BitPlan) -> tuple[Alternative, ...]:
-    raw = uniform(graph, graph.cut_values(0), RAW_BITS)
-    device_only = Alternative(
-        "device-only", stage_times(graph, graph.full_mask, (), costs), whole.accuracy, note="the whole model, float"
+def _alternatives(graph: GraphView, costs: Costs, jpeg: JpegCost | None, whole: BitPlan) -> dict[str, Alternative]:
+    found = (
+        Alternative(way_at(graph, graph.full_mask, whole, costs), note="the whole model, float"),
+        Alternative(uniform_way(graph, 0, RAW_BITS, costs), note="inputs as 8-bit codes, accuracy not measured"),
+        _jpeg_alternative(costs, jpeg),
     )
-    cloud_raw = Alternative(
-        "cloud-raw", stage_times(graph, 0, raw, costs), None, note="inputs as 8-bit codes, accuracy not measured"
-    )
+    return {alternative.way.mode: alternative for alternative in found}
+
+
+def _jpeg_alternative(costs: Costs, jpeg: JpegCost | None) -> Alternative:
     if jpeg is None:
         inf = float("inf")
-        never = Timeline(inf, inf, inf, inf, inf, 0)
-        return (
-            device_only,
-            cloud_raw,
-            Alternative("cloud-jpeg", never, None, False, "the model takes no single picture"),
-        )
-    timeline = jpeg_timeline(jpeg, costs)
+        never = Way("cloud-jpeg", 0, BitPlan(()), Timeline(inf, inf, inf, inf, inf, 0))
+        return Alternative(never, emittable=False, note="the model takes no single picture")
     note = jpeg.note
     if jpeg.accuracy is None:
         note += "; not emitted: the samples are arrays, give --calib a folder of images"
     elif not jpeg.keeps_budget:
         note += f"; loses {jpeg.accuracy.loss:.2%} accuracy (bound {jpeg.accuracy.loss_bound:.2%})"
-    return device_only, cloud_raw, Alternative("cloud-jpeg", timeline, jpeg.accuracy, jpeg.keeps_budget, note)
+    return Alternative(jpeg_way(jpeg, costs), jpeg.keeps_budget, note)
+
+
+def jpeg_way(jpeg: JpegCost, costs: Costs) -> Way:
+    """Sending a JPEG and running the whole model on the cloud."""
+    return Way("cloud-jpeg", 0, BitPlan((), jpeg.accuracy), jpeg_timeline(jpeg, costs))
 
 
 def jpeg_timeline(jpeg: JpegCost, costs: Costs) -> Timeline:
@@ -155,12 +135,12 @@ def _infeasible(
     mode: str,
     limits: Limits,
     found: Found,
-    choices: list[_Choice],
+    ways: list[Way],
     cloud_jpeg: Alternative,
 ) -> InfeasibleError:
-    shown = [(choice.mode, choice.timeline) for choice in choices if mode in ("auto", choice.mode)]
+    shown = [(way.mode, way.timeline) for way in ways if mode in ("auto", way.mode)]
     closest = found.closest
-    if closest is not None and mode in ("auto", _mode_of(closest)):
+    if closest is not None and mode in ("auto", closest.mode):
         name = "split at " + ", ".join(closest.cut) if closest.mask else "cloud-raw"
         shown.append((name, closest.timeline))
     if limits.max_latency_s is not None and shown:

@@ -11,12 +11,11 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, Plan, Rejected, Timeline
+from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, Plan, Rejected, Timeline, Way
 from coachc.passes.best_bandwidths import best_ranges
 from coachc.passes.candidates.candidate_masks import boundaries
 from coachc.passes.partition import Limits, unfit
-from coachc.passes.strategy import part
-from coachc.passes.timeline import Costs, stage_times
+from coachc.passes.timeline import Costs, uniform_way, way_at
 from coachc.planning.decide import MIN_GAIN
 from coachc.planning.precisions import MeasuredPrecision, PrecisionSource
 from coachc.planning.problem import Problem
@@ -27,19 +26,14 @@ RUNNERS_UP = 5
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to run the model, and what keeps it from being the plan.
+    """A way to run the model, and what keeps it from being the plan.
 
     Attributes
     ----------
-    mode : str
-        One of `coachc.core.plan.MODES`.
-    mask : int
-    cut : tuple of str
-    bits : int or None
-        Fewest of its values; None where nothing is quantized.
+    way : Way
+        At the precision it would get, or at the fewest bits it could have.
     known : bool
-        Whether `bits` is the precision it would get, or the least it could have.
-    timeline : Timeline
+        Which of the two.
     binds : str
         "device", "link" or "cloud" (its slowest stage), "accuracy", "memory", "latency" or "shape".
     reason : str
@@ -47,12 +41,8 @@ class Option:
         False where no precision makes it admissible.
     """
 
-    mode: str
-    mask: int
-    cut: tuple[str, ...]
-    bits: int | None
+    way: Way
     known: bool
-    timeline: Timeline
     binds: str
     reason: str
     possible: bool = True
@@ -146,11 +136,12 @@ def explain(
     Explanation
     """
     found = _Options(problem, plan, precision, limits)
+    jpeg = plan.alternatives["cloud-jpeg"]
     while True:
         ways = [found.ways(mask) for mask in dict.fromkeys((*masks, problem.graph.full_mask))]
-        if plan.alternatives[2].emittable:
-            ways.append([found.settle("cloud-jpeg", 0, (), None, True, plan.alternatives[2].timeline)])
-        ways = [options for options in ways if mode in ("auto", options[0].mode)]
+        if jpeg.emittable:
+            ways.append([found.settle(jpeg.way)])
+        ways = [options for options in ways if mode in ("auto", options[0].way.mode)]
         every = [options[0] for options in ways]
         # Tensors as they are may be the better way at another bandwidth only.
         moves = _moves(problem.costs, [option for options in ways for option in options if option.possible])
@@ -158,12 +149,14 @@ def explain(
         if not measure or not unsure:
             break
         for option in unsure:
-            precision(option.mask, option.cut, MAX_BITS)
-    others = [option for option in every if (option.mode, option.mask) != (plan.mode, plan.mask)]
-    others.sort(key=lambda option: (option.timeline.period_s, option.mask))
+            precision(option.way.mask, option.way.cut, MAX_BITS)
+    others = [option for option in every if (option.way.mode, option.way.mask) != (plan.way.mode, plan.way.mask)]
+    others.sort(key=lambda option: (option.way.timeline.period_s, option.way.mask))
     return Explanation(
         runners_up=tuple([option for option in others if option.binds != "shape"][:RUNNERS_UP]),
-        regions=_regions(problem, [o for o in every if o.mode in ("split", "cloud-raw")], plan.timeline.period_s),
+        regions=_regions(
+            problem, [o for o in every if o.way.mode in ("split", "cloud-raw")], plan.way.timeline.period_s
+        ),
         moves=moves,
     )
 
@@ -179,65 +172,49 @@ class _Options:
 
     def ways(self, mask: int) -> list[Option]:
         """One candidate of the search at its precision, and with its tensors as they are; the better one first."""
-        graph, costs = self.problem.graph, self.problem.costs
+        graph, costs, taken = self.problem.graph, self.problem.costs, self.plan.way
         if mask == graph.full_mask:
-            return [self.settle("device-only", mask, (), None, True, self.plan.alternatives[0].timeline)]
-        mode = "split" if mask else "cloud-raw"
-        cut = graph.cut_values(mask)
-        hope = part(graph, costs, mask, MIN_BITS).timeline
-        reason = unfit(graph, mask, cut, costs, self.limits)
-        if reason:
-            binds = "memory" if "MiB" in reason else "shape"
-            return [Option(mode, mask, cut, MIN_BITS, False, hope, binds, reason, possible=False)]
-        raw = part(graph, costs, mask, UNQUANTIZED)
-        width = max((q.bits for q in raw.quantizers), default=None)
+            return [self.settle(self.plan.alternatives["device-only"].way)]
+        hope = uniform_way(graph, mask, MIN_BITS, costs)
+        forbidden = unfit(graph, mask, costs, self.limits)
+        if forbidden is not None:
+            return [Option(hope, False, forbidden.binds, forbidden.text, possible=False)]
+        raw = uniform_way(graph, mask, UNQUANTIZED, costs)
         answer = self.precision.known(mask)
-        own = self.plan.bits.quantizers if (mode, mask) == (self.plan.mode, self.plan.mask) else ()
-        if any(quantizer.codec == "packed" for quantizer in own):
-            answer = self.plan.bits  # it may have been refined since the search asked
+        if taken.bits.packed and (hope.mode, mask) == (taken.mode, taken.mask):
+            answer = taken.bits  # it may have been refined since the search asked
         if isinstance(answer, Rejected):
-            late = self.settle(mode, mask, cut, width, True, raw.timeline)
-            return [dataclasses.replace(late, binds="accuracy", reason=answer.reason)]
+            return [dataclasses.replace(self.settle(raw), binds="accuracy", reason=answer.reason)]
         if answer is None:
-            bits: int | None = self.precision.least_bits(mask)
-            timeline = part(graph, costs, mask, self.precision.least_bits(mask)).timeline
+            way = uniform_way(graph, mask, self.precision.least_bits(mask), costs)
         else:
-            bits = min((q.bits for q in answer.quantizers if q.codec == "packed"), default=None)
-            timeline = stage_times(graph, mask, answer.quantizers, costs, answer)
-        binds = ""
+            way = way_at(graph, mask, answer, costs)
+        binds, reason = "", ""
         measured = isinstance(self.precision, MeasuredPrecision)
-        if measured and hope.period_s < self.plan.timeline.period_s < min(timeline.period_s, raw.timeline.period_s):
-            need = f"needs {bits} bits" if answer is not None else f"needs at least {bits} bits"
+        least_s = min(way.timeline.period_s, raw.timeline.period_s)
+        if measured and hope.timeline.period_s < taken.timeline.period_s < least_s:
+            need = f"needs {way.bits.fewest} bits" if answer is not None else f"needs at least {way.bits.fewest} bits"
             binds = "accuracy"
             reason = (
-                f"{need} to keep the accuracy budget; at {MIN_BITS} its period would be {hope.period_s * 1e3:.2f} ms"
+                f"{need} to keep the accuracy budget; at {MIN_BITS} its period would be "
+                f"{hope.timeline.period_s * 1e3:.2f} ms"
             )
-        found = [
-            self.settle(mode, mask, cut, bits, answer is not None, timeline, binds, reason),
-            self.settle(mode, mask, cut, width, True, raw.timeline, binds, reason),
-        ]
-        return sorted(found, key=lambda o: (not o.possible, round(o.timeline.period_s * 1e9), o.timeline.latency_s))
+        known = answer is not None or not way.bits.packed
+        found = [self.settle(way, known, binds, reason), self.settle(raw, True, binds, reason)]
+        return sorted(
+            found, key=lambda o: (not o.possible, round(o.way.timeline.period_s * 1e9), o.way.timeline.latency_s)
+        )
 
-    def settle(
-        self,
-        mode: str,
-        mask: int,
-        cut: tuple[str, ...],
-        bits: int | None,
-        known: bool,
-        timeline: Timeline,
-        binds: str = "",
-        reason: str = "",
-    ) -> Option:
+    def settle(self, way: Way, known: bool = True, binds: str = "", reason: str = "") -> Option:
         """What binds an option that no accuracy or memory forbids: the latency limit, or its slowest stage."""
-        limit_s = self.limits.max_latency_s
-        if limit_s is not None and timeline.latency_s > limit_s:
-            reason = f"answers after {timeline.latency_s * 1e3:.1f} ms, the limit is {limit_s * 1e3:.1f} ms"
-            return Option(mode, mask, cut, bits, known, timeline, "latency", reason, possible=False)
+        if not self.limits.in_time(way):
+            limit_s, latency_s = self.limits.max_latency_s or 0.0, way.timeline.latency_s
+            reason = f"answers after {latency_s * 1e3:.1f} ms, the limit is {limit_s * 1e3:.1f} ms"
+            return Option(way, known, "latency", reason, possible=False)
         if not binds:
-            binds, stage_s = slowest(timeline, self.problem.costs)
+            binds, stage_s = slowest(way.timeline, self.problem.costs)
             reason = f"{binds} busy for {stage_s * 1e3:.2f} ms a task"
-        return Option(mode, mask, cut, bits, known, timeline, binds, reason)
+        return Option(way, known, binds, reason)
 
 
 def slowest(timeline: Timeline, costs: Costs) -> tuple[str, float]:
@@ -254,30 +231,30 @@ def _regions(problem: Problem, splits: Sequence[Option], plan_s: float) -> tuple
     by_place: list[list[Option]] = [[] for _ in prefixes]
     for option in splits:
         # The first boundary that holds the whole device half: the cut lies on it, or inside the block before it.
-        by_place[bisect.bisect_left(prefixes, True, key=lambda prefix: not option.mask & ~prefix)].append(option)
+        by_place[bisect.bisect_left(prefixes, True, key=lambda prefix: not option.way.mask & ~prefix)].append(option)
     names = [("input", "input")]
     names += [(graph.nodes[block.nodes[0]].name, graph.nodes[block.nodes[-1]].name) for block in chain]
     found: list[Region] = []
     for (first, last), options in zip(names, by_place, strict=True):
         if not options:
             continue
-        best = min(options, key=lambda o: o.timeline.period_s)
+        best = min(options, key=lambda o: o.way.timeline.period_s)
         binds = _keeps_from_winning(best, plan_s, problem.costs)
         if found and found[-1].binds == binds:
             before = found.pop()
-            least_s = min(before.least_period_s, best.timeline.period_s)
+            least_s = min(before.least_period_s, best.way.timeline.period_s)
             found.append(Region(before.first, last, before.partitions + len(options), binds, least_s))
         else:
-            found.append(Region(first, last, len(options), binds, best.timeline.period_s))
+            found.append(Region(first, last, len(options), binds, best.way.timeline.period_s))
     return tuple(found)
 
 
 def _keeps_from_winning(option: Option, plan_s: float, costs: Costs) -> str:
     """A side that is too slow by itself comes first: no link would help."""
     if option.binds in ("device", "link", "cloud"):
-        if option.timeline.device_s > plan_s:
+        if option.way.timeline.device_s > plan_s:
             return "device"
-        if option.timeline.cloud_s / costs.server_share > plan_s:
+        if option.way.timeline.cloud_s / costs.server_share > plan_s:
             return "cloud"
     return option.binds
 
@@ -285,9 +262,9 @@ def _keeps_from_winning(option: Option, plan_s: float, costs: Costs) -> str:
 def _moves(costs: Costs, possible: Sequence[Option]) -> tuple[Move, ...]:
     """Least period over all bandwidths; device-only wins unless a server shortens the period by `MIN_GAIN`."""
     timelines = [
-        dataclasses.replace(option.timeline, device_s=option.timeline.device_s / (1 + MIN_GAIN))
-        if option.mode == "device-only"
-        else option.timeline
+        dataclasses.replace(option.way.timeline, device_s=option.way.timeline.device_s / (1 + MIN_GAIN))
+        if option.way.mode == "device-only"
+        else option.way.timeline
         for option in possible
     ]
     return tuple(Move(possible[r.option], r.low_bytes_per_s, r.high_bytes_per_s) for r in best_ranges(timelines, costs))

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from coachc.calib.dataset import RANDOM
 from coachc.calib.refine import Refined, refine
-from coachc.core.plan import BitPlan, Plan
+from coachc.core.cut_set import CutSet
+from coachc.core.plan import MAX_BITS, Plan, Way
 from coachc.passes.candidates import auto
 from coachc.passes.candidates.candidate_masks import Candidates
-from coachc.passes.partition import Candidate, Found, Limits, costed, search
+from coachc.passes.objective import rank
+from coachc.passes.partition import Found, Limits, costed, search
 from coachc.planning.calibration import Calibration
 from coachc.planning.decide import decide
 from coachc.planning.precisions import where_it_pays
@@ -32,12 +34,30 @@ KEEP: Mapping[str, Callable[[int], bool]] = {
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan and the search that led to it; `refined` where the best split's precision was refined."""
+    """A plan and the search that led to it.
+
+    Attributes
+    ----------
+    plan : Plan
+    found : Found
+    candidates : Candidates
+    refined : Refined or None
+        Where the best split's precision was refined.
+    cut_set : CutSet or None
+        For a range of bandwidths: the plan's way is one of its cuts.
+    """
 
     plan: Plan
     found: Found
     candidates: Candidates
     refined: Refined | None = None
+    cut_set: CutSet | None = None
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """Those of the bundle that send something."""
+        every = (self.plan.way,) if self.cut_set is None else tuple(cut.way for cut in self.cut_set.cuts)
+        return tuple(way for way in every if way.mode != "device-only")
 
 
 def make_plan(
@@ -65,7 +85,8 @@ def make_plan(
     method : str
         How partitions are found: "auto" or one of `passes.candidates.auto.METHODS`.
     refined : bool
-        Whether the best split's precision is refined (`calib.refine`) before it is compared with not splitting.
+        Whether the best split's precision is refined (`calib.refine`) before it is compared with not splitting; on
+        noise the plan gets the most bits.
     progress : callable
 
     Raises
@@ -85,43 +106,49 @@ def make_plan(
         candidates=candidates,
     )
     better = None
-    if refined and found.best is not None and calibration.kind not in (RANDOM, "none"):
+    if refined and found.best is not None:
         best = found.best
         for near in (found.best, *_near(problem, calibration, found.best, limits, mode)):
-            tried = refine_cut(problem, calibration, near.mask, near.bits, progress)
+            tried = refine_cut(problem, calibration, near, progress)
             if tried is None:
                 continue
-            candidate = costed(graph, near.mask, near.cut, where_it_pays(tried.plan, problem), costs)
-            if near is found.best or candidate.key(objective) < best.key(objective):
+            candidate = costed(graph, near.mask, where_it_pays(tried.plan, problem), costs)
+            if near is found.best or rank(candidate, objective) < rank(best, objective):
                 best, better = candidate, tried
         found = dataclasses.replace(found, best=best)
     plan = decide(graph, costs, found, calibration.jpeg, calibration.judge, limits, mode=mode, objective=objective)
+    if refined:
+        plan = dataclasses.replace(plan, way=on_noise(calibration, plan.way))
     return Planned(plan, found, candidates, better)
 
 
-def _near(problem: Problem, calibration: Calibration, best: Candidate, limits: Limits, mode: str) -> list[Candidate]:
+def _near(problem: Problem, calibration: Calibration, best: Way, limits: Limits, mode: str) -> list[Way]:
     """The best cut inside the model beside one at its input, or the other way round, where it is nearly as good.
 
     Refining may turn them. Only cuts that the search has measured count.
     """
     measured = calibration.measured
-    if mode != "auto" or measured is None:
+    if mode != "auto" or measured is None or calibration.kind == RANDOM:
         return []
     options = [
-        costed(problem.graph, mask, problem.graph.cut_values(mask), bits, problem.costs)
+        costed(problem.graph, mask, bits, problem.costs)
         for mask, bits in measured.measured().items()
         if (mask == 0) != (best.mask == 0)
     ]
-    fitting = [o for o in options if limits.max_latency_s is None or o.timeline.latency_s <= limits.max_latency_s]
-    near = min(fitting, key=lambda option: option.key("exact"), default=None)
+    near = min(filter(limits.in_time, options), key=rank, default=None)
     return [near] if near is not None and near.timeline.period_s < best.timeline.period_s * (1 + NEAR) else []
 
 
-def refine_cut(
-    problem: Problem, calibration: Calibration, mask: int, bits: BitPlan, progress: Progress
-) -> Refined | None:
-    """Fewer bytes for a split; None where nothing of it is quantized."""
-    if calibration.measured is None or all(quantizer.codec == "raw" for quantizer in bits.quantizers):
+def refine_cut(problem: Problem, calibration: Calibration, way: Way, progress: Progress) -> Refined | None:
+    """Fewer bytes for a cut; None where nothing of it is quantized, and on noise."""
+    if calibration.measured is None or calibration.kind == RANDOM or not way.bits.packed:
         return None
-    evaluator = calibration.measured.evaluator(mask)
-    return refine(evaluator, bits, lambda done, total: progress("refining the cut", done, total))
+    evaluator = calibration.measured.evaluator(way.mask)
+    return refine(evaluator, way.bits, lambda done, total: progress("refining the cut", done, total))
+
+
+def on_noise(calibration: Calibration, way: Way) -> Way:
+    """A way whose values get the most bits, where only noise was there to measure them on; others as they are."""
+    if calibration.measured is None or calibration.kind != RANDOM or not way.bits.packed:
+        return way
+    return dataclasses.replace(way, bits=calibration.measured.evaluator(way.mask).at(MAX_BITS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,10 @@ from coachc.calib.dataset import RANDOM, Mixed
 from coachc.calib.exit_rules import Threshold
 from coachc.calib.features_and_answers import OnlineTrial
 from coachc.calib.online_policy import CutTimes, Online, build
-from coachc.core.plan import BitPlan, Quantizer
+from coachc.core.plan import BitPlan, Quantizer, Way
 from coachc.cost.device import CODING_S_PER_BYTE
 from coachc.passes.quantizer_nodes import has_feature
-from coachc.passes.timeline import stage_times, wire_bytes
+from coachc.passes.timeline import wire_bytes
 from coachc.planning.calibration import Calibration
 from coachc.planning.problem import Problem, Progress, silent
 from coachc.runtime.bundle.deflate import coded_size
@@ -37,9 +38,7 @@ class NoPolicy:
 
 def online_policies(
     problem: Problem,
-    name: str,
-    mask: int,
-    bits: BitPlan,
+    way: Way,
     calibration: Calibration,
     budget: float,
     progress: Progress = silent,
@@ -49,20 +48,17 @@ def online_policies(
     Parameters
     ----------
     problem : Problem
-    name : str
-        The cut's in the bundle.
-    mask : int
-    bits : BitPlan
-        Its offline precision, with ladder and layouts.
+    way : Way
+        With its offline precision, ladder and layouts.
     calibration : Calibration
     budget : float
         Admissible accuracy loss of everything together.
     progress : callable
     """
-    graph = problem.graph
+    graph, mask, bits = problem.graph, way.mask, way.bits
     if mask == graph.full_mask:
         return NoPolicy("it sends nothing")
-    values = [q.name for q in bits.quantizers if q.codec == "packed" and has_feature(graph.values[q.name].shape)]
+    values = [q.name for q in bits.quantizers if q.packed and has_feature(graph.values[q.name].shape)]
     if not values:
         return NoPolicy("nothing it sends is quantized, so the device half makes no feature")
     if calibration.measured is None or calibration.kind == RANDOM:
@@ -75,7 +71,7 @@ def online_policies(
         or len(evaluator.trials[0].judge.answers) != evaluator.trials[0].data.samples
     ):
         return NoPolicy("a task is a batch of several rows, which would have to exit together")
-    progress(f"online policy of cut {name}", 0, 0)
+    progress(f"online policy of cut {way.name}", 0, 0)
     ladder = quantizer_rungs(bits)
     rungs = tuple(_rung(problem, evaluator, bits, quantizers) for quantizers in ladder)
     known: dict[tuple[int, int], np.ndarray] = {}
@@ -86,9 +82,8 @@ def online_policies(
         return known[trial, rung]
 
     trials = [_trial(evaluator, place, values) for place in range(len(evaluator.trials))]
-    timeline = stage_times(graph, mask, bits.quantizers, problem.costs, bits)
-    times = CutTimes(timeline.device_s, timeline.cloud_s, problem.costs.server_share)
-    return build(name, trials, rungs, ladder.index(bits.quantizers), changed, times, budget)
+    times = CutTimes(way.timeline.device_s, way.timeline.cloud_s, problem.costs.server_share)
+    return build(way.name, trials, rungs, ladder.index(bits.quantizers), changed, times, budget)
 
 
 def alone_policies(name: str, problem: Problem) -> dict[str, Policy]:
@@ -96,6 +91,14 @@ def alone_policies(name: str, problem: Problem) -> dict[str, Policy]:
     device_s = sum(problem.costs.device.seconds)
     share = problem.costs.server_share
     return {kind: Policy(kind, name, None, None, (), 0, (), device_s, 0.0, share) for kind in POLICIES}
+
+
+def policies_of_bundle(problem: Problem, online: Mapping[str, Online | NoPolicy]) -> dict[str, dict[str, Policy]]:
+    """The policies of every cut that has any, and device-only's beside them; none where no cut has."""
+    policies = {name: dict(found.policies) for name, found in online.items() if isinstance(found, Online)}
+    if policies:
+        policies["device-only"] = alone_policies("device-only", problem)
+    return policies
 
 
 def online_json(found: Online | NoPolicy) -> dict[str, Any]:
@@ -129,7 +132,7 @@ def _threshold_json(threshold: Threshold) -> dict[str, Any]:
 
 def quantizer_rungs(bits: BitPlan) -> list[tuple[Quantizer, ...]]:
     """Precisions of a cut by rising bits: the plan's own, and every value that many bits up or down, where it can."""
-    ladders = bits.ladder or tuple((q,) if q.codec == "packed" else () for q in bits.quantizers)
+    ladders = bits.ladder or tuple((q,) if q.packed else () for q in bits.quantizers)
     rungs: list[tuple[Quantizer, ...]] = []
     for step in range(-8, 9):
         chosen = []
@@ -151,7 +154,7 @@ def _rung(problem: Problem, evaluator: CutEvaluator, bits: BitPlan, quantizers: 
     codes = evaluator.codes(quantizers, BYTES_SAMPLES)
     packed = sum(wire_bytes(problem.graph.values[q.name], q) for q in quantizers)
     for place, (quantizer, layout, arrays) in enumerate(zip(quantizers, layouts, codes, strict=True)):
-        if quantizer.codec == "packed":
+        if quantizer.packed:
             size += float(np.mean([coded_size(array, quantizer.bits, layout) for array in arrays]))
         else:
             size += evaluator.raw_bytes(place)

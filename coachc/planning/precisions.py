@@ -118,7 +118,7 @@ def where_it_pays(bits: BitPlan, problem: Problem) -> BitPlan:
     saved_s = link.transfer_s(packed, 0) - link.transfer_s(bits.coded_bytes, 0)
     if saved_s > packed * CODING_S_PER_BYTE:
         return bits
-    frames = sum(FRAME_HEADER_BYTES for q in bits.quantizers if q.codec == "packed")
+    frames = sum(FRAME_HEADER_BYTES for q in bits.quantizers if q.packed)
     return dataclasses.replace(bits, layouts=(), coded_bytes=float(packed + frames))
 
 

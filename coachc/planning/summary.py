@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from coachc.calib.refine import Refined
+from coachc.core.cut_set import CutSet
 from coachc.core.graph import GraphView
 from coachc.core.plan import Accuracy, Plan, Timeline
 from coachc.core.profile import Profile
 from coachc.passes.strategy import Strategy, saturated
 from coachc.passes.timeline import Costs, wire_bytes
-from coachc.planning.bandwidth_range import CutSet
 from coachc.planning.explain import Explanation, Option
+from coachc.planning.make_plan import Planned
 from coachc.planning.problem import Problem, Setting
 from coachc.runtime.bundle.manifest_types import Layout
 
@@ -37,39 +38,37 @@ def _side_json(target: str, profile: Profile) -> dict[str, Any]:
     return {"target": target, "precision": profile.precision, "kind": provenance.kind, "source": provenance.source}
 
 
-def plan_json(
-    graph: GraphView,
-    costs: Costs,
-    plan: Plan,
+def planned_json(
+    problem: Problem,
+    planned: Planned,
     data_kind: str,
     explanation: Explanation,
     mixture: Strategy | None = None,
-    refined: Refined | None = None,
 ) -> dict[str, Any]:
-    """JSON object of a plan: `plan`, `alternatives`, `accuracy`, `calibration`, `rejected`, `explanation`, `mixture`.
+    """`plan`, `alternatives`, `accuracy`, `calibration`, `rejected`, `explanation`, `sensitivities`.
+
+    Where there are any `mixture` and `cut_set` too.
 
     Parameters
     ----------
-    graph : GraphView
-    costs : Costs
-    plan : Plan
+    problem : Problem
+    planned : Planned
     data_kind : str
         "labels", "unlabelled", "random", or "none" where no samples were given.
     explanation : Explanation
     mixture : Strategy or None
         None where none was asked for.
-    refined : Refined or None
-        None where no precision was refined.
     """
-    layouts = plan.bits.layouts or (Layout(),) * len(plan.bits.quantizers)
-    device_nodes = [node.name for index, node in enumerate(graph.nodes) if plan.mask >> index & 1]
+    graph, costs, plan = problem.graph, problem.costs, planned.plan
+    way, quantizers = plan.way, plan.way.bits.quantizers
+    layouts = way.bits.layouts or (Layout(),) * len(quantizers)
     return {
         "plan": {
-            "mode": plan.mode,
-            **timeline_json(plan.timeline),
-            "scheduled_latency_s": plan.scheduled_latency_s,
-            "bytes": plan.timeline.payload_bytes,
-            "packed_bytes": sum(wire_bytes(graph.values[q.name], q) for q in plan.bits.quantizers),
+            "mode": way.mode,
+            **timeline_json(way.timeline),
+            "scheduled_latency_s": way.scheduled_latency_s,
+            "bytes": way.timeline.payload_bytes,
+            "packed_bytes": sum(wire_bytes(graph.values[q.name], q) for q in quantizers),
             "cut": [
                 {
                     "value": q.name,
@@ -79,29 +78,30 @@ def plan_json(
                     "ranges": len(q.scale),
                     "coding": layout.coding,
                 }
-                for q, layout in zip(plan.bits.quantizers, layouts, strict=True)
+                for q, layout in zip(quantizers, layouts, strict=True)
             ],
             "gap": plan.gap,
             "candidates": plan.candidates,
             "search": plan.method,
-            "device_operators": len(device_nodes),
+            "device_operators": way.mask.bit_count(),
             "operators": len(graph.nodes),
         },
         "alternatives": {
-            alternative.mode.replace("-", "_"): {
-                **timeline_json(alternative.timeline),
-                "bytes": alternative.timeline.payload_bytes,
+            mode.replace("-", "_"): {
+                **timeline_json(alternative.way.timeline),
+                "bytes": alternative.way.timeline.payload_bytes,
                 "emittable": alternative.emittable,
                 "note": alternative.note,
             }
-            for alternative in plan.alternatives
+            for mode, alternative in plan.alternatives.items()
         },
-        "accuracy": accuracy_json(plan.bits.accuracy),
+        "accuracy": accuracy_json(way.bits.accuracy),
         "calibration": {"random": "UNCALIBRATED", "none": "none"}.get(data_kind, "calibrated"),
         "rejected": [{"what": r.what, "reason": r.reason} for r in plan.rejected],
         "explanation": explanation_json(explanation),
-        "sensitivities": _sensitivities_json(refined),
-        **({"mixture": mixture_json(graph, costs, plan, mixture)} if mixture is not None else {}),
+        "sensitivities": _sensitivities_json(planned.refined),
+        **({"mixture": mixture_json(costs, plan, mixture)} if mixture is not None else {}),
+        **({"cut_set": cut_set_json(graph, planned.cut_set)} if planned.cut_set is not None else {}),
     }
 
 
@@ -116,15 +116,15 @@ def cut_set_json(graph: GraphView, cut_set: CutSet) -> dict[str, Any]:
         "mean_ratio": cut_set.mean,
         "cuts": [
             {
-                "name": cut.name,
-                "mode": cut.mode,
+                "name": cut.way.name,
+                "mode": cut.way.mode,
                 "best_between_bytes_per_s": [list(interval) for interval in cut.best_between],
-                "cut": [{"value": q.name, "bits": q.bits, "codec": q.codec} for q in cut.bits.quantizers],
-                "device_operators": cut.mask.bit_count(),
+                "cut": [{"value": q.name, "bits": q.bits, "codec": q.codec} for q in cut.way.bits.quantizers],
+                "device_operators": cut.way.mask.bit_count(),
                 "operators": len(graph.nodes),
-                "bytes": cut.timeline.payload_bytes,
-                **timeline_json(cut.timeline),
-                "accuracy": accuracy_json(cut.bits.accuracy),
+                "bytes": cut.way.timeline.payload_bytes,
+                **timeline_json(cut.way.timeline),
+                "accuracy": accuracy_json(cut.way.bits.accuracy),
             }
             for cut in cut_set.cuts
         ],
@@ -152,7 +152,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
     """Runners-up, regions and moves of the cut; bandwidths in bytes a second, null for no upper end."""
     return {
         "runners_up": [
-            {**_option_json(option), **timeline_json(option.timeline), "bytes": option.timeline.payload_bytes}
+            {**_option_json(option), **timeline_json(option.way.timeline), "bytes": option.way.timeline.payload_bytes}
             for option in explanation.runners_up
         ],
         "regions": [
@@ -178,28 +178,28 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
 
 def _option_json(option: Option) -> dict[str, Any]:
     return {
-        "mode": option.mode,
-        "cut": list(option.cut),
-        "bits": option.bits,
+        "mode": option.way.mode,
+        "cut": list(option.way.cut),
+        "bits": option.way.bits.fewest,
         "bits_known": option.known,
         "binds": option.binds,
         "reason": option.reason,
     }
 
 
-def mixture_json(graph: GraphView, costs: Costs, plan: Plan, mixture: Strategy) -> dict[str, Any]:
+def mixture_json(costs: Costs, plan: Plan, mixture: Strategy) -> dict[str, Any]:
     """A mixture of cuts, what it gains over the plan, and the period its simulation has."""
     period_s = mixture.period_s(costs.server_share)
     return {
         "period_s": period_s,
-        "gain": 1.0 - period_s / plan.timeline.period_s,
+        "gain": 1.0 - period_s / plan.way.timeline.period_s,
         "simulated_period_s": saturated(mixture, costs).steady_period_s * costs.devices,
         "parts": [
             {
                 "share": one.share,
-                "cut": [{"value": q.name, "bits": q.bits} for q in one.quantizers],
-                "device_operators": one.mask.bit_count(),
-                **timeline_json(one.timeline),
+                "cut": [{"value": q.name, "bits": q.bits} for q in one.way.bits.quantizers],
+                "device_operators": one.way.mask.bit_count(),
+                **timeline_json(one.way.timeline),
             }
             for one in mixture.parts
         ],

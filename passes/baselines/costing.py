@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from coachc.core.graph import GraphView
-from coachc.core.plan import Timeline
-from coachc.passes.strategy import Part, part
-from coachc.passes.timeline import Costs
+from coachc.core.plan import Timeline, Way
+from coachc.passes.timeline import Costs, uniform_way
 
 
 def best_single(
@@ -20,10 +19,10 @@ def best_single(
     masks: Sequence[int],
     bits: int,
     objective: Callable[[Timeline], float],
-) -> Part:
+) -> Way:
     """The candidate of least objective; ties go to fewer bytes, then to fewer operators on the device."""
-    parts = (part(graph, costs, mask, bits) for mask in masks)
-    return min(parts, key=lambda p: (objective(p.timeline), p.timeline.payload_bytes, p.mask.bit_count(), p.mask))
+    ways = (uniform_way(graph, mask, bits, costs) for mask in masks)
+    return min(ways, key=lambda w: (objective(w.timeline), w.timeline.payload_bytes, w.mask.bit_count(), w.mask))
 
 
 def serial_s(timeline: Timeline) -> float:

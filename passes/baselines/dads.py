@@ -17,10 +17,10 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from coachc.core.graph import GraphView
-from coachc.core.plan import UNQUANTIZED
+from coachc.core.plan import UNQUANTIZED, Way
 from coachc.passes.baselines.costing import serial_s
-from coachc.passes.strategy import Part, Strategy, part
-from coachc.passes.timeline import Costs
+from coachc.passes.strategy import Strategy, strategy_of
+from coachc.passes.timeline import Costs, uniform_way
 
 #: Weights DSH tries for device and cloud, the link's being 1: a grid even in the logarithm, and (1, 1), which the
 #: published bound of 3 times the optimum rests on.
@@ -31,19 +31,19 @@ _CAPACITY_SUM = 2**29
 
 def dsl(graph: GraphView, costs: Costs, masks: Sequence[int]) -> Strategy:
     """Light load: least T_e + T_t + T_c."""
-    parts = [part(graph, costs, mask, UNQUANTIZED) for mask in masks]
-    best = min(parts, key=lambda p: (serial_s(p.timeline), p.timeline.payload_bytes, p.mask))
-    return Strategy("DADS, light load (DSL)", (best,), "least device + link + cloud over all cuts, unquantized")
+    ways = [uniform_way(graph, mask, UNQUANTIZED, costs) for mask in masks]
+    best = min(ways, key=lambda w: (serial_s(w.timeline), w.timeline.payload_bytes, w.mask))
+    return strategy_of("DADS, light load (DSL)", best, "least device + link + cloud over all cuts, unquantized")
 
 
 def dsh(graph: GraphView, costs: Costs, masks: Sequence[int]) -> Strategy:
     """Heavy load: the least max{T_e, T_t, T_c} among weighted DSL solutions."""
-    parts = [part(graph, costs, mask, UNQUANTIZED) for mask in masks]
-    stages = np.array([[p.timeline.device_s, p.timeline.link_s, p.timeline.cloud_s] for p in parts])
+    ways = [uniform_way(graph, mask, UNQUANTIZED, costs) for mask in masks]
+    stages = np.array([_stages(way) for way in ways])
     pairs = [(a, c) for a in WEIGHTS for c in WEIGHTS] + [(1.0, 1.0)]
     chosen = {int(np.argmin(stages @ np.array([a, 1.0, c]))) for a, c in pairs}
-    best: Part = min((parts[i] for i in chosen), key=lambda p: (max(_stages(p)), p.timeline.payload_bytes, p.mask))
-    return Strategy("DADS, heavy load (DSH)", (best,), "least max stage among weighted min cuts, unquantized")
+    best: Way = min((ways[i] for i in chosen), key=lambda w: (max(_stages(w)), w.timeline.payload_bytes, w.mask))
+    return strategy_of("DADS, heavy load (DSH)", best, "least max stage among weighted min cuts, unquantized")
 
 
 def min_cut(graph: GraphView, costs: Costs, *, closure: bool = True) -> int:
@@ -99,5 +99,5 @@ def _source_side(
     return sum(1 << index for index in range(count) if 2 + index in reached)
 
 
-def _stages(one: Part) -> tuple[float, float, float]:
+def _stages(one: Way) -> tuple[float, float, float]:
     return one.timeline.device_s, one.timeline.link_s, one.timeline.cloud_s

@@ -11,21 +11,21 @@ import itertools
 from collections.abc import Sequence
 
 from coachc.core.graph import GraphView
-from coachc.core.plan import UNQUANTIZED
+from coachc.core.plan import UNQUANTIZED, Way
 from coachc.passes.baselines.costing import best_single
-from coachc.passes.strategy import Part, Strategy, part
-from coachc.passes.timeline import Costs
+from coachc.passes.strategy import Part, Strategy, strategy_of
+from coachc.passes.timeline import Costs, uniform_way
 
 
 def single(graph: GraphView, costs: Costs, masks: Sequence[int]) -> Strategy:
     """One cut for all tasks: least max(T_e, T_t)."""
     best = best_single(graph, costs, masks, UNQUANTIZED, lambda t: max(t.device_s, t.link_s))
-    return Strategy("JPS, single cut", (best,), "least max(device, link) over all cuts, unquantized")
+    return strategy_of("JPS, single cut", best, "least max(device, link) over all cuts, unquantized")
 
 
 def mix(graph: GraphView, costs: Costs, masks: Sequence[int]) -> Strategy:
     """Two cuts, tasks shared between them: least mean max(T_e, T_t)."""
-    front = _front([part(graph, costs, mask, UNQUANTIZED) for mask in masks])
+    front = _front([uniform_way(graph, mask, UNQUANTIZED, costs) for mask in masks])
     pairs = [(max(p.timeline.device_s, p.timeline.link_s), 1.0, p, p) for p in front]
     for a, b in itertools.combinations(front, 2):
         gap_a, gap_b = (p.timeline.device_s - p.timeline.link_s for p in (a, b))
@@ -35,18 +35,14 @@ def mix(graph: GraphView, costs: Costs, masks: Sequence[int]) -> Strategy:
     _, share, a, b = min(pairs, key=lambda pair: pair[0])
     note = "least mean max(device, link) over pairs of cuts, unquantized, cloud ignored"
     if a is b:
-        return Strategy("JPS, mix", (a,), note)
-    return Strategy("JPS, mix", (_shared(a, share), _shared(b, 1 - share)), note)
+        return strategy_of("JPS, mix", a, note)
+    return Strategy("JPS, mix", (Part(share, a), Part(1 - share, b)), note)
 
 
-def _front(parts: Sequence[Part]) -> list[Part]:
+def _front(ways: Sequence[Way]) -> list[Way]:
     """Cuts that no other beats in both device and link time."""
-    front: list[Part] = []
-    for candidate in sorted(parts, key=lambda p: (p.timeline.device_s, p.timeline.link_s)):
+    front: list[Way] = []
+    for candidate in sorted(ways, key=lambda p: (p.timeline.device_s, p.timeline.link_s)):
         if not front or candidate.timeline.link_s < front[-1].timeline.link_s:
             front.append(candidate)
     return front
-
-
-def _shared(whole: Part, share: float) -> Part:
-    return Part(share, whole.mask, whole.quantizers, whole.timeline)

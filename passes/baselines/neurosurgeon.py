@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from coachc.core.graph import GraphView
 from coachc.core.plan import UNQUANTIZED
 from coachc.passes.baselines.costing import best_single, cuttable, serial_s, single_tensor_masks
-from coachc.passes.strategy import Strategy
+from coachc.passes.strategy import Strategy, strategy_of
 from coachc.passes.timeline import Costs
 
 
 def chain(graph: GraphView, costs: Costs, masks: Sequence[int]) -> Strategy:
     """Cuts at single tensors only."""
     best = best_single(graph, costs, single_tensor_masks(graph, masks), UNQUANTIZED, serial_s)
-    return Strategy("Neurosurgeon, chain", (best,), "least latency over single-tensor cuts, unquantized")
+    return strategy_of("Neurosurgeon, chain", best, "least latency over single-tensor cuts, unquantized")
 
 
 def topological(graph: GraphView, costs: Costs) -> Strategy:
@@ -27,4 +27,4 @@ def topological(graph: GraphView, costs: Costs) -> Strategy:
     every = ((1 << count) - 1 for count in range(len(graph.nodes) + 1))
     prefixes = [mask for mask in every if cuttable(graph, mask)]
     best = best_single(graph, costs, prefixes, UNQUANTIZED, serial_s)
-    return Strategy("Neurosurgeon, topological", (best,), "least latency over prefixes of the node order, unquantized")
+    return strategy_of("Neurosurgeon, topological", best, "least latency over prefixes of the node order, unquantized")

@@ -11,11 +11,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from coachc.core.graph import GraphView
-from coachc.core.plan import MAX_BITS, UNQUANTIZED, Rejected
+from coachc.core.plan import MAX_BITS, UNQUANTIZED, BitPlan, Rejected
 from coachc.passes.baselines.costing import best_single, single_tensor_masks
 from coachc.passes.partition import Precision
-from coachc.passes.strategy import Part, Strategy, part
-from coachc.passes.timeline import Costs, stage_times
+from coachc.passes.strategy import Strategy, strategy_of
+from coachc.passes.timeline import Costs, uniform_way, way_at
 
 #: Bandwidth the cut is chosen for, bytes a second (100 Mbit/s).
 NOMINAL_BYTES_PER_S = 100e6 / 8
@@ -29,16 +29,19 @@ def adaptive_bits(graph: GraphView, costs: Costs, masks: Sequence[int], precisio
     )
     fixed = best_single(graph, nominal, single_tensor_masks(graph, masks), UNQUANTIZED, lambda t: t.period_s).mask
     for bits in (UNQUANTIZED, *BITS):
-        chosen = part(graph, costs, fixed, bits)
+        chosen = uniform_way(graph, fixed, bits, costs)
         if chosen.timeline.link_s <= max(chosen.timeline.device_s, chosen.timeline.cloud_s / costs.server_share):
             break
     name, note = "QuantPipe-like", "cut fixed for 100 Mbit/s, bits follow the link down to the accuracy floor"
-    if chosen.quantizers and any(quantizer.codec == "packed" for quantizer in chosen.quantizers):
+    if chosen.bits.packed:
         floor = precision(fixed, graph.cut_values(fixed), MAX_BITS)
         if isinstance(floor, Rejected):
-            return Strategy(name, (part(graph, costs, fixed, UNQUANTIZED),), note + ": unquantized, no bits pass")
-        lowest = max((q.bits for q in floor.quantizers if q.codec == "packed"), default=MAX_BITS)
-        if lowest > max(q.bits for q in chosen.quantizers if q.codec == "packed"):
-            timeline = stage_times(graph, fixed, floor.quantizers, costs)
-            chosen = Part(1.0, fixed, floor.quantizers, timeline)
-    return Strategy(name, (chosen,), note)
+            whole = uniform_way(graph, fixed, UNQUANTIZED, costs)
+            return strategy_of(name, whole, note + ": unquantized, no bits pass")
+        if _most(floor) > _most(chosen.bits):
+            chosen = way_at(graph, fixed, floor, costs)
+    return strategy_of(name, chosen, note)
+
+
+def _most(bits: BitPlan) -> int:
+    return max((quantizer.bits for quantizer in bits.quantizers if quantizer.packed), default=MAX_BITS)

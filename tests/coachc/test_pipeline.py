@@ -40,7 +40,7 @@ def test_stages_are_reported_in_order(options):
     names = list(dict.fromkeys(step for step, _, _ in steps))
     planning = ["import", "profile", "whole model", "precision of cut", "refining the cut"]
     assert names == [*planning, "online policy of cut split", "emit"]
-    assert [done for step, done, _ in steps if step == "precision of cut"][-1] == compiled.found.measured
+    assert [done for step, done, _ in steps if step == "precision of cut"][-1] == compiled.planned.found.measured
     refined = [(done, total) for step, done, total in steps if step == "refining the cut"]
     assert refined[-1][0] == refined[-1][1]
     assert ("whole model", 24, 24) in steps
@@ -50,17 +50,17 @@ def test_auto_is_the_best_of_all_modes(options):
     periods = {}
     for mode in ("auto", "split", "device-only", "cloud-raw"):
         compiled = compile_model(dataclasses.replace(options, mode=mode, output=f"{options.output}.{mode}"))
-        assert mode in ("auto", compiled.plan.mode)
-        periods[mode] = compiled.plan.timeline.period_s
+        assert mode in ("auto", compiled.planned.plan.way.mode)
+        periods[mode] = compiled.planned.plan.way.timeline.period_s
     # Within 1 % the device alone is preferred.
     assert periods["auto"] <= min(periods.values()) * 1.01
 
 
 def test_the_latency_objective_and_limit(options):
-    exact = compile_model(dataclasses.replace(options, mode="split")).plan.timeline
+    exact = compile_model(dataclasses.replace(options, mode="split")).planned.plan.way.timeline
     fastest = compile_model(
         dataclasses.replace(options, mode="split", objective="latency", output=options.output + "2")
-    ).plan.timeline
+    ).planned.plan.way.timeline
     assert fastest.latency_s <= exact.latency_s
     assert exact.period_s <= fastest.period_s
     too_short = dataclasses.replace(options, mode="split", max_latency_s=fastest.latency_s * 0.5)
@@ -74,15 +74,15 @@ def test_a_faster_link_never_lengthens_the_period(options):
     periods = []
     for index, rate in enumerate((1e5, 1e6, 1e7, 1e9)):
         changed = dataclasses.replace(options, mode="split", link=Link(rate, 0.005), output=f"{options.output}{index}")
-        periods.append(compile_model(changed).plan.timeline.period_s)
+        periods.append(compile_model(changed).planned.plan.way.timeline.period_s)
     assert periods == sorted(periods, reverse=True)
 
 
 def test_workers_share_the_cloud(options, tmp_path):
     model = save(chain(), tmp_path / "chain.onnx")
     changed = dataclasses.replace(options, model=str(model), mode="cloud-raw", link=Link(1e12, 0), budget=0.3)
-    one = compile_model(changed).plan.timeline
-    four = compile_model(dataclasses.replace(changed, workers=4, output=options.output + "4")).plan.timeline
+    one = compile_model(changed).planned.plan.way.timeline
+    four = compile_model(dataclasses.replace(changed, workers=4, output=options.output + "4")).planned.plan.way.timeline
     assert one.period_s == max(one.device_s, one.link_s, one.cloud_s)
     assert four.period_s == max(four.device_s, four.link_s, four.cloud_s / 4)
     assert four.cloud_s == one.cloud_s

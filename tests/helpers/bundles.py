@@ -13,12 +13,11 @@ import onnx
 from onnx import numpy_helper
 
 from coachc.core.graph import GraphView
-from coachc.core.plan import BitPlan, Quantizer
+from coachc.core.plan import BitPlan, Quantizer, Timeline, Way
 from coachc.core.profile import Profile, Provenance
 from coachc.cost.device import DeviceSpec, Link, find_device
 from coachc.emit import bundle_writer
 from coachc.emit.cuts import emit_cuts
-from coachc.emit.two_halves import Way
 from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model
 from coachc.frontend.onnx_import import import_model
@@ -118,8 +117,7 @@ def write_split(
     mask = widest(graph) if mask is None else mask
     bits = a_bit_plan(graph, mask, **precision)
     sides = {"device": find_device(device, side="device"), "cloud": find_device(cloud, side="cloud")}
-    mode = "split" if mask else "cloud-raw"
-    write_ways(path, model, [Way(mode, mode, mask, bits)], sides)
+    write_ways(path, model, [a_way(graph, mask, bits)], sides)
     return path
 
 
@@ -139,3 +137,10 @@ def write_ways(path: Path, model: Model, ways: Sequence[Way], sides: Mapping[str
         summary={},
         force=False,
     )
+
+
+def a_way(graph: GraphView, mask: int, bits: BitPlan | None = None, **named: str) -> Way:
+    """A cut, at 4 bits unless told otherwise, for emitting: what it takes is all zero."""
+    mode = "split" if mask else "cloud-raw"
+    nothing = Timeline(0.0, 0.0, 0.0, 0.0, 0.0, 0)
+    return Way(**{"mode": mode, **named}, mask=mask, bits=bits or a_bit_plan(graph, mask), timeline=nothing)

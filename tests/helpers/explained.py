@@ -85,7 +85,7 @@ class Case:
         except InfeasibleError:
             self.plan = None
             return
-        self.plan, self.plan_s, self.found = planned.plan, planned.plan.timeline.period_s, planned.found
+        self.plan, self.plan_s, self.found = planned.plan, planned.plan.way.timeline.period_s, planned.found
 
     def explain(self, **options):
         return explain(self.problem, self.plan, self.masks, precision=self.precision, limits=self.limits, **options)

@@ -8,8 +8,7 @@ import pytest
 from coachc.core.plan import UNQUANTIZED, BitPlan
 from coachc.passes.baselines import dads, jps, neurosurgeon
 from coachc.passes.baselines.costing import serial_s
-from coachc.passes.strategy import part
-from coachc.passes.timeline import uniform
+from coachc.passes.timeline import uniform, uniform_way
 from coachc.planning.compare import compare
 from tests.helpers.graphs import down_closed_subsets, random_costs, random_graph
 
@@ -34,7 +33,9 @@ def test_nobody_is_ahead_of_the_exact_optimum_and_the_mixture_is_not_behind_it(s
     precision = lambda mask, cut, most_bits: BitPlan(uniform(graph, cut, BITS))  # noqa: E731
     found = compare(graph, costs, precision, interval_s=1.0)
     table = {row.strategy.name: row for row in found.rows}
-    best_s = min(part(graph, costs, mask, bits).timeline.period_s for mask in masks for bits in (BITS, UNQUANTIZED))
+    best_s = min(
+        uniform_way(graph, mask, bits, costs).timeline.period_s for mask in masks for bits in (BITS, UNQUANTIZED)
+    )
     assert found.proven
     assert table["coachc, exact"].period_s == pytest.approx(best_s)
     assert table["coachc, mixture"].period_s <= best_s + TICK
@@ -42,7 +43,7 @@ def test_nobody_is_ahead_of_the_exact_optimum_and_the_mixture_is_not_behind_it(s
     for name, row in table.items():
         assert len(row.strategy.parts) > 1 or row.period_s >= best_s - TICK, name
         assert len(row.strategy.parts) > 1 or row.gap >= -1e-9, name
-    unquantized_s = min(part(graph, costs, mask, UNQUANTIZED).timeline.period_s for mask in masks)
+    unquantized_s = min(uniform_way(graph, mask, UNQUANTIZED, costs).timeline.period_s for mask in masks)
     for name in (
         "Neurosurgeon, chain",
         "Neurosurgeon, topological",
@@ -63,7 +64,9 @@ def test_the_min_cut_of_dads_is_the_least_sum_of_stages(seed):
     header_s = costs.link.transfer_s(0, 0)
 
     def sum_s(mask):
-        return serial_s(part(graph, costs, mask, UNQUANTIZED).timeline) - (header_s if mask != graph.full_mask else 0)
+        return serial_s(uniform_way(graph, mask, UNQUANTIZED, costs).timeline) - (
+            header_s if mask != graph.full_mask else 0
+        )
 
     mask = dads.min_cut(graph, costs)
     assert graph.is_ideal(mask)
@@ -92,4 +95,4 @@ def test_neurosurgeon_on_a_chain_sends_one_tensor():
     for seed in range(20):
         graph, costs, _ = drawn(seed)
         (only,) = neurosurgeon.chain(graph, costs, down_closed_subsets(graph)).parts
-        assert only.mask == graph.full_mask or len(only.quantizers) == 1
+        assert only.way.mask == graph.full_mask or len(only.way.bits.quantizers) == 1

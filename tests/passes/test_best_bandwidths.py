@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from coachc.passes.best_bandwidths import best_ranges
-from coachc.passes.strategy import part
-from coachc.passes.timeline import from_stages
+from coachc.passes.timeline import from_stages, uniform_way
 from tests.helpers.graphs import costs_of, down_closed_subsets, random_costs, random_graph
 
 
@@ -20,13 +19,13 @@ def test_at_every_bandwidth_the_range_names_a_cut_of_least_period(seed):
     graph = random_graph(rng, most=8)
     costs = random_costs(graph, rng)
     masks = down_closed_subsets(graph)
-    found = best_ranges([part(graph, costs, mask, 4).timeline for mask in masks], costs)
+    found = best_ranges([uniform_way(graph, mask, 4, costs).timeline for mask in masks], costs)
     assert (found[0].high_bytes_per_s, found[-1].low_bytes_per_s) == (float("inf"), 0.0)
     assert all(a.low_bytes_per_s == b.high_bytes_per_s for a, b in itertools.pairwise(found))
     for rate in 10 ** rng.uniform(3, 10, 50):
         link = dataclasses.replace(costs.link, bandwidth_bytes_per_s=float(rate))
         here = dataclasses.replace(costs, link=link)
-        periods = [part(graph, here, mask, 4).timeline.period_s for mask in masks]
+        periods = [uniform_way(graph, mask, 4, here).timeline.period_s for mask in masks]
         (named,) = [r.option for r in found if r.low_bytes_per_s <= rate < r.high_bytes_per_s]
         assert periods[named] == pytest.approx(min(periods), rel=1e-9), f"seed {seed}, {rate:.0f} bytes/s"
 

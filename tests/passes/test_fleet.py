@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from coachc.core.plan import BitPlan
+from coachc.core.plan import BitPlan, Way
 from coachc.passes.partition import Limits, search
 from coachc.passes.simulate import pipeline, staged_task
 from coachc.passes.strategy import Part, Strategy, run, saturated
@@ -126,7 +126,8 @@ def test_one_device_is_the_pipeline_of_before(workers):
 def test_a_strategy_runs_on_all_devices(devices):
     costs = fleet(devices, 2)
     a, b = (from_stages(*stages, 10, costs) for stages in ((1.0, 0.2, 0.1), (0.2, 1.0, 0.3)))
-    mixed = Strategy("by hand", (Part(0.5, 0b1, (), a), Part(0.5, 0, (), b)), "")
+    ways = [Way("split", mask, BitPlan(()), stages) for mask, stages in ((0b1, a), (0, b))]
+    mixed = Strategy("by hand", tuple(Part(0.5, way) for way in ways), "")
     expected_s = max(0.6, 0.6, 0.2 * devices / 2)
     assert mixed.period_s(costs.server_share) == pytest.approx(expected_s)
     assert saturated(mixed, costs).steady_period_s * devices == pytest.approx(expected_s, rel=0.02)

@@ -7,11 +7,11 @@ import itertools
 import numpy as np
 import pytest
 
-from coachc.core.plan import MAX_BITS, UNQUANTIZED, BitPlan, Rejected
+from coachc.core.plan import MAX_BITS, UNQUANTIZED, BitPlan, Rejected, Way
 from coachc.passes.mixture import best_mixture, search_mixture
 from coachc.passes.partition import Limits, device_memory_bytes
-from coachc.passes.strategy import Part, Strategy, part, saturated
-from coachc.passes.timeline import from_stages, uniform
+from coachc.passes.strategy import Part, Strategy, saturated
+from coachc.passes.timeline import from_stages, uniform, uniform_way
 from tests.helpers.admissible import NONE, Admissible, cuttable, period_s, stage_seconds
 from tests.helpers.graphs import CHAIN, costs_of, down_closed_subsets, graph_of, random_costs, random_graph
 
@@ -85,15 +85,16 @@ def test_equals_brute_force_over_nested_triples(block):
         assert found.note == "least mean period over nested cuts"
         assert sum(one.share for one in found.parts) == pytest.approx(1.0)
         assert len(found.parts) <= 3, f"seed {seed}"
-        assert all(a.mask & b.mask in (a.mask, b.mask) for a, b in itertools.combinations(found.parts, 2))
+        masks = [one.way.mask for one in found.parts]
+        assert all(a & b in (a, b) for a, b in itertools.combinations(masks, 2))
         asked = [mask for mask, _ in precision.asked]
         assert len(asked) == len(set(asked)), f"seed {seed}"
         assert {most for _, most in precision.asked} <= {MAX_BITS}
         for one in found.parts:
-            packed = {q.bits for q in one.quantizers if q.codec == "packed"}
-            assert packed <= {precision.bits[one.mask]}, f"seed {seed}"
-            stages = stage_seconds(graph, one.mask, packed.pop() if packed else UNQUANTIZED, costs)
-            shown = one.timeline
+            packed = {q.bits for q in one.way.bits.quantizers if q.codec == "packed"}
+            assert packed <= {precision.bits[one.way.mask]}, f"seed {seed}"
+            stages = stage_seconds(graph, one.way.mask, packed.pop() if packed else UNQUANTIZED, costs)
+            shown = one.way.timeline
             assert (shown.device_s, shown.link_s, shown.cloud_s) == pytest.approx(stages)
         mixed += len(found.parts) > 1
     assert mixed > 10
@@ -116,8 +117,8 @@ def test_every_part_keeps_the_limits(seed):
     if found is not None:
         assert found.period_s(costs.server_share) == pytest.approx(least_blend_s(ways), rel=1e-6, abs=TICK)
         for one in found.parts:
-            assert one.timeline.latency_s <= limit_s
-            assert device_memory_bytes(graph, one.mask, 4) <= memory
+            assert one.way.timeline.latency_s <= limit_s
+            assert device_memory_bytes(graph, one.way.mask, 4) <= memory
 
 
 def test_nothing_admissible_is_none():
@@ -129,7 +130,7 @@ def test_nothing_admissible_is_none():
     # Rejected everywhere: tensors as they are and the whole model on the device are left.
     rejected = lambda mask, cut, most: Rejected("cut", "too much is lost")  # noqa: E731
     found = search_mixture(graph, costs, masks, rejected, limits=NO_LIMITS)
-    assert all(q.codec == "raw" for one in found.parts for q in one.quantizers)
+    assert all(q.codec == "raw" for one in found.parts for q in one.way.bits.quantizers)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -143,7 +144,8 @@ def test_the_simulated_period_is_the_mixtures(seed):
 def test_a_rare_part_is_simulated_often_enough():
     costs = costs_of([], [], rtt_s=1.0)
     alone, sent = from_stages(1.01, 0.0, 0.0, 0, costs), from_stages(0.0, 100.0, 0.1, 0, costs)
-    mixed = Strategy("by hand", (Part(0.99, 0b1, (), alone), Part(0.01, 0, (), sent)), "")
+    ways = [(0.99, Way("split", 0b1, BitPlan(()), alone)), (0.01, Way("split", 0, BitPlan(()), sent))]
+    mixed = Strategy("by hand", tuple(Part(share, way) for share, way in ways), "")
     assert mixed.period_s() == pytest.approx(1.0)
     # 200 tasks hold the rare part twice: one more or less in the window is half of it.
     assert saturated(mixed, costs, 200).steady_period_s != pytest.approx(1.0, rel=0.1)
@@ -154,22 +156,22 @@ def test_three_cuts_by_hand():
     costs = costs_of([], [])
     # Each cut loads one stage only.
     stages = {0b00: (0.0, 3.0, 0.0), 0b01: (0.0, 0.0, 3.0), 0b11: (3.0, 0.0, 0.0)}
-    parts = [Part(1.0, mask, (), from_stages(*times, 0, costs)) for mask, times in stages.items()]
+    parts = [Way("split", mask, BitPlan(()), from_stages(*times, 0, costs)) for mask, times in stages.items()]
     found = best_mixture(parts, costs)
-    assert {one.mask: one.share for one in found.parts} == pytest.approx(dict.fromkeys(stages, 1 / 3))
+    assert {one.way.mask: one.share for one in found.parts} == pytest.approx(dict.fromkeys(stages, 1 / 3))
     assert found.period_s() == pytest.approx(1.0)
     # With two workers the cloud bears twice as many tasks as the others.
     found = best_mixture(parts, costs_of([], [], workers=2))
-    assert {one.mask: one.share for one in found.parts} == pytest.approx({0b00: 0.25, 0b01: 0.5, 0b11: 0.25})
+    assert {one.way.mask: one.share for one in found.parts} == pytest.approx({0b00: 0.25, 0b01: 0.5, 0b11: 0.25})
     assert found.period_s(2.0) == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_mixture_is_nested_and_no_blend_of_nested_cuts_on_a_grid_is_better(seed):
     graph, costs, _ = drawn(seed, most=8)
-    parts = [part(graph, costs, mask, 4) for mask in down_closed_subsets(graph)]
+    parts = [uniform_way(graph, mask, 4, costs) for mask in down_closed_subsets(graph)]
     mixed = best_mixture(parts, costs)
-    masks = [one.mask for one in mixed.parts]
+    masks = [one.way.mask for one in mixed.parts]
     assert len(masks) <= 3
     assert all(a & b in (a, b) for a in masks for b in masks)
     times = {
@@ -191,10 +193,10 @@ def test_few_programs_are_said_to_be_the_best_found():
     graph = graph_of(["x", "x", "v0 v1"])
     costs = costs_of([], [])
     times = {0b001: (2.0, 0.0, 0.0), 0b010: (0.0, 2.0, 0.0), 0b011: (1.9, 1.9, 0.0)}
-    parts = [Part(1.0, mask, (), from_stages(*stages, 0, costs)) for mask, stages in times.items()]
+    parts = [Way("split", mask, BitPlan(()), from_stages(*stages, 0, costs)) for mask, stages in times.items()]
     assert all(graph.is_ideal(mask) for mask in times)
     found = best_mixture(parts, costs)
-    assert [one.mask for one in found.parts] == [0b011]
+    assert [one.way.mask for one in found.parts] == [0b011]
     assert found.note == "least mean period over nested cuts"
     hurried = best_mixture(parts, costs, max_programs=1)
     assert hurried.note == "least mean period over nested cuts, best found"

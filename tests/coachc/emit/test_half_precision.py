@@ -19,7 +19,7 @@ from coachc.frontend import ort
 from coachc.models.synthetic import residual
 from coachc.runtime.bundle.quantizer_inputs import quantizer_feed
 from coachc.runtime.bundle.store import open_bundle
-from tests.helpers.bundles import a_bit_plan, replace_artefact, rewrite_manifest, samples_for, save
+from tests.helpers.bundles import a_way, replace_artefact, rewrite_manifest, samples_for, save
 from tests.helpers.commands import compile_json
 from tests.helpers.onnx_models import imported
 
@@ -104,7 +104,7 @@ def test_quantizers_inside_a_half_give_the_same_codes(tmp_path):
     """Those of an input of the model, which are no artefact of their own: 11 bits would round x / scale."""
     model, graph = imported(residual(), tmp_path)
     sides = find_device("tx2", side="device"), find_device("a6000", side="cloud")
-    made = split_halves(model, graph, 0, a_bit_plan(graph, 0), *sides)
+    made = split_halves(model, graph, a_way(graph, 0), *sides)
     device = made.models[DEVICE_PATH]
     feed = {**ort.seeded_inputs(device, 0), **quantizer_feed(made.cut, "device", 8)}
     half, _ = in_half_precision(device, DEVICE_PATH, quantizer_feed(made.cut, "device", 8))

@@ -13,7 +13,7 @@ from coachc.cost.device import find_device
 from coachc.emit import lowering
 from coachc.emit.cuts import emit_cuts
 from coachc.emit.lowering import limits_of, lower_for
-from coachc.emit.two_halves import MODEL_PATH, Way
+from coachc.emit.two_halves import MODEL_PATH
 from coachc.errors import CheckFailure
 from coachc.frontend import ort
 from coachc.frontend.fuse import fuse
@@ -23,7 +23,7 @@ from coachc.passes.lower.limits import Lowered
 from coachc.targets.rules import violations
 from coachc.targets.target import target_of
 from tests.helpers.bundles import (
-    a_bit_plan,
+    a_way,
     change_initializer,
     replace_artefact,
     save,
@@ -56,7 +56,7 @@ def test_each_half_builds_on_its_target_by_its_rules(make, device, tmp_path):
     model, graph = imported(make(), tmp_path)
     spec = find_device(device, side="device")
     mask = widest(graph)
-    emitted = emit_cuts(model, graph, [Way("split", "split", mask, a_bit_plan(graph, mask))], spec, A6000)
+    emitted = emit_cuts(model, graph, [a_way(graph, mask)], spec, A6000)
     assert not [one for one in emitted.lowerings if one.failure]
     for path, proto in emitted.models.items():
         target = A6000 if emitted.roles[path] == "cloud" else spec
@@ -102,7 +102,7 @@ def test_only_where_operators_were_taken_apart_may_a_code_be_a_step_off(tmp_path
 def test_the_same_holds_for_segments(tmp_path):
     model, graph = imported(chain(6, opset=20), tmp_path)
     masks = [0b1, 0b111]
-    ways = [Way(f"cut{mask}", "split", mask, a_bit_plan(graph, mask)) for mask in masks]
+    ways = [a_way(graph, mask, name=f"cut{mask}") for mask in masks]
     write_ways(tmp_path / "net.coach", model, ways, SIDES)
     for path in (tmp_path / "net.coach").glob("*.onnx"):
         # A segment runs on either side; the cloud's edges and the model itself are as they were.
@@ -113,7 +113,7 @@ def test_the_same_holds_for_segments(tmp_path):
 
 def test_the_whole_model_for_the_cloud_is_lowered_too(tmp_path):
     model, graph = imported(residual(opset=26), tmp_path)
-    emitted = emit_cuts(model, graph, [Way("cloud-jpeg", "cloud-jpeg", 0, a_bit_plan(graph, 0))], TX2, A6000)
+    emitted = emit_cuts(model, graph, [a_way(graph, 0, mode="cloud-jpeg")], TX2, A6000)
     assert emitted.cuts[0].cloud == "cloud.whole.onnx"
     assert {path: emitted.roles[path] for path in emitted.models} == {
         "cloud.whole.onnx": "cloud",
@@ -164,7 +164,7 @@ def test_emitting_twice_gives_the_same_bytes(tmp_path):
         model = import_model(path)
         graph = fuse(model)
         mask = widest(graph)
-        emitted = emit_cuts(model, graph, [Way("split", "split", mask, a_bit_plan(graph, mask))], TX2, A6000)
+        emitted = emit_cuts(model, graph, [a_way(graph, mask)], TX2, A6000)
         texts.append({name: proto.SerializeToString(deterministic=True) for name, proto in emitted.models.items()})
         assert json.dumps([one.to_json() for one in emitted.lowerings], allow_nan=False)
     assert texts[0] == texts[1]
@@ -173,7 +173,7 @@ def test_emitting_twice_gives_the_same_bytes(tmp_path):
 def test_the_device_half_gives_the_values_of_the_model(tmp_path):
     model, graph = imported(transformer(), tmp_path)
     mask = widest(graph)
-    emitted = emit_cuts(model, graph, [Way("split", "split", mask, a_bit_plan(graph, mask))], TX2, A6000)
+    emitted = emit_cuts(model, graph, [a_way(graph, mask)], TX2, A6000)
     head = emitted.models["device.onnx"]
     feed = ort.seeded_inputs(model.proto, 5)
     whole = onnx.ModelProto()

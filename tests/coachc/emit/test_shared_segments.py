@@ -14,7 +14,6 @@ from coachc.core.plan import BitPlan, Quantizer
 from coachc.cost.device import find_device
 from coachc.emit.cuts import emit_cuts
 from coachc.emit.shared_segments import shared_cuts
-from coachc.emit.two_halves import Way
 from coachc.errors import CheckFailure, InternalError
 from coachc.frontend import ort
 from coachc.frontend.fuse import fuse
@@ -27,7 +26,7 @@ from coachc.runtime.bundle.store import open_bundle
 from coachc.runtime.engines.halves import Engines, Halves, cloud_engine
 from coachc.runtime.engines.ort_engine import OrtEngine
 from coachc.runtime.link.values import decode_values, encode_values
-from tests.helpers.bundles import a_bit_plan, replace_artefact, rewrite_manifest, save, write_ways
+from tests.helpers.bundles import a_bit_plan, a_way, replace_artefact, rewrite_manifest, save, write_ways
 from tests.helpers.halves import integers_between, skipping
 from tests.helpers.onnx_models import info, net, op
 
@@ -52,7 +51,7 @@ def write(proto, path, masks, sides=SIDES, **precision):
     graph = fuse(model)
     masks = masks or nested(graph, 3)
     ways = [
-        Way(f"cut-{place}", "split" if mask else "cloud-raw", mask, a_bit_plan(graph, mask, **precision))
+        a_way(graph, mask, a_bit_plan(graph, mask, **precision), name=f"cut-{place}")
         for place, mask in enumerate(masks)
     ]
     write_ways(path, model, ways, sides)
@@ -163,7 +162,7 @@ def test_values_as_they_are_need_no_edge(tmp_path):
     def raw(mask):
         return BitPlan(tuple(Quantizer(name, "raw", 32) for name in graph.cut_values(mask)))
 
-    ways = [Way("a", "cloud-raw", 0, raw(0)), Way("b", "split", low, raw(low)), Way("c", "split", high, raw(high))]
+    ways = [a_way(graph, mask, raw(mask), name=name) for name, mask in (("a", 0), ("b", low), ("c", high))]
     write_ways(tmp_path / "b.coach", model, ways, LOCAL)
     bundle = open_bundle(tmp_path / "b.coach")
     found = {cut.name: (cut.on_device, cut.on_cloud) for cut in bundle.manifest.cuts}
@@ -185,7 +184,7 @@ def test_the_same_operators_as_codes_and_as_they_are(tmp_path):
     graph = fuse(model)
     (mask,) = nested(graph, 1)
     raw = BitPlan(tuple(Quantizer(name, "raw", 32) for name in graph.cut_values(mask)))
-    ways = [Way("split-1", "split", mask, raw), Way("split-2", "split", mask, a_bit_plan(graph, mask))]
+    ways = [a_way(graph, mask, raw, name="split-1"), a_way(graph, mask, name="split-2")]
     write_ways(tmp_path / "b.coach", model, ways, SIDES)
     names = sorted(path.name for path in Path(tmp_path / "b.coach").glob("*.onnx"))
     assert names == ["model.onnx", "segment1.onnx", "segment2.onnx", "split-2.cloud.onnx", "split-2.device.onnx"]
@@ -225,7 +224,7 @@ def test_a_picture_as_jpeg_runs_all_segments_on_the_cloud(tmp_path):
     model = import_model(save(skipping(), tmp_path / "net.onnx"))
     graph = fuse(model)
     (mask,) = nested(graph, 1)
-    ways = [Way("cloud-jpeg", "cloud-jpeg", 0, BitPlan(())), Way("split", "split", mask, a_bit_plan(graph, mask))]
+    ways = [a_way(graph, 0, BitPlan(()), mode="cloud-jpeg"), a_way(graph, mask)]
     made = shared_cuts(model, graph, ways, *SIDES.values())
     assert [(cut.name, cut.on_device, cut.on_cloud) for cut in made.cuts] == [
         ("cloud-jpeg", (), ("segment1.onnx", "segment2.onnx")),
@@ -239,7 +238,7 @@ def test_one_cut_has_two_halves_and_its_quantizers(tmp_path):
     model = import_model(save(chain(), tmp_path / "net.onnx"))
     graph = fuse(model)
     mask = nested(graph, 1)[0]
-    made = emit_cuts(model, graph, [Way("split", "split", mask, a_bit_plan(graph, mask))], *SIDES.values())
+    made = emit_cuts(model, graph, [a_way(graph, mask)], *SIDES.values())
     assert sorted(made.models) == ["cloud.onnx", "device.edge.onnx", "device.onnx"]
     assert [(cut.on_device, cut.on_cloud) for cut in made.cuts] == [
         (("device.onnx", "device.edge.onnx"), ("cloud.onnx",)), (("model.onnx",), ()),
@@ -247,7 +246,7 @@ def test_one_cut_has_two_halves_and_its_quantizers(tmp_path):
     alone = emit_cuts(model, graph, [], *SIDES.values())
     assert ([cut.name for cut in alone.cuts], alone.models) == (["device-only"], {})
     with pytest.raises(InternalError, match="device-only is no cut"):
-        shared_cuts(model, graph, [Way("w", "device-only", graph.full_mask, BitPlan(()))], *SIDES.values())
+        shared_cuts(model, graph, [a_way(graph, graph.full_mask, BitPlan(()), mode="device-only")], *SIDES.values())
 
 
 def test_segments_that_were_tampered_with_are_found(tmp_path):
@@ -285,7 +284,7 @@ def test_all_ideals_of_a_branchy_model_can_be_cut_twice(tmp_path):
     for place, (one, other) in enumerate(pairs[:: max(1, len(pairs) // 8)]):
         path = tmp_path / f"{place}.coach"
         ways = [
-            Way(name, "split", mask, BitPlan(tuple(Quantizer(v, "raw", 32) for v in graph.cut_values(mask))))
+            a_way(graph, mask, BitPlan(tuple(Quantizer(v, "raw", 32) for v in graph.cut_values(mask))), name=name)
             for name, mask in (("one", one), ("other", other))
         ]
         write_ways(path, model, ways, LOCAL)

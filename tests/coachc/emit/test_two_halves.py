@@ -27,7 +27,7 @@ from coachc.passes.ideals import all_ideals
 from coachc.runtime.bundle import numeric
 from coachc.runtime.bundle.manifest_types import Layout, Level
 from coachc.runtime.bundle.quantizer_inputs import quantizer_feed
-from tests.helpers.bundles import a_bit_plan, save, widest
+from tests.helpers.bundles import a_bit_plan, a_way, save, widest
 from tests.helpers.halves import parameters_of, same_bits
 from tests.helpers.onnx_models import info
 
@@ -43,7 +43,7 @@ def halves_of(model, device="tx2", cloud="a6000", *, mask=None, **precision):
     mask = widest(graph) if mask is None else mask
     bits = a_bit_plan(graph, mask, **precision)
     targets = find_device(device, side="device"), find_device(cloud, side="cloud")
-    return split_halves(model, graph, mask, bits, *targets), bits
+    return split_halves(model, graph, a_way(graph, mask, bits), *targets), bits
 
 
 def on_device(made, feed):
@@ -202,7 +202,7 @@ def test_raw_values_travel_as_they_are(model):
     mask = next(m for m in all_ideals(graph)[0] if m and len(graph.cut_values(m)) == 1)
     (name,) = graph.cut_values(mask)
     targets = find_device("tx2", side="device"), find_device("a6000", side="cloud")
-    made = split_halves(model, graph, mask, BitPlan((Quantizer(name, "raw", 32),)), *targets)
+    made = split_halves(model, graph, a_way(graph, mask, BitPlan((Quantizer(name, "raw", 32),))), *targets)
     (value,) = made.cut.values
     assert (value.codec, value.bits, value.codes, value.levels) == ("raw", 32, name, ())
     assert (made.cut.device_parameters, made.cut.cloud_parameters, made.cut.features) == ("", "", ())

@@ -95,12 +95,12 @@ def test_periods_are_those_of_the_stages(model, device, family):
     for name, row in rows.items():
         (part, *others) = row.strategy.parts
         if not others and row.period_s < 0.05:
-            assert row.latency_mean_s == pytest.approx(part.timeline.latency_s), name
+            assert row.latency_mean_s == pytest.approx(part.way.timeline.latency_s), name
         elif row.period_s > 0.051:
-            assert row.latency_p95_s > row.latency_mean_s > part.timeline.latency_s, name
+            assert row.latency_p95_s > row.latency_mean_s > part.way.timeline.latency_s, name
     (spinn,) = rows["SPINN, no exit"].strategy.parts
-    assert {(q.codec, q.bits) for q in spinn.quantizers} <= {("packed", 8)}
-    assert {q.bits for q in rows["coachc, exact"].strategy.parts[0].quantizers} <= {BITS, 8, 32}
+    assert {(q.codec, q.bits) for q in spinn.way.bits.quantizers} <= {("packed", 8)}
+    assert {q.bits for q in rows["coachc, exact"].strategy.parts[0].way.bits.quantizers} <= {BITS, 8, 32}
     assert len(graph.nodes) == {"resnet101": 107, "vgg16": 21}[model]
 
 
@@ -112,7 +112,7 @@ def test_the_verdict_is_what_the_rows_say(model, device, family):
         assert verdict.whole_s == min(whole.values()) == whole[verdict.instead], f"{mbit} Mbit/s"
         assert verdict.jpeg_s == rows[JPEG].period_s
         (exact,) = rows["coachc, exact"].strategy.parts
-        inside = exact.mask not in (0, MODELS[model]().full_mask)
+        inside = exact.way.mask not in (0, MODELS[model]().full_mask)
         assert verdict.pays == (verdict.split_s * GAIN < verdict.whole_s), f"{mbit} Mbit/s"
         if verdict.pays:
             assert rows["coachc, exact"].period_s * GAIN < verdict.whole_s, f"{mbit} Mbit/s"
@@ -181,7 +181,7 @@ def test_an_input_that_bears_few_bits_counts_as_everything_on_the_cloud():
     assert verdict.split_s == rows["coachc, exact"].period_s == pytest.approx(4420 / 955e3)
     verdict, rows = table(2)
     (chosen,) = rows["coachc, exact"].strategy.parts
-    assert (chosen.mask, verdict.pays, verdict.instead) == (0, False, AT_INPUT)
+    assert (chosen.way.mask, verdict.pays, verdict.instead) == (0, False, AT_INPUT)
     assert verdict.whole_s == rows["coachc, exact"].period_s < rows["cloud only, raw"].period_s
 
 

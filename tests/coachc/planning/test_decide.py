@@ -48,22 +48,27 @@ def plan(costs, *, mode="auto", jpeg=None, limits=NO_LIMITS, objective="exact", 
 def test_the_best_split_wins():
     chosen = plan(costs())
     # 4000 input codes take 4.6 ms, as the cloud's 4 ms; every operator on the device adds 10 ms.
-    assert (chosen.mode, chosen.mask, chosen.cut) == ("cloud-raw", 0, ("x",))
-    assert chosen.timeline.period_s == pytest.approx(4420 / 955e3)
+    assert (chosen.way.mode, chosen.way.mask, chosen.way.cut) == ("cloud-raw", 0, ("x",))
+    assert chosen.way.timeline.period_s == pytest.approx(4420 / 955e3)
     chosen = plan(costs(bandwidth=1e5))
     # At a tenth of the rate the input takes 46 ms: two operators on the device and 800 codes take 20 ms.
-    assert (chosen.mode, chosen.mask, chosen.cut) == ("split", 0b0011, ("v1",))
-    assert chosen.timeline.period_s == pytest.approx(0.02, rel=1e-3)
-    assert [a.mode for a in chosen.alternatives] == ["device-only", "cloud-raw", "cloud-jpeg"]
+    assert (chosen.way.mode, chosen.way.mask, chosen.way.cut) == ("split", 0b0011, ("v1",))
+    assert chosen.way.timeline.period_s == pytest.approx(0.02, rel=1e-3)
+    assert list(chosen.alternatives) == ["device-only", "cloud-raw", "cloud-jpeg"]
     assert chosen.gap == 0.0
     assert chosen.candidates == 5
 
 
 def test_a_choking_link_leaves_the_device_alone():
     chosen = plan(costs(bandwidth=1e3))
-    assert (chosen.mode, chosen.mask, chosen.cut, chosen.bits.quantizers) == ("device-only", 0b1111, (), ())
-    assert chosen.timeline == stage_times(GRAPH, 0b1111, (), costs(bandwidth=1e3))
-    accuracy = chosen.bits.accuracy
+    assert (chosen.way.mode, chosen.way.mask, chosen.way.cut, chosen.way.bits.quantizers) == (
+        "device-only",
+        0b1111,
+        (),
+        (),
+    )
+    assert chosen.way.timeline == stage_times(GRAPH, 0b1111, (), costs(bandwidth=1e3))
+    accuracy = chosen.way.bits.accuracy
     assert (accuracy.loss, accuracy.loss_bound, accuracy.certified) == (0.0, 0.0, True)
 
 
@@ -78,28 +83,33 @@ def test_a_server_must_gain_a_percent(gain, mode):
     alone = sum(device)
     assert 1 - found.best.timeline.period_s / alone == pytest.approx(gain, rel=1e-3)
     chosen = decide(graph, shared, found, None, JUDGE, NO_LIMITS)
-    assert chosen.mode == mode
+    assert chosen.way.mode == mode
     # Asked for a split, a split it is.
-    assert decide(graph, shared, found, None, JUDGE, NO_LIMITS, mode="split").mode == "split"
+    assert decide(graph, shared, found, None, JUDGE, NO_LIMITS, mode="split").way.mode == "split"
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_each_mode_can_be_demanded(mode):
     chosen = plan(costs(), mode=mode, jpeg=picture())
-    assert chosen.mode == mode
-    assert bool(chosen.cut) == (mode in ("split", "cloud-raw"))
-    assert (chosen.mask == 0) == (mode in ("cloud-raw", "cloud-jpeg"))
+    assert chosen.way.mode == mode
+    assert bool(chosen.way.cut) == (mode in ("split", "cloud-raw"))
+    assert (chosen.way.mask == 0) == (mode in ("cloud-raw", "cloud-jpeg"))
 
 
 class TestJpeg:
     def test_wins_where_it_is_measured_within_budget_and_fastest(self):
         chosen = plan(costs(bandwidth=2e5), jpeg=picture(500))
         # 500 bytes and headers take 4.8 ms, the cloud 4 + 2 ms: its period is 6 ms, any split's 10 ms or more.
-        assert (chosen.mode, chosen.mask, chosen.cut, chosen.bits.quantizers) == ("cloud-jpeg", 0, (), ())
-        assert chosen.timeline.period_s == pytest.approx(0.006)
-        assert chosen.timeline.payload_bytes == 500
-        assert chosen.timeline.latency_s == pytest.approx(0.001 + 920 / 191e3 + 0.006)
-        assert chosen.bits.accuracy.kind == "labels"
+        assert (chosen.way.mode, chosen.way.mask, chosen.way.cut, chosen.way.bits.quantizers) == (
+            "cloud-jpeg",
+            0,
+            (),
+            (),
+        )
+        assert chosen.way.timeline.period_s == pytest.approx(0.006)
+        assert chosen.way.timeline.payload_bytes == 500
+        assert chosen.way.timeline.latency_s == pytest.approx(0.001 + 920 / 191e3 + 0.006)
+        assert chosen.way.bits.accuracy.kind == "labels"
 
     @pytest.mark.parametrize(
         ("jpeg", "note"),
@@ -115,9 +125,9 @@ class TestJpeg:
     )
     def test_is_shown_but_not_chosen_otherwise(self, jpeg, note):
         chosen = plan(costs(bandwidth=2e5), jpeg=jpeg)
-        assert chosen.mode != "cloud-jpeg"
-        shown = chosen.alternatives[2]
-        assert (shown.mode, shown.emittable) == ("cloud-jpeg", False)
+        assert chosen.way.mode != "cloud-jpeg"
+        shown = chosen.alternatives["cloud-jpeg"]
+        assert (shown.way.mode, shown.emittable) == ("cloud-jpeg", False)
         assert note in shown.note
         with pytest.raises(InfeasibleError, match="no cloud-jpeg plan keeps the accuracy budget") as caught:
             plan(costs(), mode="cloud-jpeg", jpeg=jpeg)
@@ -128,12 +138,12 @@ class TestLatency:
     def test_a_limit_decides_between_plans(self):
         # The split's period is shorter, its latency is longer by the round trip.
         slow = costs(bandwidth=1e5, rtt_s=0.05)
-        assert plan(slow).mode == "split"
-        assert plan(slow, limits=Limits(0.045)).mode == "device-only"
+        assert plan(slow).way.mode == "split"
+        assert plan(slow, limits=Limits(0.045)).way.mode == "device-only"
 
     def test_latency_can_come_first(self):
         slow = costs(bandwidth=1e5, rtt_s=0.05)
-        assert plan(slow, objective="latency").mode == "device-only"
+        assert plan(slow, objective="latency").way.mode == "device-only"
 
     def test_nothing_in_time_carries_the_closest(self):
         with pytest.raises(InfeasibleError, match=r"no plan answers within 1\.0 ms") as caught:
@@ -156,7 +166,7 @@ class TestLatency:
 
     def test_a_plan_within_the_limit_respects_it(self):
         for limit in (0.008, 0.01, 0.03, 0.05):
-            assert plan(costs(), limits=Limits(limit), jpeg=picture()).timeline.latency_s <= limit
+            assert plan(costs(), limits=Limits(limit), jpeg=picture()).way.timeline.latency_s <= limit
 
 
 def test_no_split_within_the_budget():
@@ -167,11 +177,11 @@ def test_no_split_within_the_budget():
     assert "--budget" in caught.value.hint
     # Without the demand the device does it alone.
     alone = plan(costs(), objective="paper-eq6", precision=lambda mask, cut, most_bits: refused)
-    assert alone.mode == "device-only"
+    assert alone.way.mode == "device-only"
     # Eq. 6 always quantizes; otherwise tensors may travel as they are, and then nothing is lost.
     as_it_is = plan(costs(), mode="split", precision=lambda mask, cut, most_bits: refused)
-    assert [quantizer.codec for quantizer in as_it_is.bits.quantizers] == ["raw"]
-    assert as_it_is.bits.accuracy.split == as_it_is.bits.accuracy.whole
+    assert [quantizer.codec for quantizer in as_it_is.way.bits.quantizers] == ["raw"]
+    assert as_it_is.way.bits.accuracy.split == as_it_is.way.bits.accuracy.whole
 
 
 def test_an_incomplete_search_states_its_gap():
@@ -181,14 +191,15 @@ def test_an_incomplete_search_states_its_gap():
     assert complete.gap == 0
     assert chosen.gap > 0
     # The bound leaves the link out and shares operators between the sides: 40 - 10 n = n.
-    assert chosen.timeline.period_s / (1 + chosen.gap) == pytest.approx(0.04 / 11, rel=1e-9)
+    assert chosen.way.timeline.period_s / (1 + chosen.gap) == pytest.approx(0.04 / 11, rel=1e-9)
 
 
 def test_the_raw_alternative_sends_what_a_camera_gives():
-    raw = plan(costs()).alternatives[1]
-    assert (raw.timeline.payload_bytes, raw.accuracy) == (4000, None)
+    raw = plan(costs()).alternatives["cloud-raw"]
+    assert (raw.way.timeline.payload_bytes, raw.way.bits.accuracy) == (4000, None)
     integers = dataclasses.replace(
         GRAPH, values={**GRAPH.values, "x": dataclasses.replace(GRAPH.values["x"], dtype="uint8")}
     )
     found = search(integers, costs(), lambda m, c, b: BitPlan(tuple(Quantizer(n, "raw", 8) for n in c)))
-    assert decide(integers, costs(), found, None, JUDGE, NO_LIMITS).alternatives[1].timeline.payload_bytes == 4000
+    raw = decide(integers, costs(), found, None, JUDGE, NO_LIMITS).alternatives["cloud-raw"]
+    assert raw.way.timeline.payload_bytes == 4000

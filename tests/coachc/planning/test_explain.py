@@ -23,23 +23,25 @@ def test_every_option_is_bound_by_what_the_words_mean(block):
     for seed, case in cases(range(20 * block, 20 * block + 20), limited=block % 2 == 1, coded=block > 2):
         with mock.patch.object(explaining, "RUNNERS_UP", 10**6):
             found = case.explain()
-        others = [mask for mask in case.masks if mask != case.plan.mask and "shape" not in case.binds(mask)]
-        assert sorted(option.mask for option in found.runners_up) == sorted(others), f"seed {seed}"
+        others = [mask for mask in case.masks if mask != case.plan.way.mask and "shape" not in case.binds(mask)]
+        assert sorted(option.way.mask for option in found.runners_up) == sorted(others), f"seed {seed}"
         for option in found.runners_up:
-            about = f"seed {seed}, mask {option.mask:b}: {option}"
-            assert option.mode == {0: "cloud-raw", case.graph.full_mask: "device-only"}.get(option.mask, "split")
-            assert option.cut == case.graph.cut_values(option.mask)
-            assert option.binds in case.binds(option.mask), about
-            way = case.best_way(option.mask)
-            assert option.timeline.period_s == pytest.approx(case.period_s(option.mask, way)), about
-            assert option.timeline.latency_s == pytest.approx(case.latency_s(option.mask, way)), about
-            assert option.possible == (option.binds != "memory" and case.in_time(option.mask, way)), about
-            if option.binds != "memory" and option.mask != case.graph.full_mask:
-                floats = [n for n in option.cut if case.graph.values[n].dtype == "float32"]
-                width = max(32 if name in floats else 64 for name in option.cut)
-                known, bits = case.known(option.mask)
-                shown = (width, True) if way == UNQUANTIZED else (bits if floats or not known else None, known)
-                assert (option.bits, option.known) == shown, about
+            about = f"seed {seed}, mask {option.way.mask:b}: {option}"
+            assert option.way.mode == {0: "cloud-raw", case.graph.full_mask: "device-only"}.get(
+                option.way.mask, "split"
+            )
+            assert option.way.cut == case.graph.cut_values(option.way.mask)
+            assert option.binds in case.binds(option.way.mask), about
+            way = case.best_way(option.way.mask)
+            assert option.way.timeline.period_s == pytest.approx(case.period_s(option.way.mask, way)), about
+            assert option.way.timeline.latency_s == pytest.approx(case.latency_s(option.way.mask, way)), about
+            assert option.possible == (option.binds != "memory" and case.in_time(option.way.mask, way)), about
+            if option.binds != "memory" and option.way.mask != case.graph.full_mask:
+                floats = [n for n in option.way.cut if case.graph.values[n].dtype == "float32"]
+                width = max(32 if name in floats else 64 for name in option.way.cut)
+                known, bits = case.known(option.way.mask)
+                shown = (width, True) if way == UNQUANTIZED or not floats else (bits, known)
+                assert (option.way.bits.fewest, option.known) == shown, about
             seen.add(option.binds)
     assert seen >= {*STAGES[:2], "accuracy"} | ({"latency", "memory"} if block % 2 else set())
 
@@ -51,12 +53,12 @@ def test_runners_up_are_the_five_least_periods_of_all_others(block):
         found = case.explain()
         assert case.source.asked == asked, "nothing is measured unless asked for"
         others = [
-            m for m in case.masks if m != case.plan.mask and (m == case.graph.full_mask or cuttable(case.graph, m))
+            m for m in case.masks if m != case.plan.way.mask and (m == case.graph.full_mask or cuttable(case.graph, m))
         ]
         expected = sorted(case.period_s(mask, case.best_way(mask)) for mask in others)[:5]
-        assert [option.timeline.period_s for option in found.runners_up] == pytest.approx(expected), f"seed {seed}"
+        assert [option.way.timeline.period_s for option in found.runners_up] == pytest.approx(expected), f"seed {seed}"
         # Nobody is ahead of the plan, but for the one percent that a server has to gain.
-        assert expected[0] >= case.plan_s / (1.01 if case.plan.mode == "device-only" else 1) - 1e-9, f"seed {seed}"
+        assert expected[0] >= case.plan_s / (1.01 if case.plan.way.mode == "device-only" else 1) - 1e-9, f"seed {seed}"
 
 
 @pytest.mark.parametrize("block", range(3))
@@ -124,19 +126,21 @@ def test_at_every_bandwidth_the_move_names_the_least_period(block):
             # A server has to gain a percent.
             periods[case.graph.full_mask, UNQUANTIZED] /= 1.01
             (move,) = [m for m in moves if m.low_bytes_per_s <= rate < m.high_bytes_per_s]
-            floats = any(case.graph.values[name].dtype == "float32" for name in move.option.cut)
-            as_it_is = not floats or move.option.bits == 32
-            ways = [UNQUANTIZED] if move.option.mask == case.graph.full_mask else case.ways(move.option.mask)
-            bits = UNQUANTIZED if as_it_is or (move.option.bits or 0) > MAX_BITS else ways[0]
-            assert periods[move.option.mask, bits] == pytest.approx(min(periods.values())), f"seed {seed}, {rate:.0f}"
+            floats = any(case.graph.values[name].dtype == "float32" for name in move.option.way.cut)
+            as_it_is = not floats or move.option.way.bits.fewest == 32
+            ways = [UNQUANTIZED] if move.option.way.mask == case.graph.full_mask else case.ways(move.option.way.mask)
+            bits = UNQUANTIZED if as_it_is or (move.option.way.bits.fewest or 0) > MAX_BITS else ways[0]
+            assert periods[move.option.way.mask, bits] == pytest.approx(min(periods.values())), (
+                f"seed {seed}, {rate:.0f}"
+            )
             raw += as_it_is and floats
         case.costs = here
         # At the bandwidth of the plan it is the plan, or one that is as good.
-        named_s = move.option.timeline.period_s
-        if move.option.mode == "device-only":
+        named_s = move.option.way.timeline.period_s
+        if move.option.way.mode == "device-only":
             assert case.plan_s - 1e-9 <= named_s <= case.plan_s * 1.01 + 1e-9, f"seed {seed}"
         else:
-            assert case.plan.mode != "device-only", f"seed {seed}"
+            assert case.plan.way.mode != "device-only", f"seed {seed}"
             assert named_s == pytest.approx(case.plan_s, abs=1e-9), f"seed {seed}"
     assert raw, "tensors as they are never won"
 
@@ -150,7 +154,7 @@ def test_measure_makes_both_neighbours_certain_and_asks_nothing_else(block):
         assert twin.source.asked == before
         while unsure := [move for move in neighbours(twin) if not move.option.known]:
             for move in unsure:
-                twin.precision(move.option.mask, move.option.cut, MAX_BITS)
+                twin.precision(move.option.way.mask, move.option.way.cut, MAX_BITS)
         found = case.explain(measure=True)
         assert case.source.asked == twin.source.asked, f"seed {seed}"
         assert found == twin.explain(), f"seed {seed}"

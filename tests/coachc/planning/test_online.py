@@ -12,6 +12,7 @@ from coachc.calib.refine import quickly_coded
 from coachc.core.plan import UNQUANTIZED, BitPlan, Quantizer, quantizer_for
 from coachc.cost.device import Link, find_device
 from coachc.models.synthetic import chain
+from coachc.passes.timeline import way_at
 from coachc.planning.calibration import open_calibration, without_samples
 from coachc.planning.online import NoPolicy, alone_policies, online_json, online_policies, quantizer_rungs
 from coachc.planning.problem import Setting, load_problem
@@ -64,7 +65,7 @@ def test_a_cut_with_samples_has_all_three_policies(problem):
     mask = 0b111
     evaluator = calibration.measured.evaluator(mask)
     bits = quickly_coded(evaluator, evaluator.at(4))
-    found = online_policies(loaded, "split", mask, bits, calibration, 0.05)
+    found = online_policies(loaded, way_at(loaded.graph, mask, bits, loaded.costs), calibration, 0.05)
     assert isinstance(found, Online)
     assert set(found.policies) == set(POLICIES)
     assert decode_policies(encode_policies(found.policies)).keys() == found.policies.keys()
@@ -87,7 +88,7 @@ def test_why_a_cut_has_none(problem):
         (mask, packed, given, "needs calibration samples"),
         (mask, packed, noise, "needs calibration samples"),
     ):
-        found = online_policies(loaded, "split", cut, bits, calibration, 0.05)
+        found = online_policies(loaded, way_at(graph, cut, bits, loaded.costs), calibration, 0.05)
         assert isinstance(found, NoPolicy)
         assert reason in found.reason
         assert online_json(found) == {"reason": found.reason}
