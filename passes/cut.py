@@ -42,8 +42,7 @@ def split(model: Model, graph: GraphView, mask: int) -> tuple[onnx.ModelProto, o
     if mask == graph.full_mask or not graph.is_ideal(mask):
         raise InternalError(f"mask {mask:#x} is not an ideal that leaves work to the cloud")
     cut = graph.cut_values(mask)
-    on_device = {name for i, node in enumerate(graph.nodes) if mask >> i & 1 for name in node.members}
-    on_cloud = {name for i, node in enumerate(graph.nodes) if not mask >> i & 1 for name in node.members}
+    on_device, on_cloud = set(graph.members_in(mask)), graph.members_outside(mask)
 
     device = import_graph(model.proto)
     tensors = Tensors(device)
@@ -78,13 +77,15 @@ def boundary_name(graph: GraphView, value: str) -> str:
 
 
 def outputs_on_device(graph: GraphView, mask: int) -> tuple[str, ...]:
-    """Model outputs made on the device."""
-    return tuple(n for n in graph.outputs if n not in graph.producer or mask >> graph.producer[n] & 1)
+    """Model outputs made on the device, and those that no operator makes."""
+    there = set(outputs_on_cloud(graph, mask))
+    return tuple(name for name in graph.outputs if name not in there)
 
 
 def outputs_on_cloud(graph: GraphView, mask: int) -> tuple[str, ...]:
     """Model outputs made on the cloud."""
-    return tuple(n for n in graph.outputs if n in graph.producer and not mask >> graph.producer[n] & 1)
+    made = {name for node in graph.nodes_outside(mask) for name in node.outputs}
+    return tuple(name for name in graph.outputs if name in made)
 
 
 def keep_members(graph: gs.Graph, members: Iterable[str], model: Model) -> None:

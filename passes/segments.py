@@ -46,7 +46,7 @@ def split_segments(model: Model, graph: GraphView, masks: Sequence[int]) -> list
 
 
 def _segment(model: Model, graph: GraphView, low: int, high: int) -> onnx.ModelProto:
-    members = [node for index, node in enumerate(graph.nodes) if (high & ~low) >> index & 1]
+    members = graph.nodes_in(high & ~low)
     read = {name for node in members for name in node.inputs}
     made = {name for node in members for name in node.outputs}
     taken = [name for name in graph.ordered_values if name in read and name not in made]

@@ -12,6 +12,7 @@ import onnx
 from coachc.cli.block_tree import places, tree_values
 from coachc.core.blocks import BlockGraph
 from coachc.core.graph import GraphView
+from coachc.core.masks import mask_of, side_of
 from coachc.core.profile import Profile
 from coachc.cost.device import find_device
 from coachc.emit.two_halves import MODEL_PATH
@@ -106,7 +107,7 @@ def inspected_json(found: Inspected) -> dict[str, Any]:
                 "operator": node.name,
                 "kind": node.kind,
                 "block": place[index],
-                "side": None if found.mask is None else "device" if found.mask >> index & 1 else "cloud",
+                "side": None if found.mask is None else side_of(index, found.mask),
                 "outputs": [
                     {
                         "value": name,
@@ -128,7 +129,7 @@ def inspected_json(found: Inspected) -> dict[str, Any]:
 def device_mask(graph: GraphView, bundle: Bundle, cut: Cut) -> int:
     """Operators that a cut does not put on the cloud."""
     on_cloud = {node.name for path in cut.on_cloud for node in onnx.load_from_string(bundle.read(path)).graph.node}
-    return sum(1 << index for index, node in enumerate(graph.nodes) if not set(node.members) <= on_cloud)
+    return mask_of(index for index, node in enumerate(graph.nodes) if not set(node.members) <= on_cloud)
 
 
 def _cut_json(graph: GraphView, bundle: Bundle, cut: Cut) -> dict[str, Any]:

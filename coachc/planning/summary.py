@@ -62,7 +62,7 @@ def plan_json(
         None where no precision was refined.
     """
     layouts = plan.bits.layouts or (Layout(),) * len(plan.bits.quantizers)
-    device_nodes = [node.name for index, node in enumerate(graph.nodes) if plan.mask >> index & 1]
+    device_nodes = [node.name for node in graph.nodes_in(plan.mask)]
     return {
         "plan": {
             "mode": plan.mode,
