@@ -193,7 +193,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         policies["device-only"] = alone_policies("device-only", problem)
 
     progress("emit", 0, 0)
-    emitted = emit_cuts(model, graph, ways, options.device, options.cloud)
+    emitted = emit_cuts(model, graph, ways, options.device, options.cloud, observers=options.observers)
     sides = {"device": (options.device, costs.device), "cloud": (options.cloud, costs.cloud)}
     models = {MODEL_PATH: model.proto, **emitted.models}
     engines: tuple[RtxEngine, ...] = ()
