@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from coachc.cost.device import find_device
 from coachc.emit.two_halves import MODEL_PATH
 from coachc.frontend.fuse import fuse
 from coachc.frontend.onnx_import import import_model
+from coachc.frontend.pass_driver import Observer
 from coachc.passes.cluster import cluster
 from coachc.passes.ideals import all_ideals
 from coachc.planning.problem import profile
@@ -54,7 +55,14 @@ class Inspected:
     mask: int | None
 
 
-def inspected(path: str, *, device: str, batch: int, input_shapes: Mapping[str, tuple[int, ...]]) -> Inspected:
+def inspected(
+    path: str,
+    *,
+    device: str,
+    batch: int,
+    input_shapes: Mapping[str, tuple[int, ...]],
+    observers: Sequence[Observer] = (),
+) -> Inspected:
     """Read a bundle folder or an ONNX file.
 
     Raises
@@ -65,7 +73,8 @@ def inspected(path: str, *, device: str, batch: int, input_shapes: Mapping[str, 
         The folder is no bundle, or damaged.
     """
     bundle = open_bundle(path) if os.path.isdir(path) else None
-    model = import_model(f"{path}/{MODEL_PATH}" if bundle else path, batch=batch, input_shapes=input_shapes)
+    source = f"{path}/{MODEL_PATH}" if bundle else path
+    model = import_model(source, batch=batch, input_shapes=input_shapes, observers=observers)
     graph = fuse(model)
     spec = find_device(device, side="device")
     return Inspected(

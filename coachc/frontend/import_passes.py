@@ -97,6 +97,11 @@ def import_passes(*, batch: int = 1, input_shapes: Mapping[str, tuple[int, ...]]
     )
 
 
+def import_pass_names() -> tuple[str, ...]:
+    """What observers of import are told of, in order."""
+    return (READ, *(one.name for one in import_passes()))
+
+
 def fold_and_trace(proto: onnx.ModelProto) -> tuple[dict[str, Value], onnx.ModelProto]:
     """Fold and tabulate; where only a run could tell a shape, fold again what follows from it."""
     hints: list[onnx.ValueInfoProto] = []

@@ -153,3 +153,9 @@ CLOSING_PASSES = (
     Pass("finish", rewriting(_finished), requires=(NO_FUNCTIONS, OPSET_13), ensures=(SORTED, NAMED, LOWEST_IR)),
     Pass("check-lowered", refusing(check), requires=(SORTED, NAMED, LOWEST_IR), ensures=(CHECKED,)),
 )
+
+
+def lowering_pass_names() -> tuple[str, ...]:
+    """What observers of lowering are told of, in order."""
+    passes = rewriting_passes(LOWEST_OPSET, Limits(), frozenset(), Tally(onnx.ModelProto()))
+    return tuple(one.name for one in (*passes, *CLOSING_PASSES))
