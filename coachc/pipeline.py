@@ -156,7 +156,9 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
     online = {way.name: online_policies(problem, way, calibration, options.budget, progress) for way in planned.ways}
 
     progress("emit", 0, 0)
-    emitted = emit_cuts(problem.model, problem.graph, planned.ways, options.device, options.cloud)
+    emitted = emit_cuts(
+        problem.model, problem.graph, planned.ways, options.device, options.cloud, observers=options.observers
+    )
     models = {MODEL_PATH: problem.model.proto, **emitted.models}
     engines, half_precision = _for_tensorrt(options, problem, models, emitted, progress)
     summary = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from coachc.core.blocks import Block, BlockGraph
 from coachc.core.graph import GraphView
+from coachc.core.masks import mask_of
 
 
 def cluster(graph: GraphView) -> BlockGraph:
@@ -29,11 +30,14 @@ def cluster(graph: GraphView) -> BlockGraph:
 
 def _chain(graph: GraphView, nodes: tuple[int, ...]) -> tuple[Block, ...]:
     """Split at the nodes that are comparable with all others, then fold what lies between them."""
-    ancestors = _ancestors(graph, nodes)
+    ancestors = graph.ancestors(nodes)
     blocks: list[Block] = []
     between: list[int] = []
-    inside = sum(1 << n for n in nodes)
-    descendants = {n: sum(1 << m for m in nodes if ancestors[m] >> n & 1) for n in nodes}
+    inside = mask_of(nodes)
+    descendants = dict.fromkeys(nodes, 0)
+    for node in nodes:
+        for above in graph.indices_in(ancestors[node]):
+            descendants[above] |= 1 << node
     for node in nodes:
         if ancestors[node] | descendants[node] | 1 << node == inside:
             blocks += _fold(graph, tuple(between))
@@ -59,24 +63,12 @@ def _fold(graph: GraphView, interior: tuple[int, ...]) -> list[Block]:
 
 def _first_boundary(graph: GraphView, nodes: tuple[int, ...]) -> int | None:
     """Smallest position where every node before it is an ancestor of every node after it."""
-    ancestors = _ancestors(graph, nodes)
+    ancestors = graph.ancestors(nodes)
     for position in range(1, len(nodes)):
-        before = sum(1 << n for n in nodes[:position])
+        before = mask_of(nodes[:position])
         if all(ancestors[n] & before == before for n in nodes[position:]):
             return position
     return None
-
-
-def _ancestors(graph: GraphView, nodes: tuple[int, ...]) -> dict[int, int]:
-    """Mask of each node's ancestors, paths through `nodes` only."""
-    found: dict[int, int] = {}
-    for node in nodes:
-        mask = 0
-        for other, above in found.items():
-            if graph.predecessors[node] >> other & 1:
-                mask |= above | 1 << other
-        found[node] = mask
-    return found
 
 
 def _components(graph: GraphView, nodes: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -89,8 +81,8 @@ def _components(graph: GraphView, nodes: tuple[int, ...]) -> list[tuple[int, ...
         return n
 
     for node in nodes:
-        for other in nodes:
-            if graph.predecessors[node] >> other & 1:
+        for other in graph.indices_in(graph.predecessors[node]):
+            if other in root:
                 low, high = sorted((find(node), find(other)))
                 root[high] = low
     parts: dict[int, list[int]] = {}

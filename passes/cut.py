@@ -7,16 +7,12 @@ half takes the boundary values and gives the others. Constants that both need ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import onnx
-import onnx_graphsurgeon as gs
 
 from coachc.core.graph import GraphView
 from coachc.errors import InternalError
-from coachc.frontend.fuse import captured_and_own_inputs
 from coachc.frontend.model import Model
-from coachc.passes.surgery import Tensors, constant_nodes, export, import_graph, typed_variable
+from coachc.passes.extract import as_they_are, extract
 
 #: A model input that the cloud needs as it is crosses under this name: a graph cannot return its own input.
 SENT_SUFFIX = "/sent"
@@ -41,35 +37,11 @@ def split(model: Model, graph: GraphView, mask: int) -> tuple[onnx.ModelProto, o
     """
     if mask == graph.full_mask or not graph.is_ideal(mask):
         raise InternalError(f"mask {mask:#x} is not an ideal that leaves work to the cloud")
-    cut = graph.cut_values(mask)
-    on_device = {name for i, node in enumerate(graph.nodes) if mask >> i & 1 for name in node.members}
-    on_cloud = {name for i, node in enumerate(graph.nodes) if not mask >> i & 1 for name in node.members}
-
-    device = import_graph(model.proto)
-    tensors = Tensors(device)
-    sent = []
-    for name in cut:
-        tensor = tensors[name]
-        if name in graph.inputs:
-            copy = gs.Variable(boundary_name(graph, name), dtype=tensor.dtype, shape=tensor.shape)
-            device.nodes.append(gs.Node("Identity", name=f"{name}{SENT_SUFFIX}", inputs=[tensor], outputs=[copy]))
-            on_device.add(f"{name}{SENT_SUFFIX}")
-            tensor = copy
-        sent.append(typed_variable(tensor, graph.values[name]))
-    kept = [tensors[name] for name in outputs_on_device(graph, mask)]
-    device.outputs = sent + [tensor for tensor in kept if all(tensor is not s for s in sent)]
-    keep_members(device, on_device, model)
-
-    cloud = import_graph(model.proto)
-    tensors = Tensors(cloud)
-    for name in cut:
-        tensor = typed_variable(tensors[name], graph.values[name])
-        tensor.inputs.clear()
-        tensor.name = boundary_name(graph, name)
-    cloud.inputs = [tensors[name] for name in cut]
-    cloud.outputs = [tensors[name] for name in outputs_on_cloud(graph, mask)]
-    keep_members(cloud, on_cloud, model)
-    return export(device, model), export(cloud, model)
+    crossing = [(name, boundary_name(graph, name)) for name in graph.cut_values(mask)]
+    kept = [both for both in as_they_are(outputs_on_device(graph, mask)) if both not in crossing]
+    device = extract(model, as_they_are(graph.inputs), [*crossing, *kept])
+    cloud = extract(model, crossing, as_they_are(outputs_on_cloud(graph, mask)))
+    return device, cloud
 
 
 def boundary_name(graph: GraphView, value: str) -> str:
@@ -78,20 +50,12 @@ def boundary_name(graph: GraphView, value: str) -> str:
 
 
 def outputs_on_device(graph: GraphView, mask: int) -> tuple[str, ...]:
-    """Model outputs made on the device."""
-    return tuple(n for n in graph.outputs if n not in graph.producer or mask >> graph.producer[n] & 1)
+    """Model outputs made on the device, and those that no operator makes."""
+    there = set(outputs_on_cloud(graph, mask))
+    return tuple(name for name in graph.outputs if name not in there)
 
 
 def outputs_on_cloud(graph: GraphView, mask: int) -> tuple[str, ...]:
     """Model outputs made on the cloud."""
-    return tuple(n for n in graph.outputs if n in graph.producer and not mask >> graph.producer[n] & 1)
-
-
-def keep_members(graph: gs.Graph, members: Iterable[str], model: Model) -> None:
-    """Drop every node that is neither a member nor a constant a member reads."""
-    wanted = set(members)
-    constants = constant_nodes(model)
-    for node in reversed(model.proto.graph.node):
-        if node.name in wanted:
-            wanted.update(constants[name] for name in captured_and_own_inputs(node) if name in constants)
-    graph.nodes = [node for node in graph.nodes if node.name in wanted]
+    made = {name for node in graph.nodes_outside(mask) for name in node.outputs}
+    return tuple(name for name in graph.outputs if name in made)

@@ -245,7 +245,7 @@ def unfit(graph: GraphView, mask: int, costs: Costs, limits: Limits) -> Unfit | 
 
 def device_memory_bytes(graph: GraphView, mask: int, element_bytes: int) -> int:
     """Weights of the nodes in `mask` plus the largest operator's inputs and outputs."""
-    works = [node.work for index, node in enumerate(graph.nodes) if mask >> index & 1]
+    works = [node.work for node in graph.nodes_in(mask)]
     weights = sum(w.weight_elements for w in works)
     activations = max((w.input_elements + w.output_elements for w in works), default=0)
     return (weights + activations) * element_bytes

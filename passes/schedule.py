@@ -7,10 +7,12 @@ sent while the device goes on with other branches, and the cloud starts on what 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from coachc.core.graph import GraphView
+from coachc.core.masks import mask_of
 from coachc.core.operations import STAGES, Operation, Schedule, Span
 from coachc.core.plan import Overlap, Quantizer
 from coachc.passes.timeline import Costs, stage_times, wire_bytes
@@ -152,9 +154,8 @@ def operations(
         found.append(Operation("request", "link", costs.link.transfer_s(0, 0), (), one_way_s))
 
     made: dict[str, int] = {}
-    for index, node in enumerate(graph.nodes):
-        if mask >> index & 1:
-            continue
+    for index in graph.indices_outside(mask):
+        node = graph.nodes[index]
         crossed = sorted((sends[name], name) for name in dict.fromkeys(node.inputs) if name in sends)
         for send, name in crossed:
             if name in made:
@@ -230,7 +231,7 @@ def device_order(
     """
     if order not in ORDERS[:2]:
         raise ValueError(f"order {order!r} is not one of {', '.join(ORDERS)}")
-    left = [index for index in range(len(graph.nodes)) if mask >> index & 1]
+    left = list(graph.indices_in(mask))
     if order == "topological" or mask == graph.full_mask:
         return tuple(left)
     sent = {quantizer.name: quantizer for quantizer in quantizers}
@@ -246,10 +247,12 @@ def device_order(
             send_s[index] += costs.link.transfer_s(wire_bytes(value, sent[name]), 1) - costs.link.transfer_s(0, 0)
             if sent[name].packed:
                 extra_s[index] += costs.device.elementwise_s(value.elements, value.elements)
-    needs, senders = _ancestors(graph, left), frozenset(ends)
+    # Of each node, itself and all it depends on.
+    needs = {index: above | mask_of([index]) for index, above in graph.ancestors(left).items()}
+    senders = frozenset(ends)
 
     def job(end: int) -> _Job:
-        nodes = tuple(index for index in left if needs[end] >> index & 1)
+        nodes = graph.indices_in(needs[end] & mask_of(left))
         device_s = link_s = sent_s = 0.0
         for index in nodes:
             device_s += costs.device.seconds[index] + extra_s[index]
@@ -261,23 +264,12 @@ def device_order(
     chosen: list[int] = []
     while ends:
         # What every value needs comes before any send, and says nothing about which should be first.
-        shared = tuple(index for index in left if all(needs[end] >> index & 1 for end in ends))
+        shared = graph.indices_in(functools.reduce(int.__and__, (needs[end] for end in ends), mask_of(left)))
         nodes = shared or min((job(end) for end in ends), key=lambda found: (found.rank, found.nodes)).nodes
         chosen += nodes
         left = [index for index in left if index not in nodes]
         ends = [index for index in ends if index in left]
     return (*chosen, *left)
-
-
-def _ancestors(graph: GraphView, nodes: Iterable[int]) -> dict[int, int]:
-    """For each node, in topological order, the mask of itself and of all it depends on."""
-    found: dict[int, int] = {}
-    for index in nodes:
-        found[index] = 1 << index
-        for earlier, mask in found.items():
-            if graph.predecessors[index] >> earlier & 1:
-                found[index] |= mask
-    return found
 
 
 def _send_seconds(

@@ -17,8 +17,8 @@ import onnx_graphsurgeon as gs
 from coachc.core.graph import GraphView
 from coachc.errors import InternalError
 from coachc.frontend.model import Model
-from coachc.passes.cut import keep_members
-from coachc.passes.surgery import Tensors, export, import_graph, typed_variable
+from coachc.passes.extract import as_they_are, extract
+from coachc.passes.surgery import export
 
 
 def split_segments(model: Model, graph: GraphView, masks: Sequence[int]) -> list[onnx.ModelProto]:
@@ -46,7 +46,7 @@ def split_segments(model: Model, graph: GraphView, masks: Sequence[int]) -> list
 
 
 def _segment(model: Model, graph: GraphView, low: int, high: int) -> onnx.ModelProto:
-    members = [node for index, node in enumerate(graph.nodes) if (high & ~low) >> index & 1]
+    members = graph.nodes_in(high & ~low)
     read = {name for node in members for name in node.inputs}
     made = {name for node in members for name in node.outputs}
     taken = [name for name in graph.ordered_values if name in read and name not in made]
@@ -54,18 +54,7 @@ def _segment(model: Model, graph: GraphView, low: int, high: int) -> onnx.ModelP
     given = [name for name in graph.ordered_values if name in made and name in crossing]
     if not low:  # model outputs that no operator makes
         given += [name for name in graph.outputs if name not in graph.producer and name not in graph.inputs]
-
-    segment = import_graph(model.proto)
-    tensors = Tensors(segment)
-    for name in (*taken, *given):
-        if name in graph.values:
-            typed_variable(tensors[name], graph.values[name])
-    for name in taken:
-        tensors[name].inputs.clear()
-    segment.inputs = [tensors[name] for name in taken]
-    segment.outputs = [tensors[name] for name in given]
-    keep_members(segment, [name for node in members for name in node.members], model)
-    return export(segment, model)
+    return extract(model, as_they_are(taken), as_they_are(given))
 
 
 def edge(model: Model, graph: GraphView, values: Sequence[tuple[str, str]]) -> onnx.ModelProto:

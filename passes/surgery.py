@@ -50,14 +50,3 @@ def typed_variable(tensor: gs.Tensor, value: Value) -> gs.Tensor:
     tensor.dtype = np.dtype(value.dtype)
     tensor.shape = list(value.shape)
     return tensor
-
-
-def constant_nodes(model: Model) -> dict[str, str]:
-    """Name of the node behind every value that no graph input reaches (weights too large to fold)."""
-    return {
-        output: node.name
-        for node in model.proto.graph.node
-        if not any(name in model.values for name in node.output)
-        for output in node.output
-        if output
-    }

@@ -113,8 +113,7 @@ def _check_cut(
         "recomposed",
         f"{len(feeds)} {kind} inputs, float halves against the whole model: relative difference {worst:.1e}",
     )
-    cloud_nodes = {name for i, node in enumerate(graph.nodes) if not mask >> i & 1 for name in node.members}
-    yield from check_quantized(cut, halves, model, cloud_nodes, feeds, floats, kind=kind)
+    yield from check_quantized(cut, halves, model, graph.members_outside(mask), feeds, floats, kind=kind)
 
 
 def _half(bundle: Bundle, paths: Sequence[str]) -> Half:

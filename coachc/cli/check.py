@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from coachc.cli.options import Batch, Json, Shape
+from coachc.cli.pass_flags import DumpDir, PrintAfter
 
 
 def check(
@@ -33,6 +34,8 @@ def check(
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
     batch: Batch = 1,
     shape: Shape = None,
+    print_after: PrintAfter = None,
+    dump_dir: DumpDir = None,
     output_format: Annotated[
         str, typer.Option("--format", help="text, json, sarif (2.1.0, for code scanning) or junit (XML).")
     ] = "text",
@@ -53,6 +56,7 @@ def check(
     from coachc.checks.recompose import Finding
     from coachc.checks.targets import check_bundle_targets, check_model_targets
     from coachc.cli.options import one_of, parse_shapes
+    from coachc.cli.pass_flags import observers_of
     from coachc.cli.progress import reporting
     from coachc.cost.device import find_device
     from coachc.errors import UsageError
@@ -65,6 +69,10 @@ def check(
         side: find_device(name, side=side) for side, name in (("device", device), ("cloud", cloud)) if name is not None
     }
     if os.path.isdir(path):
+        if print_after or dump_dir is not None:
+            raise UsageError(
+                "--print-after and --dump-dir take a model, not a bundle", hint=f"coachc check {path}/model.onnx"
+            )
         if all_cuts:
             raise UsageError(
                 "--all-cuts takes a model, not a bundle", hint=f"coachc check {path}/model.onnx --all-cuts"
@@ -76,7 +84,8 @@ def check(
     else:
         if engine is not None:
             raise UsageError("--engine takes a bundle, not a model", hint="coachc compile writes one")
-        model = import_model(path, batch=batch, input_shapes=parse_shapes(shape))
+        observers = observers_of(print_after, dump_dir, lowering=False)
+        model = import_model(path, batch=batch, input_shapes=parse_shapes(shape), observers=observers)
         findings = [Finding("model", f"opset {model.opset}: read, checked and loaded, {len(model.values)} values")]
         if all_cuts:
             with reporting() as progress:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from coachc.cli import options as opt
+from coachc.cli.pass_flags import DumpDir, PrintAfter
 
 
 def compile_(
@@ -65,7 +66,11 @@ def compile_(
     revision: Annotated[
         int, typer.Option(help="Counts the bundles installed on a device; it refuses lower ones.", min=0)
     ] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace the bundle and the recipe if they exist.")] = False,
+    print_after: PrintAfter = None,
+    dump_dir: DumpDir = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the bundle, the recipe and what --dump-dir holds if they exist.")
+    ] = False,
     json: opt.Json = False,
 ) -> None:
     """Compile MODEL for a device, a server and the link between them.
@@ -78,6 +83,7 @@ def compile_(
 
     from coachc.cli.compile_report import compile_json, print_compiled
     from coachc.cli.data_echo import announce, check_preview, data_json, data_lines, write_preview
+    from coachc.cli.pass_flags import observers_of
     from coachc.cli.progress import reporting
     from coachc.cli.recipe_flags import calibration_flags, check_recipe, write_recipe
     from coachc.core.plan import MODES
@@ -117,6 +123,7 @@ def compile_(
         search=opt.one_of(search, "--search", ("auto", *METHODS)),
         workers=workers,
         devices=devices,
+        observers=observers_of(print_after, dump_dir, force=force),
         mix=mix,
         bandwidths=bandwidths,
         engine=opt.one_of(engine, "--engine", ("onnx", "trt", "rtx")),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coachc.cli.options import Batch, Json, Shape
+from coachc.cli.pass_flags import DumpDir, PrintAfter
 from coachc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def inspect(
     ] = None,
     batch: Batch = 1,
     shape: Shape = None,
+    print_after: PrintAfter = None,
+    dump_dir: DumpDir = None,
     json: Json = False,
 ) -> None:
     """Show the fused operators of a model with their virtual blocks, bytes and time; of a bundle, the cuts too."""
@@ -36,11 +39,13 @@ def inspect(
     from coachc.cli.files import write_file
     from coachc.cli.inspect_model import inspected, inspected_json
     from coachc.cli.options import parse_shapes
+    from coachc.cli.pass_flags import observers_of
     from coachc.draw.blocks_svg import blocks_svg
 
     if draw is not None and not draw.lower().endswith(".svg"):
         raise UsageError(f"--draw '{draw}' is not the name of an .svg file", hint="for example --draw blocks.svg")
-    found = inspected(path, device=device, batch=batch, input_shapes=parse_shapes(shape))
+    observers = observers_of(print_after, dump_dir, lowering=False)
+    found = inspected(path, device=device, batch=batch, input_shapes=parse_shapes(shape), observers=observers)
     result = {**inspected_json(found), "drawing": draw}
     if draw is not None:
         write_file(draw, blocks_svg(found.graph, found.blocks, found.mask).encode())

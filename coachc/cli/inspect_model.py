@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,13 @@ import onnx
 from coachc.cli.block_tree import places, tree_values
 from coachc.core.blocks import BlockGraph
 from coachc.core.graph import GraphView
+from coachc.core.masks import mask_of, side_of
 from coachc.core.profile import Profile
 from coachc.cost.device import find_device
 from coachc.emit.two_halves import MODEL_PATH
 from coachc.frontend.fuse import fuse
 from coachc.frontend.onnx_import import import_model
+from coachc.frontend.pass_driver import Observer
 from coachc.passes.cluster import cluster
 from coachc.passes.ideals import all_ideals
 from coachc.planning.problem import profile
@@ -53,7 +55,14 @@ class Inspected:
     mask: int | None
 
 
-def inspected(path: str, *, device: str, batch: int, input_shapes: Mapping[str, tuple[int, ...]]) -> Inspected:
+def inspected(
+    path: str,
+    *,
+    device: str,
+    batch: int,
+    input_shapes: Mapping[str, tuple[int, ...]],
+    observers: Sequence[Observer] = (),
+) -> Inspected:
     """Read a bundle folder or an ONNX file.
 
     Raises
@@ -64,7 +73,8 @@ def inspected(path: str, *, device: str, batch: int, input_shapes: Mapping[str, 
         The folder is no bundle, or damaged.
     """
     bundle = open_bundle(path) if os.path.isdir(path) else None
-    model = import_model(f"{path}/{MODEL_PATH}" if bundle else path, batch=batch, input_shapes=input_shapes)
+    source = f"{path}/{MODEL_PATH}" if bundle else path
+    model = import_model(source, batch=batch, input_shapes=input_shapes, observers=observers)
     graph = fuse(model)
     spec = find_device(device, side="device")
     return Inspected(
@@ -106,7 +116,7 @@ def inspected_json(found: Inspected) -> dict[str, Any]:
                 "operator": node.name,
                 "kind": node.kind,
                 "block": place[index],
-                "side": None if found.mask is None else "device" if found.mask >> index & 1 else "cloud",
+                "side": None if found.mask is None else side_of(index, found.mask),
                 "outputs": [
                     {
                         "value": name,
@@ -128,7 +138,7 @@ def inspected_json(found: Inspected) -> dict[str, Any]:
 def device_mask(graph: GraphView, bundle: Bundle, cut: Cut) -> int:
     """Operators that a cut does not put on the cloud."""
     on_cloud = {node.name for path in cut.on_cloud for node in onnx.load_from_string(bundle.read(path)).graph.node}
-    return sum(1 << index for index, node in enumerate(graph.nodes) if not set(node.members) <= on_cloud)
+    return mask_of(index for index, node in enumerate(graph.nodes) if not set(node.members) <= on_cloud)
 
 
 def _cut_json(graph: GraphView, bundle: Bundle, cut: Cut) -> dict[str, Any]:

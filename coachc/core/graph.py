@@ -6,9 +6,11 @@ Decides nothing: `frontend.fuse` builds it, everything later reads it. A subset 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+
+from coachc.core.masks import bits_of, mask_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ class GraphView:
     def predecessors(self) -> tuple[int, ...]:
         """For each node the mask of the nodes it reads from."""
         return tuple(
-            sum({1 << self.producer[value] for value in node.inputs if value in self.producer}) for node in self.nodes
+            mask_of(self.producer[value] for value in node.inputs if value in self.producer) for node in self.nodes
         )
 
     @cached_property
@@ -161,9 +163,43 @@ class GraphView:
     def full_mask(self) -> int:
         return (1 << len(self.nodes)) - 1
 
+    def indices_in(self, mask: int) -> tuple[int, ...]:
+        """Indices of the nodes in `mask`, ascending; bits beyond the graph count for nothing, so ~mask will do."""
+        return tuple(bits_of(mask & self.full_mask))
+
+    def indices_outside(self, mask: int) -> tuple[int, ...]:
+        """Indices of the nodes that are not in `mask`, ascending."""
+        return self.indices_in(~mask)
+
+    def nodes_in(self, mask: int) -> tuple[Node, ...]:
+        """The fused operators in `mask`, in topological order."""
+        return tuple(self.nodes[index] for index in self.indices_in(mask))
+
+    def nodes_outside(self, mask: int) -> tuple[Node, ...]:
+        """The fused operators that are not in `mask`, in topological order."""
+        return self.nodes_in(~mask)
+
+    def members_in(self, mask: int) -> frozenset[str]:
+        """Names of the ONNX nodes that the fused operators in `mask` hold."""
+        return frozenset(name for node in self.nodes_in(mask) for name in node.members)
+
+    def members_outside(self, mask: int) -> frozenset[str]:
+        """Names of the ONNX nodes that the fused operators outside `mask` hold."""
+        return self.members_in(~mask)
+
+    def ancestors(self, nodes: Iterable[int]) -> dict[int, int]:
+        """For each of some nodes, in topological order, the mask of those it depends on by paths through `nodes`."""
+        found: dict[int, int] = {}
+        for node in nodes:
+            direct = [other for other in self.indices_in(self.predecessors[node]) if other in found]
+            found[node] = mask_of(direct)
+            for other in direct:
+                found[node] |= found[other]
+        return found
+
     def is_ideal(self, mask: int) -> bool:
         """Whether `mask` is down-closed: every node's predecessors are in it too."""
-        return all(not mask >> i & 1 or not self.predecessors[i] & ~mask for i in range(len(self.nodes)))
+        return all(not self.predecessors[index] & ~mask for index in self.indices_in(mask))
 
     def cut_values(self, mask: int) -> tuple[str, ...]:
         """Distinct values made in `mask` (or graph inputs) and read outside it, in topological order."""

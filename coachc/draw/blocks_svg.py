@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from coachc.core.blocks import BlockGraph
 from coachc.core.graph import GraphView
+from coachc.core.masks import side_of
 from coachc.draw.layout import BOX_HEIGHT, GUTTER, Picture, layout
 from coachc.draw.parts import Point, Rect
 
@@ -117,7 +118,7 @@ def _lines(picture: Picture) -> Iterable[str]:
 
 def _operator(graph: GraphView, node: int, box: Rect, characters: int, mask: int | None) -> str:
     name, kind = graph.nodes[node].name, graph.nodes[node].kind
-    side = "" if mask is None else " device" if mask >> node & 1 else " cloud"
+    side = "" if mask is None else f" {side_of(node, mask)}"
     short_name = name if len(name) <= characters else "…" + name[len(name) - characters + 1 :]
     short_kind = kind if len(kind) <= characters else kind[: characters - 1] + "…"
     return (

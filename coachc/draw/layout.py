@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from coachc.core.blocks import Block, BlockGraph
 from coachc.core.graph import GraphView
+from coachc.core.masks import mask_of, side_of
 from coachc.draw.parts import BRANCH_GAP, GAP, PAD, Link, Part, Point, Rect, Segment, beside, framed, stack
 
 BOX_HEIGHT = 32.0
@@ -124,13 +125,14 @@ class _Sheet:
         if block.kind == "prime":
             return framed("prime", self.prime(block.nodes))
         (node,) = block.nodes
-        side = "device" if self.mask >> node & 1 else "cloud"
+        side = side_of(node, self.mask)
         box = Rect(0.0, 0.0, self.box_width, BOX_HEIGHT)
         return Part(self.box_width, BOX_HEIGHT, {node: box}, (node,), (node,), side)
 
     def prime(self, nodes: Sequence[int]) -> Part:
         """Rows by depth, columns along chains."""
-        before = {node: [m for m in nodes if self.graph.predecessors[node] >> m & 1] for node in nodes}
+        inside, device = mask_of(nodes), set(self.graph.indices_in(self.mask))
+        before = {node: self.graph.indices_in(self.graph.predecessors[node] & inside) for node in nodes}
         row: dict[int, int] = {}
         chains: list[list[int]] = []
         for node in nodes:
@@ -144,7 +146,7 @@ class _Sheet:
         for column, chain in enumerate(chains):
             x = column * step_x
             boxes.update({node: Rect(x, row[node] * step_y, self.box_width, BOX_HEIGHT) for node in chain})
-            y = max((boxes[node].bottom + PAD / 2 for node in chain if self.mask >> node & 1), default=-PAD / 2)
+            y = max((boxes[node].bottom + PAD / 2 for node in chain if node in device), default=-PAD / 2)
             cut.append((x, x + self.box_width, y))
         width, height = len(chains) * step_x - BRANCH_GAP, (1 + max(row.values())) * step_y - GAP
         links = [
@@ -154,8 +156,7 @@ class _Sheet:
             if row[node] == row[m] + 1
         ]
         read = {m for found in before.values() for m in found}
-        on_device = sum(self.mask >> node & 1 for node in nodes)
-        side = "both" if 0 < on_device < len(nodes) else "device" if on_device else "cloud"
+        side = "cloud" if device.isdisjoint(nodes) else "device" if device.issuperset(nodes) else "both"
         return Part(
             width,
             height,

@@ -14,6 +14,7 @@ from coachc.emit.lowering import Lowering, lower_for
 from coachc.emit.shared_segments import shared_cuts
 from coachc.emit.two_halves import CLOUD_PATH, MODEL_PATH, Emitted, device_only_cut, jpeg_cut, split_halves
 from coachc.frontend.model import Model
+from coachc.frontend.pass_driver import Observer
 
 #: The whole model as a side's target takes it, where that is not the model itself.
 WHOLE_PATH = "{}.whole.onnx"
@@ -25,6 +26,8 @@ def emit_cuts(
     ways: Sequence[Way],
     device: DeviceSpec,
     cloud: DeviceSpec,
+    *,
+    observers: Sequence[Observer] = (),
 ) -> Emitted:
     """The cuts of a bundle in the order given, then device-only.
 
@@ -38,6 +41,8 @@ def emit_cuts(
     ways : sequence of Way
         Without device-only.
     device, cloud : DeviceSpec
+    observers : sequence of callable
+        Of the passes that lower.
 
     Raises
     ------
@@ -45,33 +50,35 @@ def emit_cuts(
         As `split_halves` does.
     """
     if len(ways) > 1:
-        return shared_cuts(model, graph, ways, device, cloud)
+        return shared_cuts(model, graph, ways, device, cloud, observers=observers)
     models: dict[str, onnx.ModelProto] = {}
     roles: dict[str, str] = {}
     cuts, lowerings = [], list[Lowering]()
     for way in ways:
         if way.mode == "cloud-jpeg":
-            path, made, done = _whole(model, "cloud", cloud)
+            path, made, done = _whole(model, "cloud", cloud, observers)
             cuts.append(jpeg_cut(model, path))
             models.update(made)
             roles.update(dict.fromkeys(made, "cloud"))
             lowerings += done
         else:
-            halves = split_halves(model, graph, way, device, cloud)
+            halves = split_halves(model, graph, way, device, cloud, observers=observers)
             cuts.append(halves.cut)
             models.update(halves.models)
             roles.update({path: "cloud" if path == CLOUD_PATH else "device" for path in halves.models})
             lowerings += halves.lowerings
-    path, made, done = _whole(model, "device", device)
+    path, made, done = _whole(model, "device", device, observers)
     models.update(made)
     roles.update(dict.fromkeys(made, "device"))
     return Emitted((*cuts, device_only_cut(model, path)), models, roles, (*lowerings, *done))
 
 
-def _whole(model: Model, side: str, spec: DeviceSpec) -> tuple[str, dict[str, onnx.ModelProto], tuple[Lowering, ...]]:
+def _whole(
+    model: Model, side: str, spec: DeviceSpec, observers: Sequence[Observer]
+) -> tuple[str, dict[str, onnx.ModelProto], tuple[Lowering, ...]]:
     """The path of the whole model for a side, and what is written there unless it is the model itself."""
     path = WHOLE_PATH.format(side)
-    proto, lowering = lower_for(path, model.proto, [spec], feed={})
+    proto, lowering = lower_for(path, model.proto, [spec], feed={}, observers=observers)
     if proto is model.proto:
         return MODEL_PATH, {}, () if lowering is None else (dataclasses.replace(lowering, path=MODEL_PATH),)
     assert lowering is not None

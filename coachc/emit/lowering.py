@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ from coachc.cost.device import DeviceSpec
 from coachc.errors import ModelError
 from coachc.frontend import ort, walk
 from coachc.frontend.opset import newest_opset, opset_of
+from coachc.frontend.pass_driver import Observer
 from coachc.passes.lower.agree import TOLERANCE, difference
 from coachc.passes.lower.limits import Limits, Lowered, common
-from coachc.passes.lower.rewrite_model import can_be_taken_apart, lower
+from coachc.passes.lower.rewrite_model import lower
 from coachc.passes.lower.schema import schema_of
+from coachc.passes.lower.take_apart import can_be_taken_apart
 from coachc.targets.rules import violations
 from coachc.targets.target import Target, target_of
 
@@ -95,6 +97,7 @@ def lower_for(
     *,
     feed: Mapping[str, np.ndarray],
     codes: Collection[str] = (),
+    observers: Sequence[Observer] = (),
 ) -> tuple[onnx.ModelProto, Lowering | None]:
     """A model that all its targets take, checked if it is another one; and what was done to it.
 
@@ -109,6 +112,8 @@ def lower_for(
         Inputs of its quantizers; the others are random when it is compared.
     codes : collection of str
         Outputs that are codes: rounding in another order may move one by a step.
+    observers : sequence of callable
+        Told after each pass, for the stage "lower/" and the path.
 
     Returns
     -------
@@ -123,7 +128,7 @@ def lower_for(
         both = common(both, other)
     source = opset_of(model)
     try:
-        lowered = _lowered(model, both, [target_of(spec) for spec in specs])
+        lowered = _lowered(model, both, [target_of(spec) for spec in specs], stage=f"lower/{path}", observers=observers)
     except ModelError as exc:
         return model, Lowering(path, both.name, source, source, failure=exc.message, hint=exc.hint)
     if not lowered.changed:
@@ -135,12 +140,16 @@ def lower_for(
     return lowered.model, Lowering(path, both.name, source, lowered.opset, lowered.applied, found)
 
 
-def _lowered(model: onnx.ModelProto, limits: Limits, targets: Collection[Target]) -> Lowered:
+def _lowered(
+    model: onnx.ModelProto, limits: Limits, targets: Collection[Target], *, stage: str, observers: Sequence[Observer]
+) -> Lowered:
     """Lowered, then once more without the nodes that the rules of a target still refuse."""
-    found = lower(model, limits)
+    found = lower(model, limits, stage=stage, observers=observers)
     for _ in range(_ROUNDS):
         refused = {one.node for target in targets for one in violations(found.model, target) if one.severity == "error"}
-        again = lower(found.model, limits, refused=refused - {""}) if refused - {""} else found
+        again = found
+        if refused - {""}:
+            again = lower(found.model, limits, refused=refused - {""}, stage=stage, observers=observers)
         if not again.changed or again is found:
             break
         applied = dict(found.applied)

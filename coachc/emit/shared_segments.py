@@ -27,6 +27,7 @@ from coachc.emit.two_halves import (
 )
 from coachc.errors import InternalError
 from coachc.frontend.model import Model
+from coachc.frontend.pass_driver import Observer
 from coachc.passes.cut import boundary_name
 from coachc.passes.insert_qdq import dequantize_inputs, quantize_outputs
 from coachc.passes.segments import edge, split_segments
@@ -38,7 +39,15 @@ SEGMENT_PATH = "segment{}.onnx"
 EDGE_PATH = "{}.{}.onnx"
 
 
-def shared_cuts(model: Model, graph: GraphView, ways: Sequence[Way], device: DeviceSpec, cloud: DeviceSpec) -> Emitted:
+def shared_cuts(
+    model: Model,
+    graph: GraphView,
+    ways: Sequence[Way],
+    device: DeviceSpec,
+    cloud: DeviceSpec,
+    *,
+    observers: Sequence[Observer] = (),
+) -> Emitted:
     """The artefacts of several nested cuts and of device-only, each lowered for its targets and checked.
 
     A segment may run on either side, so it is lowered to what both targets take.
@@ -50,6 +59,8 @@ def shared_cuts(model: Model, graph: GraphView, ways: Sequence[Way], device: Dev
     ways : sequence of Way
         None of them device-only. The masks of any two are nested or equal.
     device, cloud : DeviceSpec
+    observers : sequence of callable
+        Of the passes that lower.
 
     Raises
     ------
@@ -83,7 +94,8 @@ def shared_cuts(model: Model, graph: GraphView, ways: Sequence[Way], device: Dev
         for side, path, spec in (("device", cut.device, device), ("cloud", cut.cloud, cloud)):
             if path is not None and path not in paths:
                 targets[path], feeds[path] = (spec,), quantizer_feed(cut, side)
-    made, lowerings = lowered(models, targets, feeds, codes=[value.codes for cut in cuts for value in cut.values])
+    codes = [value.codes for cut in cuts for value in cut.values]
+    made, lowerings = lowered(models, targets, feeds, codes=codes, observers=observers)
     roles = dict.fromkeys(paths, "segment")
     for cut in cuts:
         for role, path in (("device", cut.device), ("cloud", cut.cloud)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from coachc.cost.device import DeviceSpec
 from coachc.emit.lowering import Lowering, lower_for
 from coachc.frontend.check_model import check
 from coachc.frontend.model import Model
+from coachc.frontend.pass_driver import Observer
 from coachc.passes.cut import boundary_name, outputs_on_cloud, outputs_on_device, split
 from coachc.passes.insert_qdq import Crossing, dequantize_inputs, quantize_outputs
 from coachc.passes.quantizer_nodes import codes_name, feature_name, has_feature
@@ -80,6 +81,8 @@ def split_halves(
     way: Way,
     device: DeviceSpec,
     cloud: DeviceSpec,
+    *,
+    observers: Sequence[Observer] = (),
 ) -> Halves:
     """Both halves of a split, each lowered for its target, checked by onnx and loaded by ONNX Runtime.
 
@@ -94,6 +97,8 @@ def split_halves(
     way : Way
         A split, or the cut at the inputs.
     device, cloud : DeviceSpec
+    observers : sequence of callable
+        Of the passes that lower.
 
     Raises
     ------
@@ -119,7 +124,8 @@ def split_halves(
         models = {DEVICE_PATH: head, CLOUD_PATH: tail}
     feeds = {path: quantizer_feed(cut, "cloud" if path == CLOUD_PATH else "device") for path in models}
     targets = {path: [cloud if path == CLOUD_PATH else device] for path in models}
-    return Halves(cut, *lowered(models, targets, feeds, codes=[value.codes for value in values]))
+    codes = [value.codes for value in values]
+    return Halves(cut, *lowered(models, targets, feeds, codes=codes, observers=observers))
 
 
 def lowered(
@@ -128,6 +134,7 @@ def lowered(
     feeds: Mapping[str, Mapping[str, np.ndarray]],
     *,
     codes: Collection[str],
+    observers: Sequence[Observer] = (),
 ) -> tuple[dict[str, onnx.ModelProto], tuple[Lowering, ...]]:
     """Every artefact as its targets take it, checked, and what was done.
 
@@ -139,6 +146,8 @@ def lowered(
         By path: who runs it, and the inputs of its quantizers.
     codes : collection of str
         Names of the codes of boundary values.
+    observers : sequence of callable
+        Of the passes that lower.
 
     Raises
     ------
@@ -147,7 +156,8 @@ def lowered(
     """
     made, lowerings = {}, []
     for path, model in models.items():
-        made[path], lowering = lower_for(path, model, targets[path], feed=feeds.get(path, {}), codes=codes)
+        feed = feeds.get(path, {})
+        made[path], lowering = lower_for(path, model, targets[path], feed=feed, codes=codes, observers=observers)
         if made[path] is model:
             check(model)
         if lowering is not None:

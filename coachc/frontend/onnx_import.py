@@ -1,33 +1,30 @@
 """An ONNX vision model of the wild, read into the one form that the rest of the compiler handles.
 
-Steps, each a function of its own: read files safely, check the opset, normalise and sort, refuse what cannot be split,
-fix the input shapes, lift to opset 13, write operators on codes as Q/DQ, fold constants while inferring shapes,
-tabulate the values, check.
+The file is read safely (`frontend.read`), then the passes of `frontend.import_passes` run in their order.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 
-import onnx
-
-from coachc.core.graph import Value
-from coachc.frontend.as_qdq import as_qdq
-from coachc.frontend.check_model import check
-from coachc.frontend.fold import fold_constants
+from coachc.frontend.conditions import WEIGHTS_INLINE
+from coachc.frontend.import_passes import READ, import_passes
 from coachc.frontend.model import Model
-from coachc.frontend.normalize import normalize
-from coachc.frontend.opset import check_opset, lift, stamp_ir
-from coachc.frontend.order import order
+from coachc.frontend.pass_driver import Observer, Step, run_passes
 from coachc.frontend.read import read_model
-from coachc.frontend.refuse import refuse_non_tensors, refuse_random, refuse_unknown
-from coachc.frontend.shapes import bind_inputs, known_values, static_shape
-from coachc.frontend.value_table import trace_values
+
+#: What observers are told the passes of import are run for.
+STAGE = "import"
 
 
 def import_model(
-    path: str | os.PathLike[str], *, batch: int = 1, input_shapes: Mapping[str, tuple[int, ...]] | None = None
+    path: str | os.PathLike[str],
+    *,
+    batch: int = 1,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Model:
     """Read, normalise and check an ONNX model.
 
@@ -39,6 +36,8 @@ def import_model(
         Size of the first axis of inputs that leave it open.
     input_shapes : mapping of str to tuple of int, optional
         Whole shapes, for inputs with other open axes.
+    observers : sequence of callable
+        Told after reading and after each pass. What is to hold between passes is verified then, which takes time.
 
     Returns
     -------
@@ -55,33 +54,12 @@ def import_model(
     --------
     >>> import_model("resnet50.onnx", input_shapes={"input": (1, 3, 224, 224)})  # doctest: +SKIP
     """
+    started = time.perf_counter()
     source = read_model(path)
-    check_opset(source.proto)
-    proto = normalize(source.proto)
-    refuse_unknown(proto)
-    refuse_random(proto)
-    refuse_non_tensors(proto)
-    proto = bind_inputs(proto, batch=batch, input_shapes=input_shapes)
-    proto = stamp_ir(order(as_qdq(lift(proto))))
-    values, proto = fold_and_trace(proto)
-    refuse_random(proto, final=True)
-    refuse_non_tensors(proto)
-    check(proto)
-    return Model(proto, values, source.sha256, source.name)
-
-
-def fold_and_trace(proto: onnx.ModelProto) -> tuple[dict[str, Value], onnx.ModelProto]:
-    """Fold and tabulate; where only a run could tell a shape, fold again what follows from it."""
-    hints: list[onnx.ValueInfoProto] = []
-    while True:
-        folded = order(fold_constants(proto, hints=hints))
-        values, traced = trace_values(folded)
-        known = known_values(folded)
-        found = [
-            value
-            for name, value in known_values(traced).items()
-            if static_shape(value) is not None and (name not in known or static_shape(known[name]) is None)
-        ]
-        if not found or not any(node.op_type in ("Shape", "Size") for node in folded.graph.node):
-            return values, traced
-        hints.extend(found)
+    seconds = time.perf_counter() - started
+    for observer in observers:
+        observer(Step(STAGE, READ, source.proto, seconds, True))
+    passes = import_passes(batch=batch, input_shapes=input_shapes)
+    found = run_passes(passes, source.proto, given=(WEIGHTS_INLINE,), stage=STAGE, observers=observers)
+    assert found.values is not None
+    return Model(found.model, found.values, source.sha256, source.name)

@@ -55,9 +55,13 @@ def stamp_ir(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy with the lowest IR version its opsets allow, so that older readers accept it."""
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    lowest = onnx.helper.find_min_ir_version_for(result.opset_import, ignore_unknown=True)
-    result.ir_version = max(lowest, _LOWEST_IR)
+    result.ir_version = lowest_ir(model)
     return result
+
+
+def lowest_ir(model: onnx.ModelProto) -> int:
+    """The lowest IR version that a model's opsets allow and that initializers need."""
+    return max(onnx.helper.find_min_ir_version_for(model.opset_import, ignore_unknown=True), _LOWEST_IR)
 
 
 def lift(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -147,7 +147,7 @@ def _texts(proto: onnx.ModelProto) -> Iterator[str | bytes]:
         for value in (*graph.input, *graph.output, *graph.value_info):
             yield value.name
             yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
-    for tensor in _tensors(proto):
+    for tensor in tensors(proto):
         yield tensor.name
         for entry in tensor.external_data:
             yield from (entry.key, entry.value)
@@ -156,7 +156,7 @@ def _texts(proto: onnx.ModelProto) -> Iterator[str | bytes]:
 def _load_external(proto: onnx.ModelProto, file: Path, budget: int) -> Iterator[bytes]:
     """Make external tensors inline; yield each data file's content, by name."""
     by_location: dict[str, list[onnx.TensorProto]] = {}
-    for tensor in _tensors(proto):
+    for tensor in tensors(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             by_location.setdefault(_location(tensor), []).append(tensor)
     for location in sorted(by_location):
@@ -165,7 +165,7 @@ def _load_external(proto: onnx.ModelProto, file: Path, budget: int) -> Iterator[
         for tensor in by_location[location]:
             _inline(tensor, location, content)
         yield content
-    for tensor in _tensors(proto):
+    for tensor in tensors(proto):
         _check_size(tensor)
 
 
@@ -186,7 +186,8 @@ def _check_size(tensor: onnx.TensorProto) -> None:
         )
 
 
-def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+def tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of a model: initializers, and those among the attributes of nodes, wherever these are."""
     yield from _graph_tensors(proto.graph)
     for function in proto.functions:
         for node in function.node:

@@ -213,6 +213,4 @@ def _jpeg(costs: Costs, jpeg: JpegCost) -> Strategy:
 def published_dads_error(graph: GraphView, costs: Costs) -> tuple[str, ...]:
     """Operators that DADS' graph as published puts on the device although they read what the cloud makes."""
     mask = dads.min_cut(graph, costs, closure=False)
-    return tuple(
-        node.name for index, node in enumerate(graph.nodes) if mask >> index & 1 and graph.predecessors[index] & ~mask
-    )
+    return tuple(graph.nodes[index].name for index in graph.indices_in(mask) if graph.predecessors[index] & ~mask)

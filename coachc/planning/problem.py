@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from coachc.calib import local_profile
@@ -15,6 +15,7 @@ from coachc.cost.roofline import estimate
 from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model
 from coachc.frontend.onnx_import import import_model
+from coachc.frontend.pass_driver import Observer
 from coachc.passes.cluster import cluster
 from coachc.passes.timeline import Costs
 
@@ -44,6 +45,8 @@ class Setting:
         Engines on the server that work at once.
     devices : int
         Devices that share the server.
+    observers : sequence of callable
+        Told what the passes of import, and of lowering where it comes to that, make of the model.
     """
 
     model: str
@@ -56,6 +59,7 @@ class Setting:
     input_shapes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     workers: int = 1
     devices: int = 1
+    observers: Sequence[Observer] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,9 @@ def load_problem(setting: Setting, progress: Progress = silent) -> Problem:
         The model cannot be imported, or a target has no such profile.
     """
     progress("import", 0, 0)
-    model = import_model(setting.model, batch=setting.batch, input_shapes=setting.input_shapes)
+    model = import_model(
+        setting.model, batch=setting.batch, input_shapes=setting.input_shapes, observers=setting.observers
+    )
     graph = fuse(model)
     blocks = cluster(graph)
     progress("profile", 0, 0)

@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from coachc.core.graph import GraphView
+from coachc.core.masks import mask_of
 from coachc.core.plan import UNQUANTIZED, Way
 from coachc.passes.baselines.costing import serial_s
 from coachc.passes.strategy import Strategy, strategy_of
@@ -96,7 +97,7 @@ def _source_side(
     residual.data = np.maximum(residual.data, 0)
     residual.eliminate_zeros()
     reached = set(breadth_first_order(csr_array(residual), 0, return_predecessors=False).tolist())
-    return sum(1 << index for index in range(count) if 2 + index in reached)
+    return mask_of(index for index in range(count) if 2 + index in reached)
 
 
 def _stages(one: Way) -> tuple[float, float, float]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from coachc.core.blocks import Block
 from coachc.core.graph import GraphView
+from coachc.core.masks import bits_of, mask_of
 from coachc.passes.timeline import Costs
 
 
@@ -44,14 +45,6 @@ class Candidates:
 def ordered(masks: Iterable[int]) -> tuple[int, ...]:
     """Distinct masks in the order every method returns them."""
     return tuple(sorted(set(masks), key=lambda mask: (mask.bit_count(), mask)))
-
-
-def mask_of(nodes: Iterable[int]) -> int:
-    """Bit mask of node indices."""
-    mask = 0
-    for node in nodes:
-        mask |= 1 << node
-    return mask
 
 
 def pack(nodes: np.ndarray, count: int) -> int:
@@ -105,14 +98,6 @@ def ideals_within(graph: GraphView, nodes: tuple[int, ...], *, limit: int) -> li
             # Smaller ready nodes may not be added any more; all freed ones are larger.
             stack.append((larger, tuple(sorted((*ready[position + 1 :], *freed)))))
     return found
-
-
-def bits_of(mask: int) -> Iterable[int]:
-    """Positions of the ones in a mask, ascending."""
-    while mask:
-        lowest = mask & -mask
-        yield lowest.bit_length() - 1
-        mask ^= lowest
 
 
 def compute_bound_s(costs: Costs) -> float:

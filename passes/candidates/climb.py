@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from coachc.passes.candidates.candidate_masks import bits_of
+from coachc.core.masks import bits_of
 from coachc.passes.candidates.tally import Tally, period_of
 
 #: Moves of one start, at most.

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from coachc.core.blocks import BlockGraph
 from coachc.core.graph import GraphView
+from coachc.core.masks import mask_of
 from coachc.core.plan import MIN_BITS
 from coachc.passes.candidates.candidate_masks import (
     Candidates,
     boundaries,
     compute_bound_s,
     ideals_within,
-    mask_of,
     ordered,
 )
 from coachc.passes.candidates.tally import Tally

@@ -20,10 +20,11 @@ import numpy as np
 
 from coachc.core.blocks import Block, BlockGraph
 from coachc.core.graph import GraphView
+from coachc.core.masks import bits_of, mask_of
 from coachc.core.plan import MIN_BITS
 from coachc.cost.device import REQUEST_HEADER_BYTES
 from coachc.passes.candidates import mincut
-from coachc.passes.candidates.candidate_masks import Candidates, bits_of, boundaries, ideals_within, mask_of, ordered
+from coachc.passes.candidates.candidate_masks import Candidates, boundaries, ideals_within, ordered
 from coachc.passes.candidates.labels import ALL, NOTHING, PROPER, Labels, joined, objects, product, thinned, undominated
 from coachc.passes.candidates.tally import BITS, Tally, unpack
 from coachc.passes.cluster import cluster
@@ -84,11 +85,16 @@ class _Merge:
     complete: bool = True
     guesses: tuple[int, ...] | None = None
     columns: tuple[int, ...] = field(init=False)
+    #: Mask of the node that makes each value, 0 for graph inputs, and of those that read it.
+    maker: tuple[int, ...] = field(init=False)
+    readers: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         # Bytes are linear in the bits if sizes are multiples of 8: then the extremes speak for what is between them.
         linear = all(v.elements % 8 == 0 for v in self.tally.values if v.quantizable)
         self.columns = (0, len(BITS) - 1) if linear else tuple(range(len(BITS)))
+        self.maker = tuple(mask_of([node] if node >= 0 else []) for node in self.tally.producer.tolist())
+        self.readers = tuple(map(mask_of, self.tally.readers))
 
     def chain(self, chain: Sequence[Block], offset: np.ndarray) -> tuple[Labels, float]:
         """Labels of a chain of blocks, and their error; `offset` is what everything around it adds at least."""
@@ -160,15 +166,13 @@ class _Merge:
     def _around(self, region: int, prefix: int, own: int) -> tuple[int, int, int]:
         """Values made before a block, from outside the region and read behind it, made before and read behind it."""
         made = needed = always = 0
-        for value, nodes in enumerate(self.tally.readers):
-            producer = int(self.tally.producer[value])
-            later = any(not (prefix | own) >> node & 1 for node in nodes)
-            if producer >= 0 and prefix >> producer & 1:
+        behind = ~(prefix | own)
+        for value, (maker, readers) in enumerate(zip(self.maker, self.readers, strict=True)):
+            if maker & prefix:
                 made |= 1 << value
-                always |= later << value
-            elif producer < 0 or not region >> producer & 1:
-                in_region = any(region >> node & 1 and not (prefix | own) >> node & 1 for node in nodes)
-                needed |= in_region << value
+                always |= bool(readers & behind) << value
+            elif not maker & region:
+                needed |= bool(readers & region & behind) << value
         return made, needed, always
 
     def _inside(self, block: Block) -> list[int]:

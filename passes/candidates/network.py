@@ -13,8 +13,9 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
+from coachc.core.masks import bits_of
 from coachc.core.plan import MIN_BITS
-from coachc.passes.candidates.candidate_masks import bits_of, pack
+from coachc.passes.candidates.candidate_masks import pack
 from coachc.passes.candidates.tally import Tally, unpack
 
 #: The whole flow fits in this, and an edge of `_INFINITE` can carry it and its reverse without leaving int32.

@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 from coachc.core.blocks import Block, BlockGraph
 from coachc.core.graph import GraphView
+from coachc.core.masks import mask_of
 from coachc.core.plan import Timeline
 from coachc.passes.candidates.candidate_masks import (
     Candidates,
     boundaries,
     compute_bound_s,
     ideals_within,
-    mask_of,
     ordered,
 )
 from coachc.passes.candidates.tally import Tally

@@ -11,16 +11,40 @@ from coachc.frontend import walk
 from coachc.passes.lower.limits import Limits
 from coachc.passes.lower.rewrite_count import Tally
 
+#: Attributes that name the type of a result.
+_TYPES = ("to", "dtype", "output_dtype")
 
-def narrow(work: onnx.ModelProto, limits: Limits, tally: Tally) -> onnx.ModelProto:
-    """Make every constant and every Cast that is float64 float32, in place.
+
+def doubles_in(model: onnx.ModelProto) -> str:
+    """Where a model has float64, "" where it has none."""
+    double = TensorProto.DOUBLE
+    for graph in walk.graphs(model.graph):
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            if value.type.tensor_type.elem_type == double:
+                return f"value '{value.name}'"
+        for tensor in graph.initializer:
+            if tensor.data_type == double:
+                return f"initializer '{tensor.name}'"
+        for node in graph.node:
+            for entry in node.attribute:
+                if entry.t.data_type == double or (entry.name in _TYPES and entry.i == double):
+                    return walk.label(node)
+    return ""
+
+
+def narrow(model: onnx.ModelProto, limits: Limits, tally: Tally) -> onnx.ModelProto:
+    """Every constant and every Cast that is float64 as float32; the very model given where there is none.
 
     Raises
     ------
     coachc.errors.ModelError
         An input or an output of the model is float64, which is not ours to change; or a constant is out of range.
     """
+    if not doubles_in(model):
+        return model
     double = TensorProto.DOUBLE
+    work = onnx.ModelProto()
+    work.CopyFrom(model)
     for value in (*work.graph.input, *work.graph.output):
         if value.type.tensor_type.elem_type == double:
             raise ModelError(
@@ -34,7 +58,7 @@ def narrow(work: onnx.ModelProto, limits: Limits, tally: Tally) -> onnx.ModelPro
             for entry in node.attribute:
                 if entry.HasField("t"):
                     _narrow(entry.t, limits, tally)
-                elif entry.name in ("to", "dtype", "output_dtype") and entry.i == double:
+                elif entry.name in _TYPES and entry.i == double:
                     entry.i = TensorProto.FLOAT
                     tally.other("float64")
         kept = [value for value in graph.value_info if value.type.tensor_type.elem_type != double]

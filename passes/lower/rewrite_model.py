@@ -1,38 +1,51 @@
 """Rewrite a model until its target takes it: first what the target lacks, then the forms of the older opset.
 
-Operators are taken apart in the model's own opset, so the model is valid after every step; only then is each remaining
+Operators are taken apart in the model's own opset, so the model is valid after every pass; only then is each remaining
 node written as the older opset has it. ONNX's own converter is not used: from 18 to 17 it leaves attributes that make
 the model invalid, and from 18 to 13 it stops at Relu (onnx 1.23.2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
 
 import onnx
-import onnx.inliner
 
 from coachc.errors import ModelError
-from coachc.frontend import walk
 from coachc.frontend.check_model import check
-from coachc.frontend.fold import fold_constants
-from coachc.frontend.opset import newest_opset, opset_of, stamp_ir
+from coachc.frontend.conditions import (
+    CHECKED,
+    LOWEST_IR,
+    NAMED,
+    NO_FUNCTIONS,
+    OPSET_13,
+    SORTED,
+    STATIC_INPUTS,
+    WEIGHTS_INLINE,
+)
+from coachc.frontend.opset import opset_of, stamp_ir
 from coachc.frontend.order import order
-from coachc.passes.lower import doubles, gather_indices, qdq_arithmetic
-from coachc.passes.lower.builder import Builder, CannotLower, Rewrite
+from coachc.frontend.pass_driver import Condition, Observer, Pass, held_after, refusing, rewriting, run_passes
+from coachc.passes.lower import doubles
 from coachc.passes.lower.limits import LOWEST_OPSET, Limits, Lowered
+from coachc.passes.lower.older_forms import write_older
+from coachc.passes.lower.refused_qdq import refused_quantizers, without_refused_qdq
 from coachc.passes.lower.rewrite_count import Tally
-from coachc.passes.lower.schema import changed_between, defined_in_terms_of_others, fit, schema_of
 from coachc.passes.lower.scope import Scope
-from coachc.passes.lower.table import OLDER, PARTS
+from coachc.passes.lower.take_apart import missing, take_apart
 
-#: How deep a definition may lead to operators that have to be taken apart themselves.
-_ROUNDS = 8
-
-Choose = Callable[[onnx.NodeProto], Rewrite | None]
+#: What holds of a model that is to be lowered.
+GIVEN = (WEIGHTS_INLINE, NO_FUNCTIONS, SORTED, NAMED, STATIC_INPUTS, OPSET_13)
 
 
-def lower(model: onnx.ModelProto, limits: Limits, *, refused: Collection[str] = ()) -> Lowered:
+def lower(
+    model: onnx.ModelProto,
+    limits: Limits,
+    *,
+    refused: Collection[str] = (),
+    stage: str = "lower",
+    observers: Sequence[Observer] = (),
+) -> Lowered:
     """Rewrite a model until its target takes it.
 
     Parameters
@@ -44,6 +57,10 @@ def lower(model: onnx.ModelProto, limits: Limits, *, refused: Collection[str] = 
     refused : collection of str
         Names of nodes that the target refuses for reasons of its own: they are taken apart too where that is possible,
         and stay as they are where it is not.
+    stage : str
+        What observers are told the passes are run for.
+    observers : sequence of callable
+        Told after each pass. What is to hold between passes is verified then, which takes time.
 
     Returns
     -------
@@ -65,180 +82,58 @@ def lower(model: onnx.ModelProto, limits: Limits, *, refused: Collection[str] = 
             hint="choose a target with a newer TensorRT",
         )
     tally = Tally(model)
-    work = onnx.ModelProto()
-    work.CopyFrom(model)
-    if not limits.float64:
-        work = doubles.narrow(work, limits, tally)
-    work = _without_refused_qdq(work, limits, tally)
-    work = _taken_apart(work, target, limits, frozenset(refused), tally)
-    if target < source:
-        work = _older(work, source, target, limits, tally)
+    passes = rewriting_passes(target, limits, frozenset(refused), tally)
+    found = run_passes(passes, model, given=GIVEN, stage=stage, observers=observers)
     if not tally.touched and target == source:
         return Lowered(model, (), source, source)
-    result = _finished(work)
-    check(result)
+    given = held_after(passes, GIVEN)
+    result = run_passes(CLOSING_PASSES, found.model, given=given, stage=stage, observers=observers).model
     return Lowered(result, tally.counts(), source, target)
 
 
-def _taken_apart(
-    work: onnx.ModelProto, target: int, limits: Limits, refused: frozenset[str], tally: Tally
-) -> onnx.ModelProto:
-    """Replace what the target does not have, in the opset that the model has."""
-    source = opset_of(work)
-    for _ in range(_ROUNDS):
-        missing = {n.op_type for n in walk.nodes(work.graph) if not n.domain and _lacks(n.op_type, target, limits)}
-        wanted = [n for n in walk.nodes(work.graph) if not n.domain and (n.op_type in missing or n.name in refused)]
-        gathers = [n for n in walk.nodes(work.graph) if n.op_type == "Gather" and not limits.negative_indices]
-        if not wanted and not gathers:
-            return work
-        scope = Scope(work)
-        backwards = {node.name for node in gathers if gather_indices.counts_from_the_end(node, scope)}
-        # A node that is refused for itself and has no parts stays: whoever refused it says so better.
-        parted = [n for n in wanted if n.op_type in PARTS and n.op_type != "Gather"]
-        functions = [n for n in wanted if n.op_type not in PARTS and defined_in_terms_of_others(n.op_type, source)]
-        for node in wanted:
-            if node.op_type in missing and node not in parted and node not in functions:
-                raise _error(node, limits, target, CannotLower(_why_missing(node.op_type, target)))
-        if not parted and not functions and not backwards:
-            return work
-        names = {node.name for node in parted} | backwards
-        may_stay = {node.name for node in parted if node.op_type not in missing}
+def rewriting_passes(target: int, limits: Limits, refused: frozenset[str], tally: Tally) -> tuple[Pass, ...]:
+    """The passes that rewrite nodes.
 
-        def choose(node: onnx.NodeProto, names: set[str] = names) -> Rewrite | None:
-            return PARTS.get(node.op_type) if node.name in names and not node.domain else None
-
-        _rewrite(work, choose, scope, source, limits, target, tally, may_stay=may_stay)
-        if functions:
-            work = _expanded(work, functions, tally)
-        refused = frozenset()
-    remaining = next(n for n in walk.nodes(work.graph) if not n.domain and _lacks(n.op_type, target, limits))
-    raise _error(remaining, limits, target, CannotLower("its own definition leads back to it"))
-
-
-def can_be_taken_apart(op: str, opset: int) -> bool:
-    """Whether there is a way, for some nodes at least, to do without an operator of ai.onnx."""
-    return op in PARTS or defined_in_terms_of_others(op, opset)
-
-
-def _lacks(op: str, target: int, limits: Limits) -> bool:
-    return schema_of(op, target) is None or (limits.operators is not None and op not in limits.operators)
-
-
-def _why_missing(op: str, target: int) -> str:
-    if schema_of(op, target) is not None:
-        return "the target lacks the operator"
-    first = next((opset for opset in range(target + 1, newest_opset() + 1) if schema_of(op, opset)), None)
-    return "it is no operator of ai.onnx" if first is None else f"the operator came with opset {first}"
-
-
-def _expanded(work: onnx.ModelProto, nodes: list[onnx.NodeProto], tally: Tally) -> onnx.ModelProto:
-    """Replace nodes by ONNX's own definition of their operators; what follows from shapes is computed at once."""
-    names = {node.output[0]: node.name for node in nodes}
-    for node in nodes:
-        tally.node(node.name)
-    selected = sorted({("", node.op_type) for node in nodes})
-    typed = onnx.shape_inference.infer_shapes(work, strict_mode=True, data_prop=True)
-    # The inliner asks for the types of everything a node reads, and finds those of initializers nowhere else.
-    typed.graph.value_info.extend(
-        onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-        for tensor in typed.graph.initializer
+    Parameters
+    ----------
+    target : int
+        The opset that the model is to have.
+    limits : Limits
+    refused : frozenset of str
+        As `lower` takes them.
+    tally : Tally
+        Where what is rewritten is counted.
+    """
+    no_doubles = Condition("float64 where the target has it", lambda m: "" if limits.float64 else doubles.doubles_in(m))
+    quantizers = Condition("quantizers of the target", lambda m: ", ".join(sorted(refused_quantizers(m, limits))))
+    operators = Condition("operators of the target", lambda m: ", ".join(sorted(missing(m, target, limits))))
+    opset = Condition("opset of the target", lambda m: "" if opset_of(m) <= target else f"it has opset {opset_of(m)}")
+    return (
+        Pass(
+            "narrow-float64",
+            rewriting(lambda m: m if limits.float64 else doubles.narrow(m, limits, tally)),
+            requires=(WEIGHTS_INLINE,),
+            ensures=(no_doubles,),
+        ),
+        Pass(
+            "write-quantizers",
+            rewriting(lambda m: without_refused_qdq(m, limits, tally)),
+            requires=(SORTED, NAMED, STATIC_INPUTS),
+            ensures=(quantizers,),
+        ),
+        Pass(
+            "take-apart",
+            lambda m: take_apart(m, target, limits, refused, tally),
+            requires=(SORTED, NAMED, STATIC_INPUTS, OPSET_13, no_doubles, quantizers),
+            ensures=(operators,),
+        ),
+        Pass(
+            "write-older-opset",
+            rewriting(lambda m: write_older(m, target, limits, tally)),
+            requires=(SORTED, NAMED, STATIC_INPUTS, operators),
+            ensures=(opset,),
+        ),
     )
-    inlined = onnx.inliner.inline_selected_functions(typed, selected, inline_schema_functions=True)
-    for node in walk.nodes(inlined.graph):
-        if node.output[0] in names:
-            node.name = names[node.output[0]]
-    return fold_constants(order(inlined))
-
-
-def _older(work: onnx.ModelProto, source: int, target: int, limits: Limits, tally: Tally) -> onnx.ModelProto:
-    """Write every node as the older opset has it."""
-    scope = Scope(work)
-
-    def choose(node: onnx.NodeProto) -> Rewrite | None:
-        if node.domain or not changed_between(node.op_type, target, source):
-            return None
-        return OLDER.get(node.op_type, _as_it_is)
-
-    def fitted(node: onnx.NodeProto) -> None:
-        if not node.domain and changed_between(node.op_type, target, source):
-            fit(node, scope, target, source)
-
-    _rewrite(work, choose, scope, target, limits, target, tally, fitted)
-    for entry in work.opset_import:
-        if entry.domain in ("", "ai.onnx"):
-            entry.version = target
-    return work
-
-
-def _as_it_is(node: onnx.NodeProto, b: Builder) -> None:
-    b.keep()
-
-
-def _without_refused_qdq(work: onnx.ModelProto, limits: Limits, tally: Tally) -> onnx.ModelProto:
-    if limits.quantization == "any" or not any(n.op_type in qdq_arithmetic.OPERATORS for n in walk.nodes(work.graph)):
-        return work
-    scope = Scope(work)
-    names = {n.name for n in walk.nodes(work.graph) if qdq_arithmetic.refused(n, scope, limits.quantization)}
-    unread = qdq_arithmetic.codes_as_numbers(work.graph, names)
-
-    def choose(node: onnx.NodeProto) -> Rewrite | None:
-        if node.name not in names:
-            return None
-        write = qdq_arithmetic.quantize if node.op_type == "QuantizeLinear" else qdq_arithmetic.dequantize
-        return lambda n, b: write(n, b, unread)
-
-    _rewrite(work, choose, scope, opset_of(work), limits, limits.opset, tally)
-    return work
-
-
-def _rewrite(
-    work: onnx.ModelProto,
-    choose: Choose,
-    scope: Scope,
-    opset: int,
-    limits: Limits,
-    target: int,
-    tally: Tally,
-    fitted: Callable[[onnx.NodeProto], None] = lambda node: None,
-    may_stay: Collection[str] = (),
-) -> None:
-    """Put what `choose` says in the place of nodes, bodies first, in place; what only sheds defaults is not counted."""
-    made: list[onnx.TensorProto] = []
-
-    def within(graph: onnx.GraphProto) -> None:
-        for node in graph.node:
-            for body in walk.bodies(node):
-                within(body)
-        nodes: list[onnx.NodeProto] = []
-        touched = False
-        for node in graph.node:
-            rewrite = choose(node)
-            if rewrite is None:
-                nodes.append(node)
-                continue
-            b = Builder(node, scope, opset, opset_of(work))
-            try:
-                rewrite(node, b)
-                for written in b.nodes:
-                    fitted(written)
-            except CannotLower as exc:
-                if node.name in may_stay:
-                    nodes.append(node)
-                    continue
-                raise _error(node, limits, target, exc) from exc
-            touched = True
-            same = len(b.nodes) == 1 and b.nodes[0].op_type == node.op_type and not b.initializers
-            if not same or list(b.nodes[0].input) != [name for name in node.input if name or not same]:
-                tally.node(node.name)
-            nodes += b.nodes
-            made.extend(b.initializers)
-        if touched:
-            copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-            del graph.node[:]
-            graph.node.extend(copies)
-
-    within(work.graph)
-    work.graph.initializer.extend(made)
 
 
 def _finished(work: onnx.ModelProto) -> onnx.ModelProto:
@@ -253,9 +148,14 @@ def _finished(work: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
-def _error(node: onnx.NodeProto, limits: Limits, target: int, exc: CannotLower) -> ModelError:
-    return ModelError(
-        f"{walk.label(node)} cannot be written for {limits.name}: {exc.reason}",
-        context=(f"expected     operators of opset {target}, the newest that {limits.name} takes",),
-        hint=exc.remedy or f"export the model with opset {target}, or replace the operator",
-    )
+#: What follows where anything was rewritten.
+CLOSING_PASSES = (
+    Pass("finish", rewriting(_finished), requires=(NO_FUNCTIONS, OPSET_13), ensures=(SORTED, NAMED, LOWEST_IR)),
+    Pass("check-lowered", refusing(check), requires=(SORTED, NAMED, LOWEST_IR), ensures=(CHECKED,)),
+)
+
+
+def lowering_pass_names() -> tuple[str, ...]:
+    """What observers of lowering are told of, in order."""
+    passes = rewriting_passes(LOWEST_OPSET, Limits(), frozenset(), Tally(onnx.ModelProto()))
+    return tuple(one.name for one in (*passes, *CLOSING_PASSES))

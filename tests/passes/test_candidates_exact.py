@@ -7,11 +7,12 @@ import pytest
 
 from coachc.bench.search_benchmark import graph_of as graph_of_reads
 from coachc.bench.search_benchmark import parallel
+from coachc.core.masks import mask_of
 from coachc.core.plan import MIN_BITS, quantizer_for
 from coachc.passes import ideals
 from coachc.passes.candidates import candidate_masks as base
 from coachc.passes.candidates import exact
-from coachc.passes.candidates.candidate_masks import boundaries, ideals_within, mask_of, pack
+from coachc.passes.candidates.candidate_masks import boundaries, ideals_within, pack
 from coachc.passes.candidates.tally import BITS, Tally, unpack
 from coachc.passes.cluster import cluster
 from coachc.passes.timeline import stage_times

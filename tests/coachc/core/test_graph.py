@@ -82,3 +82,29 @@ def test_bytes_per_element_are_numpys(dtype, size):
 def test_a_scalar_has_one_element():
     assert Value("v", "float32", ()).elements == 1
     assert Value("v", "float32", (3, 0)).size_bytes == 0
+
+
+def test_nodes_of_a_mask_and_the_others():
+    graph = graph_of(DIAMOND)
+    mask = masks(0, 2)
+    assert graph.indices_in(mask) == (0, 2)
+    assert graph.indices_outside(mask) == (1, 3, 4)
+    assert graph.nodes_in(mask) == (graph.nodes[0], graph.nodes[2])
+    assert graph.nodes_outside(mask) == (graph.nodes[1], graph.nodes[3], graph.nodes[4])
+    assert graph.members_in(mask) == {*graph.nodes[0].members, *graph.nodes[2].members}
+    assert graph.members_outside(mask) == {name for i in (1, 3, 4) for name in graph.nodes[i].members}
+
+
+def test_bits_beyond_the_graph_count_for_nothing():
+    graph = graph_of(CHAIN)
+    assert graph.indices_in(0) == ()
+    assert graph.indices_in(~0) == graph.indices_in(graph.full_mask | 1 << 70) == (0, 1, 2, 3)
+    assert graph.indices_outside(0) == (0, 1, 2, 3)
+    assert graph.members_outside(~0) == frozenset()
+
+
+def test_ancestors_follow_paths_through_the_given_nodes_alone():
+    graph = graph_of(DIAMOND)
+    assert graph.ancestors(range(5)) == {0: 0, 1: 1, 2: 1, 3: masks(0, 1, 2), 4: masks(0, 1, 2, 3)}
+    assert graph.ancestors((1, 2, 3)) == {1: 0, 2: 0, 3: masks(1, 2)}
+    assert graph.ancestors((0, 3)) == {0: 0, 3: 0}
