@@ -20,7 +20,7 @@ from ..engines.halves import DeviceHalf, EngineFactory, Halves
 from ..engines.ort_engine import CPU, OrtEngine
 from ..errors import BundleError, CoachRuntimeError, ConnectionFailed, SourceError, WrongBundleError
 from ..link.cloud_half import CloudHalf
-from ..online.driver import Stream
+from ..online.driver import Driver
 from .metrics import mean, summarize
 from .predictions import Arrays, top1_of
 from .report import Answers, Online, Report
@@ -132,19 +132,19 @@ def run_bundle(
         if each in policies:
             check_features(half, policies[each], manifest.model)
     load_s = time.perf_counter() - load_start_s
-    stream = Stream(policies, wanted.name, alone, _planned_bandwidth(manifest), prefer, draw or random.Random(0).random)
+    driver = Driver(policies, wanted.name, alone, _planned_bandwidth(manifest), prefer, draw or random.Random(0).random)
     predict = top1_of(manifest.model)
-    stage = DeviceStage(halves, policies, stream, predict, alone)
+    stage = DeviceStage(halves, policies, driver, predict, alone)
     stats_file = _open_stats(stats)
     clouds: List[CloudHalf] = []
     try:
-        answers = Answers(manifest, lambda: stream.bandwidth_bytes_per_s, stats_file)
+        answers = Answers(manifest, lambda: driver.bandwidth_bytes_per_s, stats_file)
         uplink = None
         if sending and server is not None:
             clouds += [CloudHalf(bundle, server, timeout_s) for _ in range(in_flight)]
-            down = _connect(clouds[0], sending, stream, name != "none", allow_offline)
+            down = _connect(clouds[0], sending, driver, name != "none", allow_offline)
             probe = _prober(bundle, server, min(timeout_s, PROBE_TIMEOUT_S), sending) if resilient else None
-            uplink = Uplink(clouds, predict, stream, manifest.model.outputs[0].name, probe, down)
+            uplink = Uplink(clouds, predict, driver, manifest.model.outputs[0].name, probe, down)
         half = halves.half(wanted.name)
         start_s = time.perf_counter()
         rows: Any = _images(wanted, source) if half.takes_images else iter(source)
@@ -157,17 +157,17 @@ def run_bundle(
             cloud.connection.close()
         if stats_file is not None:
             stats_file.close()
-    bandwidth = stream.bandwidth_bytes_per_s if sending else None
-    online = answers.online(name, stream.moves, bandwidth, load_s)
+    bandwidth = driver.bandwidth_bytes_per_s if sending else None
+    online = answers.online(name, driver.moves, bandwidth, load_s)
     return _report(half, source.labels, answers.in_order(), elapsed_s, online)
 
 
-def _connect(cloud: CloudHalf, cuts: Sequence[str], stream: Stream, timed: bool, allow_offline: bool) -> bool:
+def _connect(cloud: CloudHalf, cuts: Sequence[str], driver: Driver, timed: bool, allow_offline: bool) -> bool:
     """Check that the server runs what will be asked of it, and time a round trip; True if it is out of reach."""
     try:
         cloud.check(cuts)
         if timed:
-            stream.reached(cloud.round_trip_s())
+            driver.reached(cloud.round_trip_s())
     except WrongBundleError:
         raise
     except ConnectionFailed:

@@ -11,7 +11,7 @@ import numpy as np
 from ..bundle.manifest_types import Bits
 from ..engines.halves import Halves
 from ..online.controller import Decision
-from ..online.driver import Stream
+from ..online.driver import Driver
 from ..online.feature import feature_of
 from ..online.policy import Policy
 from .predictions import Arrays, Predict
@@ -79,14 +79,14 @@ class Done(NamedTuple):
 
 
 class DeviceStage:
-    """Device halves of a bundle's cuts, and the stream that says what to do with each task.
+    """Device halves of a bundle's cuts, and the driver that says what to do with each task.
 
     Parameters
     ----------
     halves : Halves
     policies : mapping of str to Policy
         Of the cuts that may be taken.
-    stream : Stream
+    driver : Driver
     predict : callable
         All model outputs of a task -> classes of its rows.
     alone : str or None
@@ -98,14 +98,14 @@ class DeviceStage:
         self,
         halves: Halves,
         policies: Mapping[str, Policy],
-        stream: Stream,
+        driver: Driver,
         predict: Predict,
         alone: Optional[str] = None,
         clock: Clock = time.perf_counter,
     ) -> None:
         self._halves = halves
         self._policies = dict(policies)
-        self._stream = stream
+        self._driver = driver
         self._predict = predict
         self._alone = alone
         self._clock = clock
@@ -121,18 +121,18 @@ class DeviceStage:
         down : bool
             The server is known to be out of reach.
         """
-        stream, start_s = self._stream, self._clock()
-        name = stream.next_cut(start_s, down)
+        driver, start_s = self._driver, self._clock()
+        name = driver.next_cut(start_s, down)
         half = self._halves.half(name)
         if not half.cut.values:
             outputs = half.run(feed)
-            stream.was_alone(name)
+            driver.was_alone(name)
             return self._done(task, self._predict(outputs), start_s, name, "device")
         policy = self._policies[name]
-        rung = stream.rung_ahead(name, start_s, half.tunable, half.adjustable)
+        rung = driver.rung_ahead(name, start_s, half.tunable, half.adjustable)
         outputs = half.run(feed, policy.rungs[rung].bits)
         feature = feature_of(outputs, half.cut.features) if self._decides(policy) else None
-        decision = stream.decide(task, name, feature, self._clock(), None if half.adjustable else rung)
+        decision = driver.decide(task, name, feature, self._clock(), None if half.adjustable else rung)
         if decision.exit:
             return self._done(task, (decision.label,), start_s, name, decision.exit)
         if decision.rung != rung:
@@ -145,7 +145,7 @@ class DeviceStage:
         """The whole model on the device, for a task the server has not answered."""
         assert self._alone is not None and work.feed is not None
         begin_s = self._clock()
-        self._stream.lost(work.task)
+        self._driver.lost(work.task)
         predictions = self._predict(self._halves.half(self._alone).run(work.feed))
         done = self._done(work.task, predictions, work.start_s, self._alone, "fallback")
         return done._replace(device_s=work.device_s + self._clock() - begin_s)

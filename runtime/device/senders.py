@@ -17,12 +17,10 @@ from ..errors import CoachRuntimeError, ConnectionFailed, WrongBundleError
 from ..link.cloud_half import CloudHalf
 from ..online.bandwidth import Transfer
 from ..online.controller import Answer
-from ..online.driver import Stream
+from ..online.driver import LOOK_S, Driver
 from .predictions import Predict, confidence_of
 from .run_task import DeviceStage, Done, Work
 
-#: How often a device that waits for room in the queue looks whether the link is down.
-LOOK_S = 0.05
 #: Pauses between two questions whether a lost server is back: the first, each twice the one before, the longest.
 FIRST_PROBE_S, LAST_PROBE_S = 0.2, 5.0
 #: A probe that takes longer has failed; a run that ends waits that long at most for one under way.
@@ -161,7 +159,7 @@ class Uplink:
         One sender thread each; each takes a task of any cut.
     predict : callable
         All model outputs of a task -> classes of its rows.
-    stream : Stream
+    driver : Driver
     output : str
         The model output whose probability is taken.
     probe : callable, optional
@@ -175,14 +173,14 @@ class Uplink:
         self,
         clouds: Sequence[CloudHalf],
         predict: Predict,
-        stream: Stream,
+        driver: Driver,
         output: str,
         probe: Optional[Callable[[], float]] = None,
         down: bool = False,
     ) -> None:
         self.clouds = list(clouds)
         self.handoff = Handoff(len(self.clouds), down)
-        self.stream = stream
+        self.driver = driver
         self._predict = predict
         self._output = output
         self._probe = probe
@@ -222,7 +220,7 @@ class Uplink:
 
     def _send(self, cloud: CloudHalf, work: Work) -> Done:
         start_s = time.perf_counter()
-        self.stream.sending(work.task, start_s)
+        self.driver.sending(work.task, start_s)
         answer = cloud.infer(work.outputs, work.cut, work.bits)
         end_s = time.perf_counter()
         outputs = dict(work.outputs, **answer.outputs)
@@ -234,7 +232,7 @@ class Uplink:
         said = None
         if work.feature is not None and len(predictions) == 1:
             said = Answer(predictions[0], confidence_of(outputs[self._output]))
-        self.stream.answered(work.task, str(work.cut), transfer, said, work.feature, decision)
+        self.driver.answered(work.task, str(work.cut), transfer, said, work.feature, decision)
         return Done(
             work.task,
             predictions,
@@ -263,7 +261,7 @@ class Uplink:
                 raise
             except CoachRuntimeError:
                 continue  # not there, or not ready
-            self.stream.reached(rtt_s)
+            self.driver.reached(rtt_s)
             self.handoff.restore()
             return
 
@@ -332,5 +330,5 @@ def run_tasks(
 def _wait(uplink: Uplink) -> None:
     """Until the next task can start: there is room for it, or the link is down and it will do without."""
     while not uplink.handoff.wait_for_room(LOOK_S):
-        if uplink.stream.outage(time.perf_counter()):
+        if uplink.driver.outage(time.perf_counter()):
             return
