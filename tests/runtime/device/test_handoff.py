@@ -3,7 +3,7 @@
 import threading
 import time
 
-from coachc.runtime.device.senders import Handoff
+from coachc.runtime.device.handoff import Handoff
 
 
 def test_what_is_lost_comes_back_with_all_that_waits():
