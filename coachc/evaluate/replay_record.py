@@ -99,19 +99,16 @@ def replay_record(bundle: Bundle, path: str) -> Replayed:
         If it cannot be read, is damaged, or was recorded with another bundle.
     """
     recording = Recording(path)
-    try:
-        header = recording.header
-        if header.bundle_id != bundle.bundle_id:
-            raise RecordError(
-                f"{path} was recorded with another bundle",
-                [f"expected  {bundle.bundle_id} ({bundle.path})", f"found     {header.bundle_id}"],
-                "give coachc eval the bundle that ran",
-            )
-        replay = _Replay(bundle, header, path)
-        for line, event in recording:
-            replay.take(line, event)
-    finally:
-        recording.close()
+    header = recording.header
+    if header.bundle_id != bundle.bundle_id:
+        raise RecordError(
+            f"{path} was recorded with another bundle",
+            [f"expected  {bundle.bundle_id} ({bundle.path})", f"found     {header.bundle_id}"],
+            "give coachc eval the bundle that ran",
+        )
+    replay = _Replay(bundle, header, path)
+    for line, event in recording:
+        replay.take(line, event)
     return replay.result(recording.cut_short)
 
 

@@ -30,7 +30,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--policy", choices=POLICIES, help="default where the cut has one, else none")
     parser.add_argument("--prefer", choices=PREFERENCES, default=PREFERENCES[0], help="default %(default)s")
     parser.add_argument(
-        "--fps", metavar="N", type=_positive(float), help="tasks that come each second, as from a camera"
+        "--fps", metavar="N", type=_positive(float), help="tasks that come each second, as a camera gives them"
     )
     parser.add_argument("--stats", metavar="FILE.jsonl", help="one JSON object a task, in the order of the answers")
     parser.add_argument("--record", metavar="FILE", help="all the controller sees and says, for `coachc eval --replay`")

@@ -165,7 +165,7 @@ def _driver(
     cut, bandwidth = chosen.cut.name, _planned_bandwidth(bundle.manifest)
     if record_file is None:
         return Driver(chosen.policies, cut, chosen.alone, bandwidth, prefer, draw, interval_s)
-    cuts = tuple(sorted(chosen.policies))
+    cuts = tuple(chosen.policies)
     header = Header(bundle.bundle_id, chosen.name, bits, cuts, cut, chosen.alone, bandwidth, prefer, interval_s)
     return Recorder(record_file, header, chosen.policies, draw)
 

@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 import math
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import IO, Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -231,7 +231,7 @@ def _plain(value: Any) -> Any:
 
 
 class Recording:
-    """A file of a run, read once from front to back.
+    """A file of a run.
 
     Parameters
     ----------
@@ -252,15 +252,8 @@ class Recording:
     def __init__(self, path: str) -> None:
         self._path = path
         self.cut_short = False
-        try:
-            self._file = open(path, "rb")
-        except OSError as exc:
-            raise RecordError(f"cannot read the record {path}: {exc.strerror or exc}") from exc
-        try:
-            self.header = self._header(self._file.readline())
-        except BaseException:
-            self._file.close()
-            raise
+        with self._open() as file:
+            self.header = self._header(file.readline())
 
     def __iter__(self) -> Iterator[Tuple[int, Any]]:
         """Line number and event of each call.
@@ -270,8 +263,10 @@ class Recording:
         RecordError
             At the first line that is damaged.
         """
-        with self._file:
-            for place, line in enumerate(self._file, 2):
+        with self._open() as file:
+            for place, line in enumerate(file, 1):
+                if place == 1:
+                    continue
                 if not line.endswith(b"\n"):
                     self.cut_short = True
                     return
@@ -282,9 +277,11 @@ class Recording:
                     raise self._error(place, f"field 'call': expected one of {', '.join(CALLS)}, found {shown}")
                 yield place, self._checked(CALLS[name][1], fields, place)
 
-    def close(self) -> None:
-        """Without reading on."""
-        self._file.close()
+    def _open(self) -> IO[bytes]:
+        try:
+            return open(self._path, "rb")
+        except OSError as exc:
+            raise RecordError(f"cannot read the record {self._path}: {exc.strerror or exc}") from exc
 
     def _header(self, line: bytes) -> Header:
         fields = self._object(line, 1) if line.startswith(b"{") else {}

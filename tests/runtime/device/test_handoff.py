@@ -1,9 +1,113 @@
-"""The queue between device and senders: what comes back, and when there is room."""
+"""The hand-off between device and senders: its table, what comes back, and when there is room."""
 
+import itertools
 import threading
 import time
 
-from coachc.runtime.device.handoff import Handoff
+import pytest
+
+from coachc.runtime.device.handoff import (
+    DOWN,
+    EVENTS,
+    FAILED,
+    FINISHING,
+    FINISHING_DOWN,
+    STATES,
+    TABLE,
+    UP,
+    Handoff,
+    after,
+)
+from coachc.runtime.errors import LocalProtocolError
+
+#: Every state and event; "-" is what cannot happen.
+EXPECTED = """
+                PUT     FINISH          TAKE       SETTLE          LOSE            RESTORE    FAIL
+UP              UP      FINISHING       UP         UP              DOWN            -          FAILED
+DOWN            DOWN    FINISHING_DOWN  -          DOWN            DOWN            UP         FAILED
+FINISHING       -       -               FINISHING  FINISHING       FINISHING_DOWN  -          FAILED
+FINISHING_DOWN  -       -               -          FINISHING_DOWN  FINISHING_DOWN  FINISHING  FAILED
+FAILED          FAILED  FAILED          -          FAILED          FAILED          FAILED     FAILED
+"""
+
+
+def expected():
+    head, *rows = [line.split() for line in EXPECTED.strip().splitlines()]
+    return {(row[0], event): found for row in rows for event, found in zip(head, row[1:])}
+
+
+def test_the_table_says_what_follows_every_event():
+    assert set(expected()) == set(itertools.product(STATES, EVENTS))
+    for (state, event), found in expected().items():
+        if found == "-":
+            with pytest.raises(LocalProtocolError, match=f"is {state}: {event} cannot happen there"):
+                after(state, event)
+        else:
+            assert after(state, event) == found
+
+
+def test_a_run_that_failed_stays_so_and_every_other_state_can_end():
+    assert set(TABLE[FAILED].values()) == {FAILED}
+    reached = {UP}
+    while True:
+        more = reached.union(*(TABLE[state].values() for state in reached))
+        if more == reached:
+            break
+        reached = more
+    assert reached == set(STATES)
+
+
+def state_of(handoff):
+    return handoff._state
+
+
+def test_what_the_methods_do_is_what_the_table_says():
+    handoff = Handoff(3)
+    handoff.put(0)
+    handoff.put(1)
+    taken = iter(handoff)
+    next(taken), next(taken)
+    handoff.settle()
+    assert state_of(handoff) == UP
+    handoff.lose(1)
+    assert (state_of(handoff), handoff.down) == (DOWN, True)
+    handoff.finish()
+    assert (state_of(handoff), handoff.down) == (FINISHING_DOWN, True)
+    handoff.restore()
+    assert (state_of(handoff), handoff.down) == (FINISHING, False)
+    with pytest.raises(LocalProtocolError, match="is FINISHING: PUT cannot happen there"):
+        handoff.put(2)
+    with pytest.raises(LocalProtocolError, match="is FINISHING: FINISH cannot happen there"):
+        handoff.finish()
+    handoff.fail(ValueError("first"))
+    handoff.fail(ValueError("second"))
+    assert (state_of(handoff), str(handoff.error)) == (FAILED, "first")
+    assert not handoff.put(3)
+    assert list(handoff.returned()) == []
+    assert list(handoff) == []
+
+
+def test_it_may_begin_without_a_server():
+    handoff = Handoff(1, down=True)
+    assert handoff.put(0)
+    assert list(handoff.returned()) == [0]
+    handoff.restore()
+    assert not handoff.down
+
+
+def test_waiting_for_the_next_arrival_ends_when_something_comes_back():
+    handoff = Handoff(1)
+    start_s = time.perf_counter()
+    assert handoff.wait_until(start_s + 0.02)
+    assert time.perf_counter() - start_s >= 0.02
+    handoff.put(0)
+    taken = iter(handoff)
+    next(taken)
+    for end in (lambda: handoff.lose(0), lambda: handoff.fail(ValueError())):
+        threading.Timer(0.05, end).start()
+        assert not handoff.wait_until(start_s + 20)
+        assert time.perf_counter() - start_s < 5
+        list(handoff.returned())
 
 
 def test_what_is_lost_comes_back_with_all_that_waits():

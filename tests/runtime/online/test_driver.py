@@ -25,7 +25,13 @@ def driver_of(*policies, **options):
     options.setdefault("alone", None)
     cut = options.pop("cut", next(iter(known)))
     return Driver(
-        known, cut, options["alone"], RATE, options.get("prefer", "accuracy"), options.get("draw", lambda: 1.0)
+        known,
+        cut,
+        options["alone"],
+        RATE,
+        options.get("prefer", "accuracy"),
+        options.get("draw", lambda: 1.0),
+        options.get("interval_s", 0.0),
     )
 
 
@@ -71,6 +77,30 @@ def test_the_precision_of_a_half_in_one_piece(name, prefer, tunable, expected):
     sure = feature_with_margin(0.9)
     # The score would admit fewer bits; they have been computed already.
     assert driver.decide(0, "cut", sure, 0.0, rung).rung == expected
+
+
+@pytest.mark.parametrize("name", ["default", "paper"])
+@pytest.mark.parametrize("adjustable", [True, False])
+def test_what_the_link_has_time_for_includes_the_time_to_the_next_task(name, adjustable):
+    """15 ms of other stages leave room for 2 bits; between tasks that come every 150 ms there is room for all 8."""
+    found = []
+    for interval_s in (0.0, 0.15):
+        driver = driver_of(policy(name, device_s=0.015), interval_s=interval_s)
+        ahead = driver.rung_ahead("cut", 0.0, True, adjustable)
+        decision = driver.decide(0, "cut", FEATURE, 0.0, None if adjustable else ahead)
+        found.append((1 if adjustable else ahead, decision.rung))
+    assert found == [(1, 1), (1 if adjustable else 3, 3)]
+
+
+def test_an_exit_decided_elsewhere_counts_for_its_cut():
+    """40 ms of link for each task against 30 ms of device elsewhere; none where all of them exit."""
+    first = policy(cut="first", device_s=0.03)
+    second = policy(cut="second", device_s=0.01)._replace(rungs=RUNGS[2:], base=0, adjust=(-float("inf"),) * 2)
+    for exited, expected in ((False, "first"), (True, "second")):
+        driver = driver_of(first, second, cut="second")
+        for _ in range(200):
+            driver.was_alone("second", exited)
+        assert driver.next_cut(0.0, False) == expected
 
 
 def test_what_can_be_quantized_again_begins_where_the_last_one_was():
