@@ -273,15 +273,17 @@ def test_without_a_server_they_come_at_a_pace_too(bundle, source):
 
 
 def test_the_interval_is_time_the_link_has(tmp_path, source):
-    """2 bits of a task whose pipeline takes 20 ms; 8 bits of one that comes every 80 ms: 7 kB at 200 kB/s take 35."""
+    """8 bits are 7 kB, 35 ms at 200 kB/s: too long for tasks of 20 ms, not for those that come every 80."""
     bundle = make_online_bundle(tmp_path / "b", policies=no_exits)
-    bits = {}
+    stats = str(tmp_path / "s.jsonl")
+    late = {}
     for interval_s in (0.0, 0.08):
         with Loopback(serve(bundle, bytes_per_s=2e5)) as server:
-            report = run(bundle, server.address, source, limit=25, interval_s=interval_s, policy="paper")
-            bits[interval_s] = report.online.by_bits
-    assert bits[0.08].get("8", 0) > 20
-    assert bits[0.0].get("8", 0) < 10
+            run(bundle, server.address, source, limit=40, interval_s=interval_s, policy="paper", stats=stats)
+        # Once the link is known.
+        late[interval_s] = [line["bits"] for line in lines_of(stats)][-20:].count([8])
+    assert late[0.08] > 10
+    assert late[0.0] < 10
 
 
 def test_what_is_lost_does_not_wait_for_the_next_arrival(bundle, source):
