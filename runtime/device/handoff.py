@@ -13,7 +13,7 @@ the network's. As h11 does it (h11/_state.py): no flags whose combinations nobod
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterator, Optional
+from typing import Any, Deque, Dict, Iterator, Optional
 
 from ..errors import LocalProtocolError
 
@@ -98,11 +98,11 @@ class Handoff:
                 self._changed.wait(timeout_s)
             return len(self._items) < self._size or self._wanted()
 
-    def wait_until(self, time_s: float, clock: Callable[[], float] = time.perf_counter) -> bool:
-        """Wait until that time; False as soon as something else wants the producer before."""
+    def wait_until(self, time_s: float) -> bool:
+        """Wait until that time by `time.perf_counter`; False as soon as something else wants the producer before."""
         with self._changed:
-            while not self._wanted() and clock() < time_s:
-                self._changed.wait(max(0.0, time_s - clock()))
+            while not self._wanted() and time.perf_counter() < time_s:
+                self._changed.wait(max(0.0, time_s - time.perf_counter()))
             return not self._wanted()
 
     def returned(self, wait: bool = False) -> Iterator[Any]:
