@@ -5,6 +5,7 @@
         SignatureError       not signed by a trusted key
       InstallError           a bundle that may not replace the installed one, or cannot
       SourceError            input data missing or of the wrong shape
+      RecordError            a record of a run that cannot be written or read, or is another bundle's
       EngineError            ONNX Runtime (or another engine) is missing or failed
       ConnectionFailed       nobody answers at the address, or not in time
         WrongBundleError     somebody answers, but runs another bundle
@@ -62,6 +63,10 @@ class InstallError(CoachRuntimeError):
 
 class SourceError(CoachRuntimeError):
     kind = "source"
+
+
+class RecordError(CoachRuntimeError):
+    kind = "record"
 
 
 class EngineError(CoachRuntimeError):

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coachc.cli.options import Json
+from coachc.cli.replay_recorded import replay_recorded
 
 if TYPE_CHECKING:
     from coachc.evaluate.measure import Measured
 
 Data = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--data", help="Test samples, other ones than --calib's: a .npz, a folder of images or videos, a video."
     ),
@@ -40,12 +41,20 @@ Prefer = Annotated[
     str, typer.Option(help="Spare time on the link goes into accuracy (higher precision) or into nothing (bytes).")
 ]
 Seed = Annotated[int, typer.Option(help="Of the shuffle and of the audits.")]
+Record = Annotated[
+    str | None,
+    typer.Option(
+        "--replay",
+        metavar="FILE",
+        help="Instead of samples and a link: a file of `coachc run --record`, whose decisions have to come out again.",
+    ),
+]
 OneCut = Annotated[bool, typer.Option("--one-cut", help="Stay at the chosen cut of a bundle with several.")]
 
 
 def eval_(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE")],
-    data: Data,
+    data: Data = None,
     stream: Stream = False,
     trace: TraceFile = None,
     bandwidth: Rate = None,
@@ -56,24 +65,37 @@ def eval_(
     prefer: Prefer = "accuracy",
     one_cut: OneCut = False,
     seed: Seed = 0,
+    replay: Record = None,
     json: Json = False,
 ) -> None:
     """Accuracy, exits, bytes, latency and bubbles of each online policy on real data, in simulated time.
 
     Features, codes and answers are computed by the bundle's own halves; stage times are the compiler's estimates, and
-    the link's times follow from the bytes and the trace.
+    the link's times follow from the bytes and the trace. With --replay, a run that was recorded instead; exit code 3
+    when a decision differs.
     """
     import json as json_module
 
     from coachc.cli.options import one_of
     from coachc.cli.progress import reporting
     from coachc.cost.device import parse_bandwidth
+    from coachc.errors import UsageError
     from coachc.evaluate.bandwidth_trace import constant, load_trace
     from coachc.evaluate.evaluate_bundle import EvalOptions, evaluate
     from coachc.evaluate.replay import KINDS
     from coachc.runtime.bundle.store import open_bundle
     from coachc.runtime.online.policy import PREFERENCES
 
+    if replay is not None:
+        given = {
+            "--data": data, "--stream": stream, "--trace": trace, "--bandwidth": bandwidth, "--fps": fps,
+            "--frames-per-second": frames_per_second, "--limit": limit, "--policy": policy, "--one-cut": one_cut,
+            "--prefer": prefer != "accuracy", "--seed": seed,
+        }  # fmt: skip
+        replay_recorded(bundle, replay, [flag for flag, value in given.items() if value], json)
+        return
+    if data is None:
+        raise UsageError("no samples to evaluate on", hint="--data DIR, or --replay FILE of a recorded run")
     opened = open_bundle(bundle)
     link = opened.manifest.link
     if trace is not None:

@@ -45,8 +45,16 @@ def run(
     in_flight: Annotated[int, typer.Option(help="Requests under way at once.", min=1)] = 2,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the server.", min=0.001)] = 10.0,
     limit: Annotated[int | None, typer.Option(help="Stop after this many tasks.", min=1)] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(help="Tasks that come each second, as from a camera. Default: as fast as they go.", min=0.001),
+    ] = None,
     stats: Annotated[
         str | None, typer.Option(help="FILE.jsonl: a JSON object for each task, in the order of the answers.")
+    ] = None,
+    record: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write all the controller sees and says, for `coachc eval --replay`."),
     ] = None,
     trust: Trust = None,
     allow_offline: Annotated[
@@ -84,7 +92,9 @@ def run(
         bits=bits,
         policy=policy,
         prefer=prefer,
+        interval_s=1 / fps if fps else 0.0,
         stats=stats,
+        record=record,
         allow_offline=allow_offline,
         engine=engine,
         engine_cache=engine_cache,

@@ -11,7 +11,7 @@ from coachc.errors import DataError, UsageError
 from coachc.evaluate.bandwidth_trace import Trace
 from coachc.evaluate.measure import Measured, measure
 from coachc.evaluate.replay import KINDS, Setup, replay
-from coachc.evaluate.tasks import BundleTasks, Tasks
+from coachc.evaluate.tasks import BundleTasks, HalfKind, Tasks
 from coachc.runtime.bundle.source import open_source
 from coachc.runtime.bundle.store import Bundle
 from coachc.runtime.online.policy import Policy
@@ -101,7 +101,7 @@ def evaluate(
     if not options.stream:
         order = np.random.default_rng(options.seed).permutation(order)
     order = np.tile(order, options.repeat)
-    return replay_kinds(tasks, order, policies, chosen, options, progress)
+    return replay_kinds(tasks, order, policies, chosen, options, progress, tasks.half_kinds())
 
 
 def replay_kinds(
@@ -111,8 +111,9 @@ def replay_kinds(
     cut: str,
     options: EvalOptions,
     progress: Progress = lambda stage, done, total: None,
+    halves: Mapping[str, HalfKind] | None = None,
 ) -> dict[str, Measured]:
-    """Each kind of policy over the same tasks."""
+    """Each kind of policy over the same tasks; `halves`: by cut, where a device half cannot take every precision."""
     setup = Setup(
         options.trace,
         options.rtt_s,
@@ -121,6 +122,7 @@ def replay_kinds(
         options.workers,
         options.prefer,
         options.seed,
+        halves or {},
     )
     whole = [tasks.alone(int(task)) == tasks.truth(int(task)) for task in order]
     results = {}

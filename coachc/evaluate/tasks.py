@@ -39,6 +39,13 @@ class Sent(NamedTuple):
     size_bytes: float
 
 
+class HalfKind(NamedTuple):
+    """What a device half can do: run at any precision of its cut; quantize the task it has run once more."""
+
+    tunable: bool = True
+    adjustable: bool = True
+
+
 class Tasks(Protocol):
     """Samples to replay."""
 
@@ -101,6 +108,11 @@ class BundleTasks:
 
     def __len__(self) -> int:
         return len(self._feeds)
+
+    def half_kinds(self) -> dict[str, HalfKind]:
+        """What the device half of each cut can do."""
+        halves = [self._halves.half(name) for name in self._policies]
+        return {half.cut.name: HalfKind(half.tunable, half.adjustable) for half in halves}
 
     def feature(self, task: int, cut: str) -> np.ndarray:
         if (task, cut) not in self._features:

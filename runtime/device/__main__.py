@@ -29,7 +29,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--bits", metavar="N", type=int, help="precision of this run, instead of the chosen one")
     parser.add_argument("--policy", choices=POLICIES, help="default where the cut has one, else none")
     parser.add_argument("--prefer", choices=PREFERENCES, default=PREFERENCES[0], help="default %(default)s")
+    parser.add_argument(
+        "--fps", metavar="N", type=_positive(float), help="tasks that come each second, as a camera gives them"
+    )
     parser.add_argument("--stats", metavar="FILE.jsonl", help="one JSON object a task, in the order of the answers")
+    parser.add_argument("--record", metavar="FILE", help="all the controller sees and says, for `coachc eval --replay`")
     parser.add_argument("--allow-offline", action="store_true", help="begin without a server too, on the device alone")
     parser.add_argument("--trust", metavar="DIR", help="refuse a bundle that none of this folder's *.pub keys signed")
     parser.add_argument("--provider", action="append", help="ONNX Runtime execution provider, repeatable")
@@ -52,7 +56,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             bits=options.bits,
             policy=options.policy,
             prefer=options.prefer,
+            interval_s=1 / options.fps if options.fps else 0.0,
             stats=options.stats,
+            record=options.record,
             trust=options.trust,
             allow_offline=options.allow_offline,
             engine=options.engine,

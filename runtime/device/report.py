@@ -105,7 +105,8 @@ class Report(NamedTuple):
     packed_bytes_per_task : float
         What they would have taken without entropy coding.
     latency_s : Summary
-        From the start of the device half to the answer, waiting in the pipeline included.
+        From the start of the device half to the answer, waiting in the pipeline included; from a task's arrival, where
+        tasks come at a pace.
     throughput_per_s : float
         Tasks over the whole run's time.
     device_s, round_trip_s : float

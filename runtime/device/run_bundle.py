@@ -1,13 +1,14 @@
 """One run of a bundle over a source, from what is asked for to a report: its policies, what it loads, its connections.
 
-The threads that keep device, link and server busy at once are `senders`', what happens to one task is `run_task`'s.
+The threads that keep device, link and server busy at once are `run_tasks`' and `senders`', what happens to one task is
+`run_task`'s.
 """
 
 import itertools
 import random
 import time
-from contextlib import closing
-from typing import Any, Callable, Iterator, List, Optional, Sequence
+from contextlib import ExitStack, closing
+from typing import Any, Callable, Iterator, Optional, Sequence
 
 import numpy as np
 
@@ -18,15 +19,18 @@ from ..bundle.store import Bundle, open_bundle
 from ..engines.choice import factory_of
 from ..engines.halves import DeviceHalf, EngineFactory, Halves
 from ..engines.ort_engine import CPU, OrtEngine
-from ..errors import BundleError, CoachRuntimeError, ConnectionFailed, SourceError, WrongBundleError
+from ..errors import CoachRuntimeError, ConnectionFailed, SourceError, WrongBundleError
 from ..link.cloud_half import CloudHalf
-from ..online.driver import Stream
+from ..online.driver import Driver
+from ..online.recorder import Recorder
+from ..online.recording import Header
 from .metrics import mean, summarize
 from .predictions import Arrays, top1_of
 from .report import Answers, Online, Report
-from .run_policies import check_features, plain_policy, policies_for
+from .run_policies import ChosenPolicies, check_features, choose_policies
 from .run_task import DeviceStage, Done
-from .senders import PROBE_TIMEOUT_S, Uplink, run_tasks
+from .run_tasks import run_tasks
+from .senders import PROBE_TIMEOUT_S, Uplink
 
 #: Believed of the link where the bundle does not say what it was compiled for: the compiler's own default.
 BANDWIDTH_BYTES_PER_S = 2.5e6
@@ -45,7 +49,9 @@ def run_bundle(
     bits: Optional[int] = None,
     policy: Optional[str] = None,
     prefer: str = "accuracy",
+    interval_s: float = 0.0,
     stats: Optional[str] = None,
+    record: Optional[str] = None,
     allow_offline: bool = False,
     trust: Optional[str] = None,
     draw: Optional[Callable[[], float]] = None,
@@ -80,8 +86,12 @@ def run_bundle(
         With default a lost server is no error: the device answers by itself until it is back.
     prefer : {"accuracy", "bytes"}
         What default does with spare time on the link.
+    interval_s : float
+        Between the arrivals of tasks, as a camera gives them; 0: they wait for the pipeline.
     stats : str, optional
         A file that gets a JSON object for each task, in the order of the answers.
+    record : str, optional
+        A file that gets all the controller is asked and says, as `runtime.online.recording` states it.
     trust : str, optional
         Folder of public keys, one of which has to have signed the bundle.
     allow_offline : bool
@@ -103,71 +113,87 @@ def run_bundle(
         Whatever went wrong first, in any thread.
     """
     bundle = open_bundle(bundle_path, trusted_keys(trust))
-    manifest = bundle.manifest
-    wanted = manifest.cut(cut)
-    if bits is not None:
-        if policy not in (None, "none"):
-            raise BundleError(
-                f"--policy {policy} chooses the precision, and so does --bits {bits}", hint="leave one out"
-            )
-        _check_bits(wanted, bits)
-        policies = {wanted.name: plain_policy(wanted, bits)}
-    else:
-        policies = policies_for(bundle, policy, wanted, cut is not None, server is not None)
-    name = policies[wanted.name].name
-    resilient = name == "default"
-    alone = next(each.name for each in manifest.cuts if each.mode == "device-only") if resilient else None
-    if allow_offline and not resilient:
-        raise BundleError(f"policy {name} cannot begin without a server", hint="leave out --allow-offline")
-    sending = [each for each in policies if manifest.cut(each).cloud is not None]
-    if sending and server is None:
-        raise ConnectionFailed(f"cut '{wanted.name}' needs a server", hint="--server HOST:PORT")
-    source = open_source(source_path, manifest.model.inputs, manifest.preprocess)
+    chosen = choose_policies(bundle, cut, bits, policy, server is not None, allow_offline)
+    source = open_source(source_path, bundle.manifest.model.inputs, bundle.manifest.preprocess)
     tasks = len(source) if limit is None else min(limit, len(source))
     load_start_s = time.perf_counter()
     halves = Halves(bundle, factory_of(engine, bundle, "device", engine_factory, engine_cache), providers)
-    # All of them now, also the one for an outage: the first task that needs it will not wait.
-    for each in sorted(set(policies).union([alone] if alone is not None else [])):
-        half = halves.half(each)
-        if each in policies:
-            check_features(half, policies[each], manifest.model)
+    _load(halves, chosen, bundle.manifest)
     load_s = time.perf_counter() - load_start_s
-    stream = Stream(policies, wanted.name, alone, _planned_bandwidth(manifest), prefer, draw or random.Random(0).random)
-    predict = top1_of(manifest.model)
-    stage = DeviceStage(halves, policies, stream, predict, alone)
-    stats_file = _open_stats(stats)
-    clouds: List[CloudHalf] = []
-    try:
-        answers = Answers(manifest, lambda: stream.bandwidth_bytes_per_s, stats_file)
+    with ExitStack() as cleanup:
+        stats_file, record_file = [
+            _open_to_write(cleanup, flag, path) for flag, path in (("--stats", stats), ("--record", record))
+        ]
+        driver = _driver(bundle, chosen, bits, prefer, draw or random.Random(0).random, interval_s, record_file)
+        answers = Answers(bundle.manifest, lambda: driver.bandwidth_bytes_per_s, stats_file)
         uplink = None
-        if sending and server is not None:
-            clouds += [CloudHalf(bundle, server, timeout_s) for _ in range(in_flight)]
-            down = _connect(clouds[0], sending, stream, name != "none", allow_offline)
-            probe = _prober(bundle, server, min(timeout_s, PROBE_TIMEOUT_S), sending) if resilient else None
-            uplink = Uplink(clouds, predict, stream, manifest.model.outputs[0].name, probe, down)
-        half = halves.half(wanted.name)
+        if chosen.sending and server is not None:
+            clouds = [CloudHalf(bundle, server, timeout_s) for _ in range(in_flight)]
+            for cloud in clouds:
+                cleanup.callback(cloud.connection.close)
+            uplink = _uplink(bundle, clouds, chosen, driver, allow_offline, timeout_s)
+        stage = DeviceStage(halves, chosen.policies, driver, top1_of(bundle.manifest.model), chosen.alone)
+        half = halves.half(chosen.cut.name)
         start_s = time.perf_counter()
-        rows: Any = _images(wanted, source) if half.takes_images else iter(source)
-        with closing(rows) as feeds:  # a generator that holds files open
-            first = itertools.islice(feeds, tasks)
-            run_tasks(first, stage, uplink, answers.add, lambda task: progress(task + 1, tasks))
+        rows: Any = _images(chosen.cut, source) if half.takes_images else iter(source)
+        cleanup.enter_context(closing(rows))  # a generator that holds files open
+        feeds = itertools.islice(rows, tasks)
+        run_tasks(feeds, stage, uplink, answers.add, lambda task: progress(task + 1, tasks), interval_s)
         elapsed_s = time.perf_counter() - start_s
-    finally:
-        for cloud in clouds:
-            cloud.connection.close()
-        if stats_file is not None:
-            stats_file.close()
-    bandwidth = stream.bandwidth_bytes_per_s if sending else None
-    online = answers.online(name, stream.moves, bandwidth, load_s)
+    bandwidth = driver.bandwidth_bytes_per_s if chosen.sending else None
+    online = answers.online(chosen.name, driver.moves, bandwidth, load_s)
     return _report(half, source.labels, answers.in_order(), elapsed_s, online)
 
 
-def _connect(cloud: CloudHalf, cuts: Sequence[str], stream: Stream, timed: bool, allow_offline: bool) -> bool:
+def _load(halves: Halves, chosen: ChosenPolicies, manifest: Manifest) -> None:
+    """All halves now, also the one for an outage: the first task that needs it will not wait."""
+    for name in sorted(set(chosen.policies).union([chosen.alone] if chosen.alone is not None else [])):
+        half = halves.half(name)
+        if name in chosen.policies:
+            check_features(half, chosen.policies[name], manifest.model)
+
+
+def _driver(
+    bundle: Bundle,
+    chosen: ChosenPolicies,
+    bits: Optional[int],
+    prefer: str,
+    draw: Callable[[], float],
+    interval_s: float,
+    record_file: Any,
+) -> Driver:
+    cut, bandwidth = chosen.cut.name, _planned_bandwidth(bundle.manifest)
+    if record_file is None:
+        return Driver(chosen.policies, cut, chosen.alone, bandwidth, prefer, draw, interval_s)
+    cuts = tuple(chosen.policies)
+    header = Header(bundle.bundle_id, chosen.name, bits, cuts, cut, chosen.alone, bandwidth, prefer, interval_s)
+    return Recorder(record_file, header, chosen.policies, draw)
+
+
+def _uplink(
+    bundle: Bundle,
+    clouds: Sequence[CloudHalf],
+    chosen: ChosenPolicies,
+    driver: Driver,
+    allow_offline: bool,
+    timeout_s: float,
+) -> Uplink:
+    """Connections that have been checked; only a run with a way around the server goes looking for a lost one."""
+    model = bundle.manifest.model
+    down = _connect(clouds[0], chosen.sending, driver, chosen.name != "none", allow_offline)
+    probe = None
+    if chosen.alone is not None:
+        address = clouds[0].connection.address
+        probe = _prober(bundle, address, min(timeout_s, PROBE_TIMEOUT_S), chosen.sending)
+    return Uplink(clouds, top1_of(model), driver, model.outputs[0].name, probe, down)
+
+
+def _connect(cloud: CloudHalf, cuts: Sequence[str], driver: Driver, timed: bool, allow_offline: bool) -> bool:
     """Check that the server runs what will be asked of it, and time a round trip; True if it is out of reach."""
     try:
         cloud.check(cuts)
         if timed:
-            stream.reached(cloud.round_trip_s())
+            driver.reached(cloud.round_trip_s())
     except WrongBundleError:
         raise
     except ConnectionFailed:
@@ -195,28 +221,13 @@ def _planned_bandwidth(manifest: Manifest) -> float:
     return float(found) if isinstance(found, (int, float)) and found > 0 else BANDWIDTH_BYTES_PER_S
 
 
-def _open_stats(path: Optional[str]) -> Any:
+def _open_to_write(cleanup: ExitStack, flag: str, path: Optional[str]) -> Any:
     if path is None:
         return None
     try:
-        return open(path, "w", encoding="ascii")
+        return cleanup.enter_context(open(path, "w", encoding="ascii"))
     except OSError as exc:
-        raise CoachRuntimeError(f"cannot write --stats {path}: {exc.strerror or exc}") from exc
-
-
-def _check_bits(cut: Cut, bits: int) -> None:
-    """Raise BundleError unless the packed values of `cut` can all be sent at that precision."""
-    packed = [value for value in cut.values if value.codec == "packed"]
-    if not packed:
-        raise BundleError(f"--bits {bits}: cut '{cut.name}' sends no packed values", hint="leave out --bits")
-    for value in packed:
-        # A half whose quantizers are constants knows the chosen precision only.
-        known = cut.accepted_bits(value) if cut.device_parameters else (value.bits,)
-        if bits not in known:
-            raise BundleError(
-                f"--bits {bits}: value '{value.name}' of cut '{cut.name}' cannot be sent at {bits} bits",
-                hint="it can at " + ", ".join(str(there) for there in known),
-            )
+        raise CoachRuntimeError(f"cannot write {flag} {path}: {exc.strerror or exc}") from exc
 
 
 def _images(cut: Cut, source: Source) -> Iterator[Arrays]:

@@ -1,13 +1,13 @@
 """Which online policies a run uses, by cut, and whether they fit the cuts they are for."""
 
-from typing import Dict, Optional
+from typing import Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ..bundle.manifest_types import Bits, Cut, ModelInfo
 from ..bundle.store import Bundle
 from ..engines.halves import DeviceHalf
-from ..errors import BundleError, CoachRuntimeError
+from ..errors import BundleError, CoachRuntimeError, ConnectionFailed
 from ..link.protocol import value_limit_bytes
 from ..online.feature import feature_of
 from ..online.policy import Policy
@@ -15,6 +15,65 @@ from ..online.policy_file import decode_policies
 from ..online.precision import Rung
 
 HINT = "recompile the bundle"
+
+
+class ChosenPolicies(NamedTuple):
+    """What decides in a run, and where its tasks may go.
+
+    Attributes
+    ----------
+    cut : Cut
+        Where it begins.
+    policies : dict of str to Policy
+        Of the cuts it may take.
+    alone : str or None
+        The cut that answers what the server does not; None: a lost server is an error.
+    sending : tuple of str
+        The cuts among them that need a server.
+    """
+
+    cut: Cut
+    policies: Dict[str, Policy]
+    alone: Optional[str]
+    sending: Tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the policy: "none", "paper" or "default"."""
+        return self.policies[self.cut.name].name
+
+
+def choose_policies(
+    bundle: Bundle, cut: Optional[str], bits: Optional[int], policy: Optional[str], server: bool, allow_offline: bool
+) -> ChosenPolicies:
+    """What a run of a bundle may do; arguments as `run_bundle` takes them, and whether there is a server.
+
+    Raises
+    ------
+    BundleError
+        If they do not fit the bundle, or each other.
+    ConnectionFailed
+        If it needs a server.
+    """
+    manifest = bundle.manifest
+    wanted = manifest.cut(cut)
+    if bits is not None:
+        if policy not in (None, "none"):
+            raise BundleError(
+                f"--policy {policy} chooses the precision, and so does --bits {bits}", hint="leave one out"
+            )
+        check_bits(wanted, bits)
+        policies = {wanted.name: plain_policy(wanted, bits)}
+    else:
+        policies = policies_for(bundle, policy, wanted, cut is not None, server)
+    name = policies[wanted.name].name
+    alone = next(each.name for each in manifest.cuts if each.mode == "device-only") if name == "default" else None
+    if allow_offline and alone is None:
+        raise BundleError(f"policy {name} cannot begin without a server", hint="leave out --allow-offline")
+    sending = tuple(each for each in policies if manifest.cut(each).cloud is not None)
+    if sending and not server:
+        raise ConnectionFailed(f"cut '{wanted.name}' needs a server", hint="--server HOST:PORT")
+    return ChosenPolicies(wanted, policies, alone, sending)
 
 
 def policies_for(bundle: Bundle, name: Optional[str], cut: Cut, fixed: bool, server: bool) -> Dict[str, Policy]:
@@ -65,6 +124,21 @@ def plain_policy(cut: Cut, bits: Bits = None) -> Policy:
     rungs = (Rung(cut.precisions(bits), float(sum(value_limit_bytes(cut, value) for value in cut.values))),)
     adjust = (-float("inf"),)
     return Policy("none", cut.name, None, None, rungs if cut.values else (), 0, adjust if cut.values else (), 0.0, 0.0)
+
+
+def check_bits(cut: Cut, bits: int) -> None:
+    """Raise BundleError unless the packed values of `cut` can all be sent at that precision."""
+    packed = [value for value in cut.values if value.codec == "packed"]
+    if not packed:
+        raise BundleError(f"--bits {bits}: cut '{cut.name}' sends no packed values", hint="leave out --bits")
+    for value in packed:
+        # A half whose quantizers are constants knows the chosen precision only.
+        known = cut.accepted_bits(value) if cut.device_parameters else (value.bits,)
+        if bits not in known:
+            raise BundleError(
+                f"--bits {bits}: value '{value.name}' of cut '{cut.name}' cannot be sent at {bits} bits",
+                hint="it can at " + ", ".join(str(there) for there in known),
+            )
 
 
 def read_policy(bundle: Bundle, cut: Cut, name: str) -> Policy:

@@ -11,7 +11,7 @@ import numpy as np
 from ..bundle.manifest_types import Bits
 from ..engines.halves import Halves
 from ..online.controller import Decision
-from ..online.driver import Stream
+from ..online.driver import Driver
 from ..online.feature import feature_of
 from ..online.policy import Policy
 from .predictions import Arrays, Predict
@@ -25,7 +25,9 @@ class Work(NamedTuple):
     Attributes
     ----------
     task : int
-    start_s, device_s : float
+    arrival_s : float
+        When it came; when its device half began, where tasks wait for the pipeline.
+    device_s : float
     outputs : dict of str to ndarray
     cut : str or None
         Name of the cut it took; None for the bundle's chosen one.
@@ -39,7 +41,7 @@ class Work(NamedTuple):
     """
 
     task: int
-    start_s: float
+    arrival_s: float
     device_s: float
     outputs: Arrays
     cut: Optional[str] = None
@@ -79,14 +81,14 @@ class Done(NamedTuple):
 
 
 class DeviceStage:
-    """Device halves of a bundle's cuts, and the stream that says what to do with each task.
+    """Device halves of a bundle's cuts, and the driver that says what to do with each task.
 
     Parameters
     ----------
     halves : Halves
     policies : mapping of str to Policy
         Of the cuts that may be taken.
-    stream : Stream
+    driver : Driver
     predict : callable
         All model outputs of a task -> classes of its rows.
     alone : str or None
@@ -98,19 +100,21 @@ class DeviceStage:
         self,
         halves: Halves,
         policies: Mapping[str, Policy],
-        stream: Stream,
+        driver: Driver,
         predict: Predict,
         alone: Optional[str] = None,
         clock: Clock = time.perf_counter,
     ) -> None:
         self._halves = halves
         self._policies = dict(policies)
-        self._stream = stream
+        self._driver = driver
         self._predict = predict
         self._alone = alone
         self._clock = clock
 
-    def run(self, task: int, feed: Mapping[str, np.ndarray], down: bool = False) -> Union[Work, Done]:
+    def run(
+        self, task: int, feed: Mapping[str, np.ndarray], down: bool = False, arrival_s: Optional[float] = None
+    ) -> Union[Work, Done]:
         """One task: its answer, or what to send for it.
 
         Parameters
@@ -120,40 +124,44 @@ class DeviceStage:
             As the device half of the cut takes it.
         down : bool
             The server is known to be out of reach.
+        arrival_s : float, optional
+            When it came, by the clock; now, if not given. Its latency counts from then.
         """
-        stream, start_s = self._stream, self._clock()
-        name = stream.next_cut(start_s, down)
+        driver, start_s = self._driver, self._clock()
+        came_s = start_s if arrival_s is None else arrival_s
+        name = driver.next_cut(start_s, down)
         half = self._halves.half(name)
         if not half.cut.values:
             outputs = half.run(feed)
-            stream.was_alone(name)
-            return self._done(task, self._predict(outputs), start_s, name, "device")
+            driver.was_alone(name)
+            return self._done(task, self._predict(outputs), came_s, start_s, name, "device")
         policy = self._policies[name]
-        rung = stream.rung_ahead(name, start_s, half.tunable, half.adjustable)
+        rung = driver.rung_ahead(name, start_s, half.tunable, half.adjustable)
         outputs = half.run(feed, policy.rungs[rung].bits)
         feature = feature_of(outputs, half.cut.features) if self._decides(policy) else None
-        decision = stream.decide(task, name, feature, self._clock(), None if half.adjustable else rung)
+        decision = driver.decide(task, name, feature, self._clock(), None if half.adjustable else rung)
         if decision.exit:
-            return self._done(task, (decision.label,), start_s, name, decision.exit)
+            return self._done(task, (decision.label,), came_s, start_s, name, decision.exit)
         if decision.rung != rung:
             outputs = half.again(policy.rungs[decision.rung].bits)
         bits = policy.rungs[decision.rung].bits
         kept = feed if self._alone is not None else None
-        return Work(task, start_s, self._clock() - start_s, outputs, name, bits, kept, feature, decision)
+        return Work(task, came_s, self._clock() - start_s, outputs, name, bits, kept, feature, decision)
 
     def answer_alone(self, work: Work) -> Done:
         """The whole model on the device, for a task the server has not answered."""
         assert self._alone is not None and work.feed is not None
         begin_s = self._clock()
-        self._stream.lost(work.task)
+        self._driver.lost(work.task)
         predictions = self._predict(self._halves.half(self._alone).run(work.feed))
-        done = self._done(work.task, predictions, work.start_s, self._alone, "fallback")
-        return done._replace(device_s=work.device_s + self._clock() - begin_s)
+        return self._done(work.task, predictions, work.arrival_s, begin_s - work.device_s, self._alone, "fallback")
 
     @staticmethod
     def _decides(policy: Policy) -> bool:
         return policy.name != "none"
 
-    def _done(self, task: int, predictions: Tuple[int, ...], start_s: float, cut: str, reason: str) -> Done:
-        took_s = self._clock() - start_s
-        return Done(task, predictions, took_s, took_s, cut=cut, exit=reason)
+    def _done(
+        self, task: int, predictions: Tuple[int, ...], arrival_s: float, begin_s: float, cut: str, reason: str
+    ) -> Done:
+        now_s = self._clock()
+        return Done(task, predictions, now_s - arrival_s, now_s - begin_s, cut=cut, exit=reason)

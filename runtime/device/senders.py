@@ -1,155 +1,27 @@
-"""Device, link and server at work at the same time.
+"""The threads that send: one for each connection to the server, which waits for the answer of one task at a time.
 
-The calling thread computes device halves, one thread per connection sends them and waits for answers, and a bounded
-queue sits between. A task that ends on the device never enters it. Where the device can do without the server, a lost
-connection is no error: what was under way comes back to the calling thread, nothing is sent while the server is out of
-reach, and the sender that noticed asks now and then whether it is there again. Any other error stops both sides.
+Where the device can do without the server, a lost connection is no error: what was under way goes back through the
+hand-off, and the sender that noticed asks now and then whether the server is there again. Any other error stops both
+sides.
 """
 
 import threading
 import time
-from collections import deque
-from typing import Any, Callable, Deque, Iterable, Iterator, List, Mapping, Optional, Sequence
-
-import numpy as np
+from typing import Callable, List, Optional, Sequence
 
 from ..errors import CoachRuntimeError, ConnectionFailed, WrongBundleError
 from ..link.cloud_half import CloudHalf
 from ..online.bandwidth import Transfer
 from ..online.controller import Answer
-from ..online.driver import Stream
+from ..online.driver import Driver
+from .handoff import Handoff
 from .predictions import Predict, confidence_of
-from .run_task import DeviceStage, Done, Work
+from .run_task import Done, Work
 
-#: How often a device that waits for room in the queue looks whether the link is down.
-LOOK_S = 0.05
 #: Pauses between two questions whether a lost server is back: the first, each twice the one before, the longest.
 FIRST_PROBE_S, LAST_PROBE_S = 0.2, 5.0
 #: A probe that takes longer has failed; a run that ends waits that long at most for one under way.
 PROBE_TIMEOUT_S = 1.0
-
-
-class Handoff:
-    """Passes items from one producer to several consumers, and back.
-
-    All state sits behind one lock. After `fail`, producer and consumers stop at their next step, whatever they wait
-    for, and `error` holds the first failure.
-
-    Parameters
-    ----------
-    size : int
-        Items that may wait for a consumer.
-    down : bool
-        Consumers cannot work: whatever is put comes back at once.
-    """
-
-    def __init__(self, size: int, down: bool = False) -> None:
-        self._size = size
-        self._items: Deque[Any] = deque()
-        self._returned: Deque[Any] = deque()
-        self._taken = 0
-        self._finished = False
-        self._down = down
-        self._changed = threading.Condition()
-        self.error: Optional[BaseException] = None
-
-    @property
-    def down(self) -> bool:
-        """Whether consumers cannot work."""
-        with self._changed:
-            return self._down
-
-    # The producer.
-
-    def put(self, item: Any) -> bool:
-        """Wait for room and add `item`; False if the pipeline has failed."""
-        with self._changed:
-            while len(self._items) >= self._size and self.error is None and not self._down:
-                self._changed.wait()
-            (self._returned if self._down else self._items).append(item)
-            self._changed.notify_all()
-            return self.error is None
-
-    def wait_for_room(self, timeout_s: float) -> bool:
-        """Whether the next `put` will not have to wait, or something else wants the producer; waits for it so long."""
-        with self._changed:
-            if len(self._items) >= self._size and not self._returned and self.error is None:
-                self._changed.wait(timeout_s)
-            return len(self._items) < self._size or bool(self._returned) or self.error is not None
-
-    def returned(self, wait: bool = False) -> Iterator[Any]:
-        """Items that came back; with `wait` until none can any more, or the pipeline has failed."""
-        while True:
-            with self._changed:
-                while wait and not self._returned and (self._items or self._taken) and self.error is None:
-                    self._changed.wait()
-                if not self._returned or self.error is not None:
-                    return
-                item = self._returned.popleft()
-            yield item
-
-    def finish(self) -> None:
-        """Nothing more will be put."""
-        with self._changed:
-            self._finished = True
-            self._changed.notify_all()
-
-    # Consumers.
-
-    def __iter__(self) -> Iterator[Any]:
-        """Items until the producer has finished and the queue is empty, or the pipeline has failed.
-
-        Each has to be settled, or lost.
-        """
-        while True:
-            with self._changed:
-                while not self._items and not self._finished and self.error is None:
-                    self._changed.wait()
-                if self.error is not None or not self._items:
-                    return
-                item = self._items.popleft()
-                self._taken += 1
-                self._changed.notify_all()
-            yield item
-
-    def settle(self) -> None:
-        """An item was taken care of."""
-        with self._changed:
-            self._taken -= 1
-            self._changed.notify_all()
-
-    def lose(self, item: Any) -> bool:
-        """Give an item back with all that wait, and whatever is put from now on; True for the first to say so."""
-        with self._changed:
-            first = not self._down
-            self._down = True
-            self._taken -= 1
-            self._returned.append(item)
-            self._returned.extend(self._items)
-            self._items.clear()
-            self._changed.notify_all()
-            return first
-
-    def restore(self) -> None:
-        """Consumers can work again."""
-        with self._changed:
-            self._down = False
-            self._changed.notify_all()
-
-    def pause(self, seconds: float) -> bool:
-        """Wait; False, and at once, where there will be nothing more to do."""
-        end_s = time.monotonic() + seconds
-        with self._changed:
-            while not self._finished and self.error is None and time.monotonic() < end_s:
-                self._changed.wait(max(0.0, end_s - time.monotonic()))
-            return not self._finished and self.error is None
-
-    def fail(self, error: BaseException) -> None:
-        """Stop everyone; the first error is kept."""
-        with self._changed:
-            if self.error is None:
-                self.error = error
-            self._changed.notify_all()
 
 
 class Uplink:
@@ -161,7 +33,7 @@ class Uplink:
         One sender thread each; each takes a task of any cut.
     predict : callable
         All model outputs of a task -> classes of its rows.
-    stream : Stream
+    driver : Driver
     output : str
         The model output whose probability is taken.
     probe : callable, optional
@@ -175,14 +47,14 @@ class Uplink:
         self,
         clouds: Sequence[CloudHalf],
         predict: Predict,
-        stream: Stream,
+        driver: Driver,
         output: str,
         probe: Optional[Callable[[], float]] = None,
         down: bool = False,
     ) -> None:
         self.clouds = list(clouds)
         self.handoff = Handoff(len(self.clouds), down)
-        self.stream = stream
+        self.driver = driver
         self._predict = predict
         self._output = output
         self._probe = probe
@@ -222,7 +94,7 @@ class Uplink:
 
     def _send(self, cloud: CloudHalf, work: Work) -> Done:
         start_s = time.perf_counter()
-        self.stream.sending(work.task, start_s)
+        self.driver.sending(work.task, start_s)
         answer = cloud.infer(work.outputs, work.cut, work.bits)
         end_s = time.perf_counter()
         outputs = dict(work.outputs, **answer.outputs)
@@ -234,11 +106,11 @@ class Uplink:
         said = None
         if work.feature is not None and len(predictions) == 1:
             said = Answer(predictions[0], confidence_of(outputs[self._output]))
-        self.stream.answered(work.task, str(work.cut), transfer, said, work.feature, decision)
+        self.driver.answered(work.task, str(work.cut), transfer, said, work.feature, decision)
         return Done(
             work.task,
             predictions,
-            end_s - work.start_s,
+            end_s - work.arrival_s,
             work.device_s,
             end_s - start_s,
             answer.sent_bytes,
@@ -263,74 +135,6 @@ class Uplink:
                 raise
             except CoachRuntimeError:
                 continue  # not there, or not ready
-            self.stream.reached(rtt_s)
+            self.driver.reached(rtt_s)
             self.handoff.restore()
-            return
-
-
-def run_tasks(
-    feeds: Iterable[Mapping[str, np.ndarray]],
-    stage: DeviceStage,
-    uplink: Optional[Uplink],
-    ended: Callable[[Done], None],
-    started: Callable[[int], None] = lambda task: None,
-) -> None:
-    """Every task to its answer.
-
-    Parameters
-    ----------
-    feeds : iterable of mapping
-        Read in the calling thread, which computes device halves too. Reading is not part of a task's latency.
-    stage : DeviceStage
-    uplink : Uplink or None
-        None where no cut sends anything.
-    ended : callable
-        Gets each answer, from any thread, in the order they come.
-    started : callable
-        Gets the number of each task that has been through the device half.
-
-    Raises
-    ------
-    BaseException
-        The first failure of either side, as itself.
-    """
-    if uplink is None:
-        for task, feed in enumerate(feeds):
-            item = stage.run(task, feed)
-            assert isinstance(item, Done)
-            ended(item)
-            started(task)
-        return
-    handoff = uplink.handoff
-    senders = uplink.start(ended)
-    try:
-        for task, feed in enumerate(feeds):
-            _wait(uplink)
-            for lost in handoff.returned():
-                ended(stage.answer_alone(lost))
-            item = stage.run(task, feed, handoff.down)
-            if isinstance(item, Done):
-                ended(item)
-            handed_over = isinstance(item, Done) or handoff.put(item)
-            if not handed_over or handoff.error is not None:
-                break
-            started(task)
-        handoff.finish()
-        for lost in handoff.returned(wait=True):
-            ended(stage.answer_alone(lost))
-        for sender in senders:
-            sender.join()
-    except BaseException as exc:
-        uplink.fail(exc)
-        for sender in senders:
-            sender.join()
-        raise
-    if handoff.error is not None:
-        raise handoff.error
-
-
-def _wait(uplink: Uplink) -> None:
-    """Until the next task can start: there is room for it, or the link is down and it will do without."""
-    while not uplink.handoff.wait_for_room(LOOK_S):
-        if uplink.stream.outage(time.perf_counter()):
             return

@@ -1,8 +1,9 @@
-"""One stream of tasks under the online controller: what the link, the cuts and the server's answers have taught.
+"""The driver of the online controller: what the link, the cuts and the server's answers have taught in one run.
 
 All of it behind one lock. The device thread asks where and how the next task goes, sender threads report what became
-of it; `controller`, `cut_choice` and `bandwidth` decide. Nothing is kept from one run to the next: another run is
-another stream, and learns anew.
+of it; `controller`, `cut_choice` and `bandwidth` decide. It has no clock of its own, so a simulation drives it with
+simulated times and decides as a run does. Nothing is kept from one run to the next: another run is another driver, and
+learns anew.
 """
 
 import threading
@@ -19,6 +20,10 @@ from .precision import GOODPUT, Rung, as_printed, body_bytes, link_s, without_bu
 from .scoring import NOTHING
 
 
+#: How often whoever waits for room in the pipeline asks for an `outage`.
+LOOK_S = 0.05
+
+
 class Waiting(NamedTuple):
     """A task that was handed over for sending, and when sending it began; None before that."""
 
@@ -26,13 +31,13 @@ class Waiting(NamedTuple):
     sent_s: Optional[float] = None
 
 
-class Stream:
+class Driver:
     """What one run has learned so far. Safe to use from several threads; all times are on one clock.
 
     Parameters
     ----------
     policies : mapping of str to Policy
-        Of the cuts that may be taken; with several of them the stream moves between cuts.
+        Of the cuts that may be taken; with several of them tasks move between cuts.
     cut : str
         Where it begins.
     alone : str or None
@@ -42,6 +47,8 @@ class Stream:
     prefer : {"accuracy", "bytes"}
     draw : callable
         A number in [0, 1) for every decision; chooses the exits that are audited.
+    interval_s : float
+        Between the arrivals of tasks, which the link has for each of them; 0: they wait for the pipeline.
     """
 
     def __init__(
@@ -52,6 +59,7 @@ class Stream:
         bandwidth_bytes_per_s: float,
         prefer: str,
         draw: Callable[[], float],
+        interval_s: float = 0.0,
     ) -> None:
         self._lock = threading.Lock()
         self._policies = dict(policies)
@@ -67,6 +75,7 @@ class Stream:
         self._waiting: Dict[int, Waiting] = {}
         self._prefer = prefer
         self._draw = draw
+        self._interval_s = interval_s
 
     @property
     def moves(self) -> int:
@@ -109,11 +118,10 @@ class Stream:
                 return state.rung
             if not tunable or policy.name == "none" or (policy.name == "default" and self._prefer == "bytes"):
                 return policy.base
-            rate = bandwidth.estimate(self._link)
+            rate, rest_s = bandwidth.estimate(self._link), max(policy.rest_s, self._interval_s)
             if policy.name == "paper":
-                return as_printed(policy.rungs, policy.base, rate, policy.rest_s).rung
-            backlog_s = self._backlog_s(now_s)
-            return without_bubble(policy.rungs, policy.base, state.rung, rate, backlog_s, policy.rest_s).rung
+                return as_printed(policy.rungs, policy.base, rate, rest_s).rung
+            return without_bubble(policy.rungs, policy.base, state.rung, rate, self._backlog_s(now_s), rest_s).rung
 
     def decide(
         self, task: int, name: str, feature: Optional[np.ndarray], now_s: float, rung: Optional[int] = None
@@ -138,7 +146,7 @@ class Stream:
                 decision = Decision("", -1, policy.base, "", NOTHING, False)
             else:
                 rate = bandwidth.estimate(self._link)
-                observation = Observation(feature, rate, self._backlog_s(now_s), 0.0, self._draw())
+                observation = Observation(feature, rate, self._backlog_s(now_s), self._interval_s, self._draw())
                 decision = decide(observation, state, policy, self._prefer)
             if rung is not None:
                 decision = decision._replace(rung=rung)
@@ -150,10 +158,10 @@ class Stream:
                 learn(state, policy, feature, decision)
             return decision
 
-    def was_alone(self, name: str) -> None:
-        """A task needed no server."""
+    def was_alone(self, name: str, exited: bool = False) -> None:
+        """A task needed no server: its cut sends nothing, or it `exited` without being asked about here."""
         with self._lock:
-            self._cut = after_task(self._cut, name, exited=False, sent=False)
+            self._cut = after_task(self._cut, name, exited, sent=False)
 
     # Sender threads.
 

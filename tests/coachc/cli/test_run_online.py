@@ -1,4 +1,7 @@
-"""`coachc run` under the online controller on the digits network: what a replay says of the same tasks, one by one."""
+"""`coachc run` under the online controller on the digits network: what a replay says of the same tasks, one by one.
+
+And over a link that changes: its record decides the same again, and its trace alone comes to the same shares.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coachc.evaluate.bandwidth_trace import constant
+from coachc.evaluate.bandwidth_trace import constant, load_trace
 from coachc.evaluate.evaluate_bundle import policies_of
+from coachc.evaluate.measure import mean
 from coachc.evaluate.replay import Setup, replay
 from coachc.evaluate.tasks import BundleTasks
 from coachc.runtime.bundle.source import open_source
 from coachc.runtime.bundle.store import open_bundle
 from coachc.runtime.device.run_bundle import run_bundle
 from tests.helpers.commands import coachc, serving, succeed
+from tests.helpers.traced_link import serving_over
 
 pytestmark = [pytest.mark.needs("sklearn"), pytest.mark.needs("uvicorn"), pytest.mark.needs("httptools")]
 
 DIGITS = Path(__file__).parents[3] / "models" / "digits.onnx"
 TASKS = 250
+#: Tasks of a run over a link that changes, and how many come each second: 4 s.
+PACED, FPS = 160, 40
+#: 1.5 ms for a task of 5 bits, then 50 ms, then 1.5 ms: far from what 25 ms between tasks leave room for.
+LINK = {"dur_ms": [1200, 1400, 5000], "mbps": [8, 0.15, 8]}
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +89,64 @@ def test_policies_on_the_command_line(digits):
     assert "estimated at the end" in shown
     assert refused.code != 0
     assert "--policy 'best': no such choice" in refused.err
+
+
+@pytest.fixture(scope="module", params=["paper", "default"])
+def recorded(digits, request, tmp_path_factory):
+    """(policy, report of a paced run over a link that changes, its record, the link's trace)."""
+    path, test = digits
+    folder = tmp_path_factory.mktemp(request.param)
+    (folder / "link.json").write_text(json.dumps(LINK))
+    with serving_over(open_bundle(path), load_trace(folder / "link.json")) as address:
+        report = coachc(
+            "run", path, "--server", address, "--source", test, "--policy", request.param, "--fps", FPS, "--limit",
+            PACED, "--record", folder / "run.record", "--json",
+        ).json()  # fmt: skip
+    return request.param, report, folder / "run.record", folder / "link.json"
+
+
+def test_a_recorded_run_decides_the_same_again(digits, recorded):
+    path, _ = digits
+    policy, report, record, _ = recorded
+    found = coachc("eval", path, "--replay", record, "--json").json()
+    assert (found["policy"], found["tasks"], found["first"]) == (policy, PACED, None)
+    assert found["equal"] == found["decisions"] > 2 * PACED
+    exits = sum(report["exits"].get(reason, 0) for reason in ("score", "memory"))
+    assert found["replayed"] == found["recorded"]
+    assert found["recorded"]["exits"]["value"] == exits / PACED
+    assert len(report["tasks_by_bits"]) > 1
+
+
+def test_a_record_with_another_number_does_not(digits, recorded, tmp_path):
+    """Had the first answers taken ten times as long, the link would have been thought slow."""
+    path, _ = digits
+    _, _, record, _ = recorded
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    answered = [line for line in lines if line.get("call") == "answered"]
+    for line in answered[:20]:
+        transfer = line["transfer"]
+        transfer["end_s"] += 9 * (transfer["end_s"] - transfer["start_s"])
+    (tmp_path / "changed").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    outcome = coachc("eval", path, "--replay", tmp_path / "changed", "--json")
+    found = json.loads(outcome.out)
+    assert outcome.code == 3
+    assert found["equal"] < found["decisions"]
+    assert found["first"]["line"] > lines.index(answered[0])
+
+
+def test_the_trace_alone_says_what_the_run_did(digits, recorded):
+    """Shares of exits and mean bits, within the intervals of both."""
+    path, test = digits
+    policy, _, record, trace = recorded
+    ran = coachc("eval", path, "--replay", record, "--json").json()["recorded"]
+    simulated = coachc(
+        "eval", path, "--data", test, "--stream", "--limit", PACED, "--trace", trace, "--fps", FPS, "--policy", policy,
+        "--json",
+    ).json()[policy]  # fmt: skip
+    rungs = policies_of(open_bundle(path))[open_bundle(path).manifest.chosen][policy].rungs
+    bits = mean(np.repeat([rungs[int(rung)].bits[0] for rung in simulated["rungs"]], list(simulated["rungs"].values())))
+    assert simulated["exits"]["low"] <= ran["exits"]["high"]
+    assert ran["exits"]["low"] <= simulated["exits"]["high"]
+    assert abs(bits.value - ran["bits"]["value"]) <= bits.half_width + ran["bits"]["half_width"]
+    # With no time between tasks both would say less than 5 bits of most.
+    assert min(bits.value, ran["bits"]["value"]) > 5.5

@@ -8,7 +8,7 @@ import pytest
 from coachc.evaluate.bandwidth_trace import Trace, constant, steps
 from coachc.evaluate.measure import measure
 from coachc.evaluate.replay import Setup, replay
-from coachc.evaluate.tasks import Sent
+from coachc.evaluate.tasks import HalfKind, Sent
 from coachc.passes.simulate import pipeline, staged_task
 from coachc.runtime.online.policy import ExitRule, Policy
 from coachc.runtime.online.precision import Rung, link_s
@@ -92,6 +92,30 @@ def test_precision_follows_the_link():
     )
     assert {o.rung for o in fast[20:]} == {4}
     assert {o.rung for o in slow} == {2}
+
+
+@pytest.mark.parametrize("kind", ["default", "paper"])
+def test_the_link_has_the_time_between_tasks(kind):
+    """8 kB at 0.4 MB/s are 22 ms: too long for tasks of 4 ms, not for those that come every 50."""
+    rungs = {}
+    for interval_s in (0.0, 50e-3):
+        setup = Setup(constant(4e5), 5e-3, 4e5, interval_s)
+        outcomes = replay(kind, Made(), range(100), {"split": policy(kind, threshold=9)}, "split", setup)
+        rungs[interval_s] = {o.rung for o in outcomes[20:]}
+    assert rungs[50e-3] == {4}
+    assert max(rungs[0.0]) <= 2
+
+
+@pytest.mark.parametrize(
+    ("half", "expected"),
+    [(HalfKind(), {0, 2}), (HalfKind(True, False), {2}), (HalfKind(False, False), {2})],
+)
+def test_a_half_in_one_piece_sends_at_the_precision_it_ran_at(half, expected):
+    """With spare time left to save bytes: a sure task's fewer bits need a half that can quantize once more."""
+    sure = policy(threshold=9)._replace(adjust=(0.5, 0.5, -np.inf, -np.inf, -np.inf))
+    setup = Setup(constant(1e6), 5e-3, 1e6, prefer="bytes", halves={"split": half})
+    outcomes = replay("default", Made(), range(200), {"split": sure}, "split", setup)
+    assert {o.rung for o in outcomes} == expected
 
 
 def test_quantpipe_goes_below_the_floor():

@@ -15,7 +15,7 @@ from coachc.runtime.bundle.store import write_bundle
 from coachc.runtime.cloud.service import Response
 from coachc.runtime.device import __main__, report
 from coachc.runtime.device.run_bundle import run_bundle
-from coachc.runtime.device.senders import Handoff
+from coachc.runtime.device.handoff import Handoff
 from coachc.runtime.engines.fake_engine import FakeEngine
 from coachc.runtime.engines.halves import Halves
 from coachc.runtime.errors import (

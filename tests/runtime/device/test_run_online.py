@@ -12,10 +12,12 @@ from coachc.runtime.device import __main__
 from coachc.runtime.device.run_bundle import run_bundle
 from coachc.runtime.engines.fake_engine import FakeEngine
 from coachc.runtime.engines.halves import Engines, Halves, cloud_engine
-from coachc.runtime.errors import BundleError, ConnectionFailed, EngineError, WrongBundleError
+from coachc.runtime.errors import BundleError, CoachRuntimeError, ConnectionFailed, EngineError, WrongBundleError
+from coachc.runtime.online import recording
 from coachc.runtime.online.controller import Observation, State, decide
 from coachc.runtime.online.feature import feature_of
 from coachc.runtime.online.policy_file import encode_policies
+from coachc.runtime.online.recording import Header, Recording
 from tests.helpers.online_bundles import (
     BASE,
     BITS,
@@ -224,6 +226,115 @@ def test_a_half_in_one_piece_gets_its_precision_before_it_runs(tmp_path, source)
     assert report.online.exits["score"] == N - service.requests > 10
     # Once more for the zeros that say how long a feature is.
     assert runs.count(b"the device half") == N + 1
+
+
+# Tasks that come at a pace, as from a camera.
+
+
+def test_tasks_that_come_at_a_pace_wait_for_nothing_but_their_time(tmp_path, source):
+    """Exits take no time here: their latency counts from the arrival, so a task that has to wait says so."""
+    bundle = make_online_bundle(tmp_path / "b", policies=lambda name, cut: policy_of(name, cut, threshold=-1.0))
+    delays = iter([0.25] + [0.0] * N)
+
+    def once_slow(data, providers):
+        inner = engine_for(data)
+        if data != b"first":
+            return inner
+        calls = []
+
+        def compute(feed):
+            calls.append(1)
+            if len(calls) > 1:  # the first are zeros, before the run
+                time.sleep(next(delays))
+            return inner.run(feed)
+
+        return FakeEngine(compute, inner.input_names, inner.output_names)
+
+    with Loopback(serve(bundle)) as server:
+        report = run(
+            bundle, server.address, source, engine_factory=once_slow, limit=12, interval_s=0.05,
+            stats=str(tmp_path / "s.jsonl"),
+        )  # fmt: skip
+    latencies = [line["latency_s"] for line in lines_of(tmp_path / "s.jsonl")]
+    assert report.online.exits == {"score": 12}
+    # 11 intervals between the first and the last.
+    assert 12 / 1.5 < report.throughput_per_s <= 12 / 0.55
+    # The first holds the others up: they came 50 ms one after the other, and went through at once.
+    assert latencies[0] >= 0.25
+    assert 0.15 <= latencies[1] <= latencies[0] - 0.04
+    assert latencies[4] < latencies[1]
+    assert report.device_s < report.latency_s.mean
+
+
+def test_without_a_server_they_come_at_a_pace_too(bundle, source):
+    report = run(bundle, None, source, cut="device-only", limit=6, interval_s=0.03)
+    assert report.throughput_per_s <= 6 / 0.15
+    assert report.tasks == 6
+
+
+def test_the_interval_is_time_the_link_has(tmp_path, source):
+    """8 bits are 7 kB, 35 ms at 200 kB/s: too long for tasks of 20 ms, not for those that come every 80."""
+    bundle = make_online_bundle(tmp_path / "b", policies=no_exits)
+    stats = str(tmp_path / "s.jsonl")
+    late = {}
+    for interval_s in (0.0, 0.08):
+        with Loopback(serve(bundle, bytes_per_s=2e5)) as server:
+            run(bundle, server.address, source, limit=40, interval_s=interval_s, policy="paper", stats=stats)
+        # Once the link is known.
+        late[interval_s] = [line["bits"] for line in lines_of(stats)][-20:].count([8])
+    assert late[0.08] > 10
+    assert late[0.0] < 10
+
+
+def test_what_is_lost_does_not_wait_for_the_next_arrival(bundle, source):
+    """The server dies under the first task, the second comes 2 s later: the first is answered before it."""
+    service = serve(bundle)
+
+    class Dying:
+        def at(self, path):
+            there = service.at(path)
+            there.infer = lambda headers, body: there.nothing  # an AttributeError: the connection drops
+            return there
+
+    with Loopback(Dying()) as server:
+        report = run(bundle, server.address, source, limit=2, interval_s=2.0, policy="default", draw=lambda: 0.0)
+    assert report.online.fallbacks >= 1
+    assert report.latency_s.p99 < 1.5
+
+
+# Records.
+
+
+def test_a_run_is_recorded(bundle, source, tmp_path):
+    service, path = serve(bundle), tmp_path / "run.record"
+
+    class Dying:
+        def at(self, path):
+            service.dead = service.requests >= 20
+            return service.at(path)
+
+    with Loopback(Dying()) as server:
+        report = run(bundle, server.address, source, record=str(path), interval_s=0.001)
+    found = Recording(str(path))
+    events = [event for _, event in found]
+    assert found.header == Header(
+        bundle.bundle_id, "default", None, ("one",), "one", "device-only", 2.5e6, "accuracy", 0.001
+    )
+    decided = [event for event in events if isinstance(event, recording.Decide)]
+    assert sum(event.decision.exit == "score" for event in decided) == report.online.exits["score"]
+    alone = sum(isinstance(event, recording.WasAlone) for event in events)
+    assert len(decided) + alone == N == report.tasks
+    assert sum(isinstance(event, recording.Lost) for event in events) == report.online.fallbacks
+    assert all((event.draw is None) == (event.feature is None) for event in decided)
+
+
+def test_a_record_that_cannot_be_written_is_said_before_the_run_starts(bundle, source, tmp_path):
+    service = serve(bundle)
+    with Loopback(service) as server:
+        for flag in ("record", "stats"):
+            with pytest.raises(CoachRuntimeError, match=f"cannot write --{flag} {tmp_path}: Is a directory"):
+                run(bundle, server.address, source, **{flag: str(tmp_path)})
+    assert service.requests == 0
 
 
 # Cuts.
@@ -493,6 +604,12 @@ def test_the_command_line(bundle, source, tmp_path, capsys, monkeypatch):
         assert "policy          none" in capsys.readouterr().out
         assert __main__.main([*arguments, "--stats", str(tmp_path)]) == 1
         assert "error[runtime]: cannot write --stats" in capsys.readouterr().err
+        assert __main__.main([*arguments, "--record", str(tmp_path)]) == 1
+        assert "error[runtime]: cannot write --record" in capsys.readouterr().err
+        record = tmp_path / "run.record"
+        assert __main__.main([*arguments, "--limit", "4", "--fps", "50", "--record", str(record), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["throughput_per_s"] <= 4 / 0.06
+        assert Recording(str(record)).header.interval_s == 0.02
     assert result["policy"] == "default"
     assert result["tasks_by_cut"] == {"one": N}
     assert sum(result["tasks_by_bits"].values()) + sum(result["exits"].values()) == N

@@ -6,7 +6,7 @@ import pytest
 from coachc.runtime.device.predictions import top1_of
 from coachc.runtime.device.run_task import DeviceStage, Done, Work
 from coachc.runtime.engines.halves import Halves
-from coachc.runtime.online.driver import Stream
+from coachc.runtime.online.driver import Driver
 from tests.helpers.online_bundles import BITS, engine_for, inputs, make_online_bundle, policy_of, whole_model
 
 X = inputs(20)
@@ -14,15 +14,15 @@ X = inputs(20)
 
 @pytest.fixture
 def made(tmp_path):
-    """(stage, stream) of a policy that never exits on a link that takes 8 bits of one task at a time."""
+    """(stage, driver) of a policy that never exits on a link that takes 8 bits of one task at a time."""
     bundle = make_online_bundle(tmp_path / "b")
     policies = {"one": policy_of("default", "one", exits=False, adjust=(-float("inf"),))}
-    stream = Stream(policies, "one", "device-only", 6e5, "accuracy", lambda: 1.0)
+    driver = Driver(policies, "one", "device-only", 6e5, "accuracy", lambda: 1.0)
     predict = top1_of(bundle.manifest.model)
     clock = iter(range(1000))
     return DeviceStage(
-        Halves(bundle, engine_for), policies, stream, predict, "device-only", lambda: 1e-6 * next(clock)
-    ), stream
+        Halves(bundle, engine_for), policies, driver, predict, "device-only", lambda: 1e-6 * next(clock)
+    ), driver
 
 
 def test_a_task_is_sent_at_the_precision_decided(made):
@@ -51,9 +51,9 @@ def test_what_the_server_does_not_answer_is_answered_here_and_leaves_the_link(ma
 
 
 def test_a_server_out_of_reach_is_not_asked(made):
-    stage, stream = made
+    stage, driver = made
     done = stage.run(0, {"input": X[:1]}, down=True)
     assert isinstance(done, Done)
     assert (done.exit, done.predictions) == ("device", (whole_model(X[:1]).argmax(),))
     assert isinstance(stage.run(1, {"input": X[1:2]}), Work)
-    assert stream.moves == 2
+    assert driver.moves == 2

@@ -1,11 +1,11 @@
-"""What a stream knows, with times made up: backlog, precision, outages, and where the next task goes."""
+"""What a driver knows, with times made up: backlog, precision, outages, and where the next task goes."""
 
 import numpy as np
 import pytest
 
 from coachc.runtime.online.bandwidth import Transfer
 from coachc.runtime.online.controller import Answer
-from coachc.runtime.online.driver import Stream, wire_bytes
+from coachc.runtime.online.driver import Driver, wire_bytes
 from coachc.runtime.online.policy import Policy
 from coachc.runtime.online.precision import GOODPUT, Rung, link_s
 from tests.helpers.online import feature_with_margin, memory_of, rule_of
@@ -20,12 +20,18 @@ def policy(name="default", exits=None, memory=None, device_s=0.1, cut="cut"):
     return Policy(name, cut, exits, memory, RUNGS, 1, (0.6,) + (-float("inf"),) * 3, device_s, 0.01)
 
 
-def stream_of(*policies, **options):
+def driver_of(*policies, **options):
     known = {each.cut: each for each in policies or (policy(),)}
     options.setdefault("alone", None)
     cut = options.pop("cut", next(iter(known)))
-    return Stream(
-        known, cut, options["alone"], RATE, options.get("prefer", "accuracy"), options.get("draw", lambda: 1.0)
+    return Driver(
+        known,
+        cut,
+        options["alone"],
+        RATE,
+        options.get("prefer", "accuracy"),
+        options.get("draw", lambda: 1.0),
+        options.get("interval_s", 0.0),
     )
 
 
@@ -36,22 +42,22 @@ def test_the_link_times_of_the_test():
 
 def test_a_backlog_lowers_the_precision_until_answers_come():
     """95 ms of room for one task: 80 ms fit, then nothing but the lowest admitted, until the link is free again."""
-    stream = stream_of()
-    rungs = [stream.decide(task, "cut", FEATURE, 1.0).rung for task in range(3)]
+    driver = driver_of()
+    rungs = [driver.decide(task, "cut", FEATURE, 1.0).rung for task in range(3)]
     # From base to the top needs 10 % to spare: 80 of 85 ms.
     assert rungs == [3, 1, 1]
     # 80 + 20 + 20 ms are waiting; 50 ms later the first is on its way since the beginning.
     for task in range(3):
-        stream.sending(task, 1.0)
-    assert stream.decide(3, "cut", FEATURE, 1.05).rung == 1
-    stream.sending(3, 1.05)
+        driver.sending(task, 1.0)
+    assert driver.decide(3, "cut", FEATURE, 1.05).rung == 1
+    driver.sending(3, 1.05)
     # In 130 ms all four have left, as far as the link is believed.
-    assert stream.decide(4, "cut", FEATURE, 1.2).rung == 3
+    assert driver.decide(4, "cut", FEATURE, 1.2).rung == 3
     for task, end_s in enumerate((1.08, 1.1, 1.12)):
-        stream.answered(task, "cut", Transfer(1000, 1.0, end_s, 0.0))
-    stream.lost(3)
-    stream.lost(4)
-    assert stream.decide(5, "cut", FEATURE, 1.3).rung == 3
+        driver.answered(task, "cut", Transfer(1000, 1.0, end_s, 0.0))
+    driver.lost(3)
+    driver.lost(4)
+    assert driver.decide(5, "cut", FEATURE, 1.3).rung == 3
 
 
 @pytest.mark.parametrize(
@@ -65,32 +71,56 @@ def test_a_backlog_lowers_the_precision_until_answers_come():
     ],
 )
 def test_the_precision_of_a_half_in_one_piece(name, prefer, tunable, expected):
-    stream = stream_of(policy(name), prefer=prefer)
-    rung = stream.rung_ahead("cut", 0.0, tunable, False)
+    driver = driver_of(policy(name), prefer=prefer)
+    rung = driver.rung_ahead("cut", 0.0, tunable, False)
     assert rung == expected
     sure = feature_with_margin(0.9)
     # The score would admit fewer bits; they have been computed already.
-    assert stream.decide(0, "cut", sure, 0.0, rung).rung == expected
+    assert driver.decide(0, "cut", sure, 0.0, rung).rung == expected
+
+
+@pytest.mark.parametrize("name", ["default", "paper"])
+@pytest.mark.parametrize("adjustable", [True, False])
+def test_what_the_link_has_time_for_includes_the_time_to_the_next_task(name, adjustable):
+    """15 ms of other stages leave room for 2 bits; between tasks that come every 150 ms there is room for all 8."""
+    found = []
+    for interval_s in (0.0, 0.15):
+        driver = driver_of(policy(name, device_s=0.015), interval_s=interval_s)
+        ahead = driver.rung_ahead("cut", 0.0, True, adjustable)
+        decision = driver.decide(0, "cut", FEATURE, 0.0, None if adjustable else ahead)
+        found.append((1 if adjustable else ahead, decision.rung))
+    assert found == [(1, 1), (1 if adjustable else 3, 3)]
+
+
+def test_an_exit_decided_elsewhere_counts_for_its_cut():
+    """40 ms of link for each task against 30 ms of device elsewhere; none where all of them exit."""
+    first = policy(cut="first", device_s=0.03)
+    second = policy(cut="second", device_s=0.01)._replace(rungs=RUNGS[2:], base=0, adjust=(-float("inf"),) * 2)
+    for exited, expected in ((False, "first"), (True, "second")):
+        driver = driver_of(first, second, cut="second")
+        for _ in range(200):
+            driver.was_alone("second", exited)
+        assert driver.next_cut(0.0, False) == expected
 
 
 def test_what_can_be_quantized_again_begins_where_the_last_one_was():
-    stream = stream_of()
-    assert stream.rung_ahead("cut", 0.0, True, True) == 1
-    assert stream.decide(0, "cut", FEATURE, 0.0).rung == 3
-    assert stream.rung_ahead("cut", 0.0, True, True) == 3
+    driver = driver_of()
+    assert driver.rung_ahead("cut", 0.0, True, True) == 1
+    assert driver.decide(0, "cut", FEATURE, 0.0).rung == 3
+    assert driver.rung_ahead("cut", 0.0, True, True) == 3
 
 
 def test_the_wire_takes_more_than_the_socket():
     """Bytes of the socket over the share of the rate that is left to them; server and round trip are not the link's."""
-    stream = stream_of()
-    stream.reached(0.03)
+    driver = driver_of()
+    driver.reached(0.03)
     for task in range(20):
-        stream.decide(task, "cut", FEATURE, float(task))
+        driver.decide(task, "cut", FEATURE, float(task))
         size = int(20000 * GOODPUT)
         # 20 kB on the wire in 40 ms: 0.5 MB/s; the server says 50 ms.
-        stream.answered(task, "cut", Transfer(size, float(task), task + 0.12, 0.05))
-    assert stream.bandwidth_bytes_per_s == pytest.approx(0.5e6, rel=0.01)
-    silent = stream_of()
+        driver.answered(task, "cut", Transfer(size, float(task), task + 0.12, 0.05))
+    assert driver.bandwidth_bytes_per_s == pytest.approx(0.5e6, rel=0.01)
+    silent = driver_of()
     silent.reached(0.03)
     for task in range(20):
         # Says nothing: the plan's 10 ms.
@@ -100,48 +130,48 @@ def test_the_wire_takes_more_than_the_socket():
 
 def test_an_outage_is_gone_around_where_there_is_a_way():
     for alone in (None, "alone"):
-        stream = stream_of(alone=alone)
-        assert stream.next_cut(0.0, False) == "cut"
-        stream.decide(0, "cut", FEATURE, 0.0)
-        assert not stream.outage(10.0)  # waits for a connection
-        stream.sending(0, 10.0)
-        assert not stream.outage(10.5)
-        assert stream.outage(11.5) == (alone is not None)
-        assert stream.next_cut(11.5, False) == (alone or "cut")
-        stream.answered(0, "cut", Transfer(9000, 10.0, 11.6, 0.0))
-        assert not stream.outage(20.0)
-        assert stream.next_cut(20.0, False) == "cut"
-        assert stream.next_cut(20.0, True) == (alone or "cut")
-        assert stream.moves == (3 if alone else 0)
+        driver = driver_of(alone=alone)
+        assert driver.next_cut(0.0, False) == "cut"
+        driver.decide(0, "cut", FEATURE, 0.0)
+        assert not driver.outage(10.0)  # waits for a connection
+        driver.sending(0, 10.0)
+        assert not driver.outage(10.5)
+        assert driver.outage(11.5) == (alone is not None)
+        assert driver.next_cut(11.5, False) == (alone or "cut")
+        driver.answered(0, "cut", Transfer(9000, 10.0, 11.6, 0.0))
+        assert not driver.outage(20.0)
+        assert driver.next_cut(20.0, False) == "cut"
+        assert driver.next_cut(20.0, True) == (alone or "cut")
+        assert driver.moves == (3 if alone else 0)
 
 
 def test_a_bundle_of_several_cuts_moves():
     first = policy(cut="first", device_s=0.01)
     alone = Policy("default", "alone", None, None, (), 0, (), 0.05, 0.0)
-    stream = stream_of(first, alone, alone="alone", cut="alone")
-    assert stream.next_cut(0.0, False) == "first"  # 20 ms of link against 50
-    assert stream.next_cut(0.0, True) == "alone"
-    assert stream.next_cut(0.0, False) == "first"
-    assert stream.moves == 3
+    driver = driver_of(first, alone, alone="alone", cut="alone")
+    assert driver.next_cut(0.0, False) == "first"  # 20 ms of link against 50
+    assert driver.next_cut(0.0, True) == "alone"
+    assert driver.next_cut(0.0, False) == "first"
+    assert driver.moves == 3
 
 
 def test_answers_teach():
     """Memory: the second of two like tasks is an exit once the server has answered the first."""
-    stream = stream_of(policy(exits=rule_of(), memory=memory_of()))
-    decision = stream.decide(0, "cut", FEATURE, 0.0)
+    driver = driver_of(policy(exits=rule_of(), memory=memory_of()))
+    decision = driver.decide(0, "cut", FEATURE, 0.0)
     assert decision.exit == ""
-    assert stream.decide(1, "cut", FEATURE, 0.0).exit == ""
-    stream.answered(0, "cut", Transfer(9000, 0.0, 0.1, 0.0), Answer(7, 0.9), FEATURE, decision)
-    again = stream.decide(2, "cut", FEATURE, 0.2)
+    assert driver.decide(1, "cut", FEATURE, 0.0).exit == ""
+    driver.answered(0, "cut", Transfer(9000, 0.0, 0.1, 0.0), Answer(7, 0.9), FEATURE, decision)
+    again = driver.decide(2, "cut", FEATURE, 0.2)
     assert (again.exit, again.label) == ("memory", 7)
 
 
 def test_audits_are_drawn():
     draws = iter([0.5, 0.0])
-    stream = stream_of(policy(exits=rule_of()), draw=lambda: next(draws))
+    driver = driver_of(policy(exits=rule_of()), draw=lambda: next(draws))
     sure = feature_with_margin(0.8)
-    assert stream.decide(0, "cut", sure, 0.0).exit == "score"
-    audited = stream.decide(1, "cut", sure, 0.0)
+    assert driver.decide(0, "cut", sure, 0.0).exit == "score"
+    audited = driver.decide(1, "cut", sure, 0.0)
     assert (audited.exit, audited.audit) == ("", "score")
     with pytest.raises(StopIteration):
-        stream.decide(2, "cut", np.zeros(4, np.float32), 0.0)
+        driver.decide(2, "cut", np.zeros(4, np.float32), 0.0)
