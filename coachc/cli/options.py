@@ -196,11 +196,14 @@ def images_of(model: Model, given: CalibrationFlags, preview: str | None = None)
 
     from coachc.calib.input_overview import channel_axis
     from coachc.cli.image_flags import preprocess_of
+    from coachc.runtime.bundle.image_folder import is_video
 
     first = model.values[model.inputs[0]]
     if preview is not None and channel_axis(first.shape) is None:
         raise UsageError(f"--preview shows pictures, and input '{first.name}' of shape {first.shape} is none")
-    if given.calib is None or not (os.path.isdir(given.calib) or given.images != ImageFlags()):
+    if given.calib is None:
+        return None
+    if not (os.path.isdir(given.calib) or is_video(given.calib) or given.images != ImageFlags()):
         return None
     try:
         return preprocess_of(model, given.images)
