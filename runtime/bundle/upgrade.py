@@ -9,13 +9,14 @@ from typing import Any, Callable, Dict
 
 from ..errors import BundleError
 from ..programs import how_to_update
+from . import json_fields as f
 from .manifest_types import FORMAT_VERSION
 
 Json = Dict[str, Any]
 
 
 def upgraded(raw: Any) -> Any:
-    """A manifest as the newest format has it; anything else, and what states no version, as it is.
+    """A manifest as the newest format has it; what states no version, as it is.
 
     Parameters
     ----------
@@ -25,10 +26,12 @@ def upgraded(raw: Any) -> Any:
     Raises
     ------
     BundleError
-        If it is of a newer format than this reader knows, or of an older one than it takes.
+        If it is of a newer format than this reader knows or an older one than it takes, or its version is no number.
     """
     refuse_newer(raw)
     version = version_of(raw)
+    if version is None and isinstance(raw, dict) and "format_version" in raw:
+        f.whole(raw["format_version"], "format_version")
     if version is not None and version < OLDEST_VERSION:
         raise BundleError(
             f"written by an older coachc {_known(raw, version)}", hint="compile the model again: coachc compile MODEL"
