@@ -145,6 +145,15 @@ def test_a_level_is_found_by_its_bits():
     assert caught.value.hint == "it travels as codec raw"
 
 
+def test_how_a_value_travels_is_asked_of_it_and_of_its_cut():
+    ways = [(value.packed, value.raw, value.jpeg) for cut in make_manifest().cuts for value in cut.values]
+    assert ways == [(True, False, False), (False, True, False), (False, False, True)]
+    assert [len(cut.packed_values) for cut in make_manifest().cuts] == [1, 0, 0, 0]
+    middle, _, raw, _ = make_manifest().cuts
+    mixed = middle._replace(values=raw.values + middle.values)
+    assert mixed.packed_values == middle.values
+
+
 def test_one_precision_for_all_or_one_for_each():
     packed = make_manifest(levels=LEVELS).cuts[0].values[0]
     raw = make_manifest().cuts[2].values[0]
