@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
-from coachc.cli.options import Batch, Json, Shape
+from coachc.cli.flags.group import takes_groups
+from coachc.cli.flags.model_flags import ModelFlags
+from coachc.cli.options import Json, one_of
 
 
+@takes_groups
 def check(
     path: Annotated[str, typer.Argument(metavar="BUNDLE|MODEL", help="A bundle folder, or an ONNX file.")],
     device: Annotated[
@@ -31,8 +34,8 @@ def check(
         typer.Option(help="Bundle: compare with TensorRT on this machine's GPU: trt (built here) or rtx (carried)."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
-    batch: Batch = 1,
-    shape: Shape = None,
+    *,
+    shapes: ModelFlags,
     output_format: Annotated[
         str, typer.Option("--format", help="text, json, sarif (2.1.0, for code scanning) or junit (XML).")
     ] = "text",
@@ -52,7 +55,6 @@ def check(
     from coachc.checks.formats import FORMATS
     from coachc.checks.recompose import Finding
     from coachc.checks.targets import check_bundle_targets, check_model_targets
-    from coachc.cli.options import one_of, parse_shapes
     from coachc.cli.progress import reporting
     from coachc.cost.device import find_device
     from coachc.errors import UsageError
@@ -76,7 +78,7 @@ def check(
     else:
         if engine is not None:
             raise UsageError("--engine takes a bundle, not a model", hint="coachc compile writes one")
-        model = import_model(path, batch=batch, input_shapes=parse_shapes(shape))
+        model = import_model(path, batch=shapes.batch, input_shapes=shapes.input_shapes)
         findings = [Finding("model", f"opset {model.opset}: read, checked and loaded, {len(model.values)} values")]
         if all_cuts:
             with reporting() as progress:

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coachc.cli.options import Batch, Json, Shape
+from coachc.cli.flags.group import takes_groups
+from coachc.cli.flags.model_flags import ModelFlags
+from coachc.cli.options import Json
 from coachc.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+@takes_groups
 def inspect(
     path: Annotated[str, typer.Argument(metavar="BUNDLE|MODEL", help="A bundle folder, or an ONNX file.")],
     device: Annotated[str, typer.Option(help="Target whose time per operator is shown.")] = "tx2",
@@ -23,8 +26,8 @@ def inspect(
         str | None,
         typer.Option(metavar="FILE.svg", help="Also draw the blocks; of a bundle, both sides and the cut."),
     ] = None,
-    batch: Batch = 1,
-    shape: Shape = None,
+    *,
+    shapes: ModelFlags,
     json: Json = False,
 ) -> None:
     """Show the fused operators of a model with their virtual blocks, bytes and time; of a bundle, the cuts too."""
@@ -35,12 +38,11 @@ def inspect(
     from coachc.cli.block_tree import rendered_tree
     from coachc.cli.files import write_file
     from coachc.cli.inspect_model import inspected, inspected_json
-    from coachc.cli.options import parse_shapes
     from coachc.draw.blocks_svg import blocks_svg
 
     if draw is not None and not draw.lower().endswith(".svg"):
         raise UsageError(f"--draw '{draw}' is not the name of an .svg file", hint="for example --draw blocks.svg")
-    found = inspected(path, device=device, batch=batch, input_shapes=parse_shapes(shape))
+    found = inspected(path, device=device, batch=shapes.batch, input_shapes=shapes.input_shapes)
     result = {**inspected_json(found), "drawing": draw}
     if draw is not None:
         write_file(draw, blocks_svg(found.graph, found.blocks, found.mask).encode())
