@@ -61,6 +61,8 @@ class Online:
         None where the samples are no streams.
     adjust : tuple of (int, Threshold)
         Rungs below the base with their thresholds.
+    no_exits : str
+        Why no score could be tried, so that the policies choose the precision only; "" where some were.
     """
 
     policies: dict[str, Policy]
@@ -68,6 +70,7 @@ class Online:
     chosen: str
     memory: MemoryThreshold | None
     adjust: tuple[tuple[int, Threshold], ...]
+    no_exits: str = ""
 
 
 def build(
@@ -123,7 +126,9 @@ def build(
     winner = max(reports, key=lambda report: report.threshold.share, default=None)
     if winner is None:
         policies["default"] = plain._replace(name="default")
-        return Online(policies, reports, "", None, ())
+        samples = len(trials[0].answers)
+        reason = f"one class only, in {samples:,} sample{'s' if samples > 1 else ''}"
+        return Online(policies, (), "", None, (), reason)
     chosen = winner.kind if np.isfinite(winner.threshold.score) else ""
     score = fitted[chosen or "margin"]
     assert score is not None

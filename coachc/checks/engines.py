@@ -130,7 +130,7 @@ def _compared(bundle: Bundle, path: str, side: str, make: Make, samples: int, se
     target = bundle.manifest.device if side == "device" else bundle.manifest.cloud
     tolerance = TOLERANCES.get(str(target.get("precision")), TOLERANCES["fp32"])
     quantizers = artefact_feed(bundle.manifest.cuts, path)
-    codes = {value.codes for cut in bundle.manifest.cuts for value in cut.values if value.codec == "packed"}
+    codes = {value.codes for cut in bundle.manifest.cuts for value in cut.packed_values}
     reference, engine = ort.session(proto), make(data)
     worst = 0.0
     for index in range(samples):

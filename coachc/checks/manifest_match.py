@@ -71,7 +71,7 @@ def check_ends(graph: GraphView, mask: int, halves: Halves, cut: Cut) -> None:
     # The device has the inputs of the model, whether or not a half gives them as outputs.
     names[0] = names[0][0], names[0][1] | set(graph.inputs).intersection(sides[0])
     parameters = [quantizer_feed(cut, side) for side in ("device", "cloud")]
-    features = {feature_name(v.name) for v in cut.values if v.codec == "packed" and has_feature(v.shape)}
+    features = {feature_name(v.name) for v in cut.packed_values if has_feature(v.shape)}
     for what, expected, found in (
         ("device_outputs", sides[0], cut.device_outputs),
         ("cloud_outputs", sides[1], cut.cloud_outputs),

@@ -36,11 +36,10 @@ def precisions(cut: Cut) -> list[Bits]:
     A value without a quantizer at that number of bits stays at its own. Only the first where the quantizers of a half
     are constants.
     """
-    packed = [value for value in cut.values if value.codec == "packed"]
-    chosen = {value.name: value.bits for value in packed}
+    chosen = {value.name: value.bits for value in cut.packed_values}
     if not (cut.device_parameters and cut.cloud_parameters):
         return [chosen]
-    known = {value.name: {level.bits for level in value.levels} for value in packed}
+    known = {value.name: {level.bits for level in value.levels} for value in cut.packed_values}
     rungs = [
         {name: bits if bits in known[name] else chosen[name] for name in chosen}
         for bits in sorted(set().union(*known.values()))
@@ -51,9 +50,8 @@ def precisions(cut: Cut) -> list[Bits]:
 def parameter_inputs(cut: Cut, side: str, bits: Bits) -> dict[str, np.ndarray]:
     """What the runtime feeds the quantizers of a half ("device" or "cloud")."""
     inputs = {}
-    for value in cut.values:
-        if value.codec == "packed":
-            inputs.update(value_inputs(cut, value, side, bits[value.name]))
+    for value in cut.packed_values:
+        inputs.update(value_inputs(cut, value, side, bits[value.name]))
     return inputs
 
 
@@ -106,7 +104,7 @@ def check_quantized(
                     value, quantizer, made, expected, values[value.name], where, tolerance
                 )
                 at_border += moved
-            codes += sum(sent[value.codes].size for value in cut.values if value.codec == "packed")
+            codes += sum(sent[value.codes].size for value in cut.packed_values)
             answered = cloud.run({**sent, **parameter_inputs(cut, "cloud", bits)})
             together = {**made, **{name: answered[name] for name in cut.cloud_outputs}}
             worst = max(worst, compare({name: expected[name] for name in model.outputs}, together, where))
@@ -135,7 +133,7 @@ def _codes(
         How many these are.
     """
     found = made[value.codes]
-    if value.codec != "packed":
+    if not value.packed:
         return found, 0
     wanted = expected[codes_name(value.name)]
     differing = int(np.sum(found != wanted))
@@ -193,7 +191,7 @@ def _check_features(cut: Cut, made: Feed, values: Feed) -> float:
 
 
 def _quantizer(value: CutValue, bits: Bits) -> Quantizer:
-    if value.codec != "packed":
+    if not value.packed:
         return Quantizer(value.name, value.codec, value.bits)
     level = value.level(bits[value.name])
     return Quantizer(value.name, value.codec, level.bits, level.scale, level.zero_point)

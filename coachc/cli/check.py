@@ -6,10 +6,13 @@ from typing import Annotated
 
 import typer
 
-from coachc.cli.options import Batch, Json, Shape
-from coachc.cli.pass_flags import DumpDir, PrintAfter
+from coachc.cli.flags.group import takes_groups
+from coachc.cli.flags.model_flags import ModelFlags
+from coachc.cli.flags.pass_flags import PassFlags
+from coachc.cli.options import Json, one_of
 
 
+@takes_groups
 def check(
     path: Annotated[str, typer.Argument(metavar="BUNDLE|MODEL", help="A bundle folder, or an ONNX file.")],
     device: Annotated[
@@ -32,10 +35,9 @@ def check(
         typer.Option(help="Bundle: compare with TensorRT on this machine's GPU: trt (built here) or rtx (carried)."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
-    batch: Batch = 1,
-    shape: Shape = None,
-    print_after: PrintAfter = None,
-    dump_dir: DumpDir = None,
+    *,
+    shapes: ModelFlags,
+    passes: PassFlags,
     output_format: Annotated[
         str, typer.Option("--format", help="text, json, sarif (2.1.0, for code scanning) or junit (XML).")
     ] = "text",
@@ -55,8 +57,6 @@ def check(
     from coachc.checks.formats import FORMATS
     from coachc.checks.recompose import Finding
     from coachc.checks.targets import check_bundle_targets, check_model_targets
-    from coachc.cli.options import one_of, parse_shapes
-    from coachc.cli.pass_flags import observers_of
     from coachc.cli.progress import reporting
     from coachc.cost.device import find_device
     from coachc.errors import UsageError
@@ -69,7 +69,7 @@ def check(
         side: find_device(name, side=side) for side, name in (("device", device), ("cloud", cloud)) if name is not None
     }
     if os.path.isdir(path):
-        if print_after or dump_dir is not None:
+        if passes.print_after or passes.dump_dir is not None:
             raise UsageError(
                 "--print-after and --dump-dir take a model, not a bundle", hint=f"coachc check {path}/model.onnx"
             )
@@ -84,8 +84,8 @@ def check(
     else:
         if engine is not None:
             raise UsageError("--engine takes a bundle, not a model", hint="coachc compile writes one")
-        observers = observers_of(print_after, dump_dir, lowering=False)
-        model = import_model(path, batch=batch, input_shapes=parse_shapes(shape), observers=observers)
+        observers = passes.observers(lowering=False)
+        model = import_model(path, batch=shapes.batch, input_shapes=shapes.input_shapes, observers=observers)
         findings = [Finding("model", f"opset {model.opset}: read, checked and loaded, {len(model.values)} values")]
         if all_cuts:
             with reporting() as progress:

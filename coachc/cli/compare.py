@@ -6,46 +6,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coachc.cli import options as opt
+from coachc.cli.flags.assumption_flags import UNMEASURED_BITS, AssumptionFlags
+from coachc.cli.flags.calibration_flags import CalibrationFlags
+from coachc.cli.flags.group import takes_groups
+from coachc.cli.flags.link_flags import LinksFlags
+from coachc.cli.flags.model_flags import ModelFlags
+from coachc.cli.flags.target_flags import TargetFlagsOfAsking
+from coachc.cli.options import Json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from coachc.cost.device import Link
     from coachc.planning.compare import Comparison, Row
 
 
+@takes_groups
 def compare(
-    ctx: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="ONNX file.")],
-    device: opt.Device = "tx2",
-    cloud: opt.Cloud = "a6000",
-    bandwidth: Annotated[
-        str, typer.Option(help="Uplink rate with its unit, or several: 20Mbit, or 1Mbit,5Mbit,20Mbit,100Mbit.")
-    ] = "20Mbit",
-    rtt: opt.Rtt = "5ms",
-    bits: opt.Bits = None,
-    calib: opt.Calib = None,
-    budget: opt.Budget = "0.5%",
-    samples: opt.Samples = 2000,
+    *,
+    targets: TargetFlagsOfAsking,
+    link: LinksFlags,
+    assumed: AssumptionFlags,
+    data: CalibrationFlags,
     fps: Annotated[float, typer.Option(help="Arrivals a second at each device, for the latencies.", min=0.001)] = 20.0,
-    workers: opt.Workers = 1,
-    devices: opt.Devices = 1,
-    family: opt.Family = "tensorrt",
     published: Annotated[
         bool, typer.Option("--published", help="Also solve DADS' graph as published, and show what is wrong with it.")
     ] = False,
-    batch: opt.Batch = 1,
-    shape: opt.Shape = None,
-    mean: opt.Mean = "0",
-    std: opt.Std = "1",
-    pixel_scale: opt.PixelScale = 255.0,
-    color: opt.Color = "",
-    resize: opt.Resize = "bilinear",
-    crop: opt.Crop = "",
-    resize_to: opt.ResizeTo = "",
-    recipe: opt.Recipe = None,
-    preview: opt.Preview = None,
-    json: opt.Json = False,
+    shapes: ModelFlags,
+    json: Json = False,
 ) -> None:
     """Compare every system's cut for MODEL: period, latency under arrivals, bytes, busy share of each stage, gap.
 
@@ -55,47 +44,42 @@ def compare(
     import dataclasses
     import json as json_module
 
-    from coachc.cli.data_echo import data_json, data_lines, write_preview
-    from coachc.cli.recipe_flags import calibration_flags
-    from coachc.cost.device import Link, find_device, parse_bandwidth, parse_duration
+    from coachc.cli.data_echo import data_json, data_lines
     from coachc.passes.partition import Limits
     from coachc.planning.compare import compare as compare_all
     from coachc.planning.compare import published_dads_error
     from coachc.planning.problem import load_problem
     from coachc.planning.summary import setting_json
 
-    sides = find_device(device, side="device"), find_device(cloud, side="cloud")
-    rtt_s = parse_duration(rtt, "--rtt")
-    links = [Link(parse_bandwidth(text), rtt_s) for text in bandwidth.split(",")]
-    setting = opt.setting_of(model, sides, links[0], family, batch, shape, workers=workers, devices=devices)
+    links = link.links
+    setting = assumed.setting_of(model, targets, links[0], shapes)
     problem = load_problem(setting)
-    given = calibration_flags(ctx)
-    calibration = opt.calibration_of(problem, given, bits, preview)
-    write_preview(calibration.data, preview)
+    data = data.with_recipe()
+    calibration = assumed.calibration_of(problem, data)
     points: list[tuple[Link, Comparison]] = []
     errors: list[tuple[str, ...]] = []
-    for link in links:
-        costs = dataclasses.replace(problem.costs, link=link)
+    for each in links:
+        costs = dataclasses.replace(problem.costs, link=each)
         compared = compare_all(
             problem.graph,
             costs,
             calibration.precision,
             blocks=problem.blocks,
             jpeg=calibration.jpeg,
-            limits=Limits(None, sides[0].memory_bytes or None),
+            limits=Limits(None, setting.device.memory_bytes or None),
             interval_s=1.0 / fps,
         )
-        points.append((link, compared))
+        points.append((each, compared))
         errors.append(published_dads_error(problem.graph, costs) if published else ())
     result: dict[str, Any] = {
         **setting_json(setting, problem),
         "arrivals_per_s": fps,
         "calibration": calibration.kind,
-        "calibration_data": data_json(calibration.data, preview),
-        "bits": None if given.calib else bits or opt.UNMEASURED_BITS,
+        "calibration_data": data_json(calibration.data, data.preview),
+        "bits": None if data.calib else assumed.bits or UNMEASURED_BITS,
         "points": [
             {
-                "bandwidth_bytes_per_s": link.bandwidth_bytes_per_s,
+                "bandwidth_bytes_per_s": each.bandwidth_bytes_per_s,
                 "method": compared.candidates.method,
                 "partitions": compared.candidates.seen,
                 "proven": compared.proven,
@@ -103,25 +87,26 @@ def compare(
                 "rows": [_row_json(row) for row in compared.rows],
                 **({"published_dads_backward_operators": list(wrong)} if published else {}),
             }
-            for (link, compared), wrong in zip(points, errors, strict=True)
+            for (each, compared), wrong in zip(points, errors, strict=True)
         ],
     }
     del result["link"]
     if json:
         print(json_module.dumps(result, indent=1))
         return
-    known = given.calib is not None
-    precision = f"precision measured on {given.calib}" if known else f"{result['bits']} bits taken for granted"
+    known = data.calib is not None
+    precision = f"precision measured on {data.calib}" if known else f"{result['bits']} bits taken for granted"
     title = (
-        f"{problem.model.name}: {sides[0].name} ({problem.costs.device.precision}) -> {rtt} -> {sides[1].name} "
-        f"({problem.costs.cloud.precision}), {workers} worker(s), {devices} device(s), {fps:g} arrivals/s, {precision}"
+        f"{problem.model.name}: {setting.device.name} ({problem.costs.device.precision}) -> {link.rtt} -> "
+        f"{setting.cloud.name} ({problem.costs.cloud.precision}), {setting.workers} worker(s), "
+        f"{setting.devices} device(s), {fps:g} arrivals/s, {precision}"
     )
-    for line in data_lines(calibration.data, preview):
+    for line in data_lines(calibration.data, data.preview):
         print(line)
     _print(title, points, len(problem.graph.nodes))
-    for (link, _), wrong in zip(points, errors, strict=True):
+    for (each, _), wrong in zip(points, errors, strict=True):
         if published:
-            print(f"{_mbit(link)}: DADS' graph as published {_published_text(wrong)}")
+            print(f"{_mbit(each)}: DADS' graph as published {_published_text(wrong)}")
     kinds = problem.costs.device.provenance.kind, problem.costs.cloud.provenance.kind
     print(f"times estimated: device {kinds[0]}, cloud {kinds[1]}; see coachc devices")
 

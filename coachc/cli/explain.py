@@ -6,42 +6,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coachc.cli import options as opt
+from coachc.cli.flags.assumption_flags import AssumptionFlags
+from coachc.cli.flags.calibration_flags import CalibrationFlags
+from coachc.cli.flags.group import takes_groups
+from coachc.cli.flags.link_flags import LinkFlags
+from coachc.cli.flags.model_flags import ModelFlags
+from coachc.cli.flags.search_flags import SearchFlags
+from coachc.cli.flags.target_flags import TargetFlagsOfAsking
+from coachc.cli.options import Json
 from coachc.core.operations import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+@takes_groups
 def explain(
-    ctx: typer.Context,
     path: Annotated[str, typer.Argument(metavar="BUNDLE|MODEL", help="A bundle folder, or an ONNX file.")],
-    device: opt.Device = "tx2",
-    cloud: opt.Cloud = "a6000",
-    bandwidth: opt.Bandwidth = "20Mbit",
-    rtt: opt.Rtt = "5ms",
-    bits: opt.Bits = None,
-    calib: opt.Calib = None,
-    budget: opt.Budget = "0.5%",
-    max_latency: opt.MaxLatency = None,
-    objective: opt.Objective = "exact",
-    search: opt.Search = "auto",
-    samples: opt.Samples = 2000,
-    workers: opt.Workers = 1,
-    devices: opt.Devices = 1,
-    family: opt.Family = "tensorrt",
-    batch: opt.Batch = 1,
-    shape: opt.Shape = None,
-    mean: opt.Mean = "0",
-    std: opt.Std = "1",
-    pixel_scale: opt.PixelScale = 255.0,
-    color: opt.Color = "",
-    resize: opt.Resize = "bilinear",
-    crop: opt.Crop = "",
-    resize_to: opt.ResizeTo = "",
-    recipe: opt.Recipe = None,
-    preview: opt.Preview = None,
-    json: opt.Json = False,
+    *,
+    targets: TargetFlagsOfAsking,
+    link: LinkFlags,
+    assumed: AssumptionFlags,
+    data: CalibrationFlags,
+    search: SearchFlags,
+    shapes: ModelFlags,
+    json: Json = False,
 ) -> None:
     """Explain the plan of a BUNDLE as it was compiled, or the plan that MODEL would get.
 
@@ -51,46 +40,31 @@ def explain(
     import json as json_module
     import os
 
-    from coachc.cli.data_echo import data_json, data_lines, write_preview
-    from coachc.cli.recipe_flags import calibration_flags
-    from coachc.cost.device import Link, find_device, parse_bandwidth, parse_duration
+    from coachc.cli.data_echo import data_json, data_lines
     from coachc.errors import UsageError
 
     if os.path.isdir(path):
-        given = [name for name in ctx.params if ctx.get_parameter_source(name).name == "COMMANDLINE"]  # type: ignore[union-attr]
-        if set(given) - {"path", "json"}:
-            flags = ", ".join(f"--{name.replace('_', '-')}" for name in given if name not in ("path", "json"))
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(data.given - {"path", "json"}))
+        if flags:
             raise UsageError(
                 f"{flags} with a bundle: it explains the plan it was compiled with",
                 hint="give the ONNX model to ask about another setting",
             )
         result = _of_bundle(path)
-        data = None
+        report = None
     else:
-        from coachc.passes.candidates.auto import METHODS
-        from coachc.passes.objective import OBJECTIVES
         from coachc.passes.partition import Limits
         from coachc.planning.explain import explain as explain_plan
         from coachc.planning.make_plan import make_plan
         from coachc.planning.problem import load_problem
         from coachc.planning.summary import planned_json, setting_json
 
-        sides = find_device(device, side="device"), find_device(cloud, side="cloud")
-        link = Link(parse_bandwidth(bandwidth), parse_duration(rtt, "--rtt"))
-        setting = opt.setting_of(path, sides, link, family, batch, shape, workers=workers, devices=devices)
-        limit_s = None if max_latency is None else parse_duration(max_latency, "--max-latency")
-        limits = Limits(limit_s, sides[0].memory_bytes or None)
+        setting = assumed.setting_of(path, targets, link.link, shapes)
+        limits = Limits(search.max_latency_s, setting.device.memory_bytes or None)
         problem = load_problem(setting)
-        calibration = opt.calibration_of(problem, calibration_flags(ctx), bits, preview)
-        write_preview(calibration.data, preview)
-        data = calibration.data
-        planned = make_plan(
-            problem,
-            calibration,
-            limits,
-            objective=opt.one_of(objective, "--objective", OBJECTIVES),
-            method=opt.one_of(search, "--search", ("auto", *METHODS)),
-        )
+        calibration = assumed.calibration_of(problem, data.with_recipe())
+        report = calibration.data
+        planned = make_plan(problem, calibration, limits, objective=search.known_objective, method=search.method)
         masks = planned.candidates.masks
         explanation = explain_plan(
             problem, planned.plan, masks, precision=calibration.precision, limits=limits, measure=True
@@ -98,12 +72,12 @@ def explain(
         result = {
             **setting_json(setting, problem),
             **planned_json(problem, planned, calibration.kind, explanation),
-            "calibration_data": data_json(data, preview),
+            "calibration_data": data_json(report, data.preview),
         }
     if json:
         print(json_module.dumps(result, indent=1))
         return
-    for line in data_lines(data, preview):
+    for line in data_lines(report, data.preview):
         print(line)
     _print(result)
 

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coachc.cli.options import Batch, Json, Shape
-from coachc.cli.pass_flags import DumpDir, PrintAfter
+from coachc.cli.flags.group import takes_groups
+from coachc.cli.flags.model_flags import ModelFlags
+from coachc.cli.flags.pass_flags import PassFlags
+from coachc.cli.options import Json
 from coachc.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+@takes_groups
 def inspect(
     path: Annotated[str, typer.Argument(metavar="BUNDLE|MODEL", help="A bundle folder, or an ONNX file.")],
     device: Annotated[str, typer.Option(help="Target whose time per operator is shown.")] = "tx2",
@@ -24,10 +27,9 @@ def inspect(
         str | None,
         typer.Option(metavar="FILE.svg", help="Also draw the blocks; of a bundle, both sides and the cut."),
     ] = None,
-    batch: Batch = 1,
-    shape: Shape = None,
-    print_after: PrintAfter = None,
-    dump_dir: DumpDir = None,
+    *,
+    shapes: ModelFlags,
+    passes: PassFlags,
     json: Json = False,
 ) -> None:
     """Show the fused operators of a model with their virtual blocks, bytes and time; of a bundle, the cuts too."""
@@ -38,14 +40,12 @@ def inspect(
     from coachc.cli.block_tree import rendered_tree
     from coachc.cli.files import write_file
     from coachc.cli.inspect_model import inspected, inspected_json
-    from coachc.cli.options import parse_shapes
-    from coachc.cli.pass_flags import observers_of
     from coachc.draw.blocks_svg import blocks_svg
 
     if draw is not None and not draw.lower().endswith(".svg"):
         raise UsageError(f"--draw '{draw}' is not the name of an .svg file", hint="for example --draw blocks.svg")
-    observers = observers_of(print_after, dump_dir, lowering=False)
-    found = inspected(path, device=device, batch=batch, input_shapes=parse_shapes(shape), observers=observers)
+    observers = passes.observers(lowering=False)
+    found = inspected(path, device=device, batch=shapes.batch, input_shapes=shapes.input_shapes, observers=observers)
     result = {**inspected_json(found), "drawing": draw}
     if draw is not None:
         write_file(draw, blocks_svg(found.graph, found.blocks, found.mask).encode())

@@ -15,7 +15,7 @@ def online_lines(online: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for name, found in online.items():
         head = f"online    {name}: " if len(online) > 1 else "online    "
         if "reason" in found:
-            lines.append(f"{head}no early exits, {found['reason']}")
+            lines.append(f"{head}no early exits: {found['reason']}")
             continue
         offers = ", ".join(
             f"{kind} {entry['share']:.1%}" if entry["threshold"] is not None else f"{kind} none"

@@ -6,9 +6,13 @@ from typing import Annotated
 
 import typer
 
-from coachc.cli.shipping import DEFAULT_LIMIT_MIB, ForceRevision, LimitMib, Python, Runtime, packed
+from coachc.cli.flags.group import takes_groups
+from coachc.cli.flags.key_flags import SizeFlags
+from coachc.cli.flags.ssh_flags import SshFlags
+from coachc.cli.shipping import packed
 
 
+@takes_groups
 def push(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE|FILE.coachz", help="A bundle folder, or a packed one.")],
     to: Annotated[
@@ -18,11 +22,14 @@ def push(
             help="ssh://[USER@]HOST[:PORT]/DIR installs it there; oci://REGISTRY/REPOSITORY:TAG stores it there.",
         ),
     ],
-    python: Python = "python3",
-    runtime: Runtime = None,
-    force: ForceRevision = False,
+    *,
+    over_there: SshFlags,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace another bundle of the same revision; a higher one is never replaced."),
+    ] = False,
     plain_http: Annotated[bool, typer.Option("--plain-http", help="oci: the registry has no TLS.")] = False,
-    limit_mib: LimitMib = DEFAULT_LIMIT_MIB,
+    size: SizeFlags,
 ) -> None:
     """Send BUNDLE to a machine, where `python3 -m runtime.install` installs it, or to an OCI registry.
 
@@ -38,7 +45,7 @@ def push(
             raise UsageError("--plain-http is for oci:// addresses", hint="leave it out")
         address = ssh.parse_address(to)
     elif to.startswith(oci.SCHEME):
-        if force or runtime is not None or python != "python3":
+        if force or over_there != SshFlags():
             raise UsageError("--force, --python and --runtime are for ssh:// addresses", hint="leave them out")
         reference = oci.parse_reference(to)
     else:
@@ -47,14 +54,14 @@ def push(
             context=["expected  ssh://[USER@]HOST[:PORT]/DIR or oci://REGISTRY/REPOSITORY:TAG"],
             hint="for example ssh://nvidia@tx2.local/home/nvidia/resnet",
         )
-    with packed(bundle, limit_mib) as (archive, title, contents):
+    with packed(bundle, size.limit_bytes) as (archive, title, contents):
         if contents.signed_by is None:
             print(f"note: {bundle} is not signed; coachc sign BUNDLE --key NAME.key does that", file=sys.stderr)
         if to.startswith(oci.SCHEME):
             digest = oci.push_oci(archive, title, contents, reference, plain_http=plain_http)
             print(f"{reference}  {digest}, bundle {contents.bundle_id[:12]}, revision {contents.manifest.revision}")
             return
-        words = ["-", "--into", address.path, "--limit-mib", str(limit_mib), *(["--force"] if force else [])]
+        words = ["-", "--into", address.path, "--limit-mib", str(size.limit_mib), *(["--force"] if force else [])]
         with open(archive, "rb") as stream:
-            said = ssh.run_installer(address, words, stream, python=python, runtime=runtime)
+            said = ssh.run_installer(address, words, stream, python=over_there.python, runtime=over_there.runtime)
     print(f"{address.host}: {said}", end="")

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from coachc.cli.shipping import Python, Runtime
+from coachc.cli.flags.group import takes_groups
+from coachc.cli.flags.ssh_flags import SshFlags
 
 
+@takes_groups
 def rollback(
     place: Annotated[
         str,
@@ -16,8 +18,7 @@ def rollback(
             metavar="DIR|ADDRESS", help="Where bundles are installed: a folder, or ssh://[USER@]HOST[:PORT]/DIR."
         ),
     ],
-    python: Python = "python3",
-    runtime: Runtime = None,
+    over_there: SshFlags,
 ) -> None:
     """Have DIR/current name the bundle that was installed before; once more, and it is the newer one again."""
     from coachc.runtime.bundle.installation import rollback as roll_back
@@ -26,7 +27,9 @@ def rollback(
 
     if place.startswith(ssh.SCHEME):
         address = ssh.parse_address(place)
-        said = ssh.run_installer(address, ["--rollback", address.path], python=python, runtime=runtime)
+        said = ssh.run_installer(
+            address, ["--rollback", address.path], python=over_there.python, runtime=over_there.runtime
+        )
         print(f"{address.host}: {said}", end="")
         return
     print(describe(roll_back(place), place))

@@ -6,10 +6,13 @@ from typing import Annotated
 
 import typer
 
+from coachc.cli.flags.engine_flags import EngineFlags
+from coachc.cli.flags.group import takes_groups
 from coachc.cli.options import Json
 from coachc.cli.shipping import Trust
 
 
+@takes_groups
 def run(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundle written by `coachc compile`.")],
     source: Annotated[
@@ -33,15 +36,8 @@ def run(
         int | None,
         typer.Option(help="Precision of the link, if not the compiled one.", min=2, max=8),
     ] = None,
-    engine: Annotated[
-        str, typer.Option(help="ort (ONNX Runtime), or trt (TensorRT: builds an engine for this GPU once).")
-    ] = "ort",
-    engine_cache: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Where --engine trt keeps what it built.")
-    ] = None,
-    provider: Annotated[
-        list[str] | None, typer.Option(help="ONNX Runtime execution provider; repeat for several. Default: CPU.")
-    ] = None,
+    *,
+    engines: EngineFlags,
     in_flight: Annotated[int, typer.Option(help="Requests under way at once.", min=1)] = 2,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the server.", min=0.001)] = 10.0,
     limit: Annotated[int | None, typer.Option(help="Stop after this many tasks.", min=1)] = None,
@@ -73,7 +69,6 @@ def run(
     from coachc.errors import UsageError
     from coachc.runtime.device.report import show_progress
     from coachc.runtime.device.run_bundle import run_bundle
-    from coachc.runtime.engines.ort_engine import CPU
     from coachc.runtime.online.policy import POLICIES, PREFERENCES
 
     for flag, value, known in (("--policy", policy, POLICIES), ("--prefer", prefer, PREFERENCES)):
@@ -84,7 +79,7 @@ def run(
         bundle,
         server,
         source,
-        providers=tuple(provider or (CPU,)),
+        providers=engines.providers,
         in_flight=in_flight,
         timeout_s=timeout,
         limit=limit,
@@ -96,8 +91,8 @@ def run(
         stats=stats,
         record=record,
         allow_offline=allow_offline,
-        engine=engine,
-        engine_cache=engine_cache,
+        engine=engines.engine,
+        engine_cache=engines.engine_cache,
         trust=trust,
         progress=show_progress if sys.stderr.isatty() else lambda done, total: None,
     )

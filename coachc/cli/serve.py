@@ -6,22 +6,18 @@ from typing import Annotated
 
 import typer
 
+from coachc.cli.flags.engine_flags import EngineFlags
+from coachc.cli.flags.group import takes_groups
 from coachc.cli.shipping import Trust
 
 
+@takes_groups
 def serve(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundle written by `coachc compile`.")],
     listen: Annotated[str, typer.Option(help="HOST:PORT to listen on; port 0 takes a free one.")] = "127.0.0.1:8700",
     cut: Annotated[str | None, typer.Option(help="Only this cut of the bundle. Default: all of them.")] = None,
-    engine: Annotated[
-        str, typer.Option(help="ort (ONNX Runtime), or trt (TensorRT: builds an engine for this GPU once).")
-    ] = "ort",
-    engine_cache: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Where --engine trt keeps what it built.")
-    ] = None,
-    provider: Annotated[
-        list[str] | None, typer.Option(help="ONNX Runtime execution provider; repeat for several. Default: CPU.")
-    ] = None,
+    *,
+    engines: EngineFlags,
     threads: Annotated[int, typer.Option(help="Threads of the engine; 0 lets ONNX Runtime choose.", min=0)] = 0,
     trust: Trust = None,
 ) -> None:
@@ -30,15 +26,14 @@ def serve(
     Each cut is a model of its own; requests larger than its cut are refused.
     """
     from coachc.runtime.cloud.server import serve as serve_bundle
-    from coachc.runtime.engines.ort_engine import CPU
 
     serve_bundle(
         bundle,
         listen,
         cut,
-        providers=tuple(provider or (CPU,)),
+        providers=engines.providers,
         threads=threads,
         trust=trust,
-        engine=engine,
-        engine_cache=engine_cache,
+        engine=engines.engine,
+        engine_cache=engines.engine_cache,
     )

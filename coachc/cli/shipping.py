@@ -1,4 +1,4 @@
-"""Flags and helpers of the commands that ship bundles: pack, unpack, verify, push, rollback."""
+"""What commands that take bundles share: whom they trust, and a bundle as a file."""
 
 from __future__ import annotations
 
@@ -12,24 +12,11 @@ import typer
 if TYPE_CHECKING:
     from coachc.runtime.bundle.archive import Contents
 
-Keys = Annotated[
-    list[str] | None, typer.Option("--key", metavar="NAME.pub", help="A trusted public key; repeat for more.")
-]
 Trust = Annotated[str | None, typer.Option(metavar="DIR", help="A folder of trusted public keys, *.pub.")]
-LimitMib = Annotated[int, typer.Option(help="Refuse bundles whose files are larger together, in MiB.", min=1)]
-ForceRevision = Annotated[
-    bool, typer.Option("--force", help="Replace another bundle of the same revision; a higher one is never replaced.")
-]
-Python = Annotated[str, typer.Option(help="ssh: the Python to run over there.")]
-Runtime = Annotated[
-    str | None,
-    typer.Option(metavar="DIR", help="ssh: the folder over there that holds runtime/. Default: where ssh arrives."),
-]
-DEFAULT_LIMIT_MIB = 2048
 
 
 @contextlib.contextmanager
-def packed(path: str, limit_mib: int) -> Iterator[tuple[str, str, Contents]]:
+def packed(path: str, limit_bytes: int) -> Iterator[tuple[str, str, Contents]]:
     """The archive at `path`, or one made of the bundle there for as long as the block runs; its name and contents.
 
     Raises
@@ -51,5 +38,5 @@ def packed(path: str, limit_mib: int) -> Iterator[tuple[str, str, Contents]]:
             archive = os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), title)
             pack_bundle(open_bundle(path), archive)
         with open_archive(archive) as stream:
-            contents = read_archive(stream, path, limit_bytes=limit_mib << 20)
+            contents = read_archive(stream, path, limit_bytes=limit_bytes)
         yield archive, title, contents

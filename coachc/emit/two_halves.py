@@ -224,6 +224,5 @@ def device_only_cut(model: Model, path: str = MODEL_PATH) -> Cut:
 def jpeg_cut(model: Model, path: str = MODEL_PATH) -> Cut:
     """The picture as JPEG to the cloud, which runs the whole model."""
     value = model.values[model.inputs[0]]
-    quality = Level(8, (float(QUALITY),), (0,))
-    sent = CutValue(value.name, value.dtype, value.shape, "jpeg", 8, (quality,), value.name)
+    sent = CutValue(value.name, value.dtype, value.shape, "jpeg", 8, (), value.name, quality=QUALITY)
     return Cut("cloud-jpeg", "cloud-jpeg", None, path, (sent,), (), model.outputs)

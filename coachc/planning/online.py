@@ -102,12 +102,13 @@ def policies_of_bundle(problem: Problem, online: Mapping[str, Online | NoPolicy]
 
 
 def online_json(found: Online | NoPolicy) -> dict[str, Any]:
-    """What a bundle and a report say of a cut's policy."""
+    """What a bundle and a report say of a cut's policy: `reason` where no score could be tried, or there is none."""
     if isinstance(found, NoPolicy):
         return {"reason": found.reason}
     default = found.policies["default"]
     memory = found.memory
     return {
+        **({"reason": found.no_exits} if found.no_exits else {}),
         "score": found.chosen or None,
         "scores": {report.kind: _threshold_json(report.threshold) for report in found.scores},
         "bits": list(default.rungs[default.base].bits),

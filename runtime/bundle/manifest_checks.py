@@ -117,14 +117,19 @@ def _check_artefacts(manifest: m.Manifest, cut: m.Cut, where: str) -> None:
 
 
 def _check_value(value: m.CutValue, mode: str, where: str) -> None:
-    if (value.codec == "jpeg") != (mode == "cloud-jpeg"):
+    if value.jpeg != (mode == "cloud-jpeg"):
         raise f.wrong(where + ".codec", "jpeg exactly in mode cloud-jpeg", value.codec)
-    if value.codec == "jpeg" and value.codes != value.name:
+    if value.jpeg and value.codes != value.name:
         raise f.wrong(where + ".codes", "the value's own name for codec jpeg", value.codes)
     _check_layout(value, where + ".layout")
-    if value.codec == "packed":
+    if not value.jpeg and value.quality is not None:
+        raise f.wrong(where + ".quality", f"null for codec {value.codec}", value.quality)
+    if value.packed:
         _check_levels(value, where)
-    elif value.codec == "raw":
+        return
+    if value.levels:
+        raise f.wrong(where + ".levels", f"no levels for codec {value.codec}", list(value.levels))
+    if value.raw:
         _check_raw(value, where)
     else:
         _check_jpeg(value, where)
@@ -134,13 +139,13 @@ def _check_layout(value: m.CutValue, where: str) -> None:
     layout = value.layout
     if not 1 <= layout.memory_level <= 9:
         raise f.wrong(where + ".memory_level", "1 to 9", layout.memory_level)
-    if value.codec != "packed":
+    if not value.packed:
         for field, plain in (("form", "dense"), ("coding", "none")):
             if getattr(layout, field) != plain:
                 raise f.wrong(f"{where}.{field}", f"{plain} for codec {value.codec}", getattr(layout, field))
     if not layout.order:
         return
-    if value.codec != "packed" or len(value.shape) < 2:
+    if not value.packed or len(value.shape) < 2:
         raise f.wrong(where + ".order", "no order but for a packed value with channels", list(layout.order))
     if sorted(layout.order) != list(range(value.shape[1])):
         raise f.wrong(where + ".order", f"each of the {value.shape[1]} channels once", list(layout.order))
@@ -173,8 +178,6 @@ def _check_level(level: m.Level, shape: Sequence[int], where: str) -> None:
 
 
 def _check_raw(value: m.CutValue, where: str) -> None:
-    if value.levels:
-        raise f.wrong(where + ".levels", "no levels for codec raw", list(value.levels))
     width = 8 if value.dtype == "bool" else int(re.sub("[a-z]", "", value.dtype))
     if value.bits != width:
         raise f.wrong(where + ".bits", f"{width}, the width of {value.dtype}", value.bits)
@@ -183,11 +186,8 @@ def _check_raw(value: m.CutValue, where: str) -> None:
 def _check_jpeg(value: m.CutValue, where: str) -> None:
     if value.bits != 8 or value.shape[:1] != (1,):
         raise f.wrong(where, "8 bits and a batch of 1 for codec jpeg", value.name)
-    if [(level.bits, len(level.scale), level.zero_point) for level in value.levels] != [(8, 1, (0,))]:
-        raise f.wrong(where + ".levels", "one level of 8 bits, one scale and zero point 0 for codec jpeg", [])
-    quality = value.levels[0].scale[0]
-    if not (1 <= quality <= 95 and quality == int(quality)):
-        raise f.wrong(where + ".levels[0].scale[0]", "a JPEG quality, 1 to 95", quality)
+    if value.quality is None or not 1 <= value.quality <= 95:
+        raise f.wrong(where + ".quality", "a JPEG quality, 1 to 95", value.quality)
 
 
 def _positive_float32(number: float) -> bool:

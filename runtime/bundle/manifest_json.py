@@ -1,8 +1,8 @@
 """Manifest to and from canonical JSON bytes.
 
 Reading is strict: every field is there, has its type and a value that makes sense, and nothing else is there; what the
-fields say about each other is `manifest_checks`'. The format version is looked at before all that, so that another
-layout is named as such and not as damage.
+fields say about each other is `manifest_checks`'. The format version is looked at before all that: `upgrade` brings an
+older layout to this one, and names one that cannot be read as such and not as damage.
 """
 
 import json
@@ -11,6 +11,7 @@ from typing import Any, Dict
 from ..errors import BundleError
 from . import json_fields as f
 from . import manifest_types as m
+from . import upgrade
 from .manifest_checks import check_manifest
 
 
@@ -27,25 +28,32 @@ def to_json_bytes(manifest: m.Manifest) -> bytes:
 
 
 def from_json_bytes(data: bytes) -> m.Manifest:
-    """Read and check a manifest.
+    """Read and check a manifest of any format since the first that was released.
+
+    Returns
+    -------
+    Manifest
+        As the newest format has it.
 
     Raises
     ------
     BundleError
-        If it is not JSON, was written by a newer or an older coachc, or a field is missing, unknown, of the wrong
-        type or contradicts another.
+        If it is not JSON, of a newer format or one from before the first release, or a field is missing, unknown, of
+        the wrong type or contradicts another.
     """
     try:
         raw = json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as exc:
         raise BundleError(f"manifest.json is not valid JSON: {exc}") from exc
-    _refuse_newer(raw)
-    version = raw.get("format_version") if isinstance(raw, dict) else None
-    if type(version) is int and version != m.FORMAT_VERSION:
-        older = f.wrong("format_version", f"version {m.FORMAT_VERSION}", version)
-        raise BundleError(older.message, hint="compile again with the version installed here")
-    manifest = _manifest(dict(_EMPTY, **f.json_object(raw, "manifest")), "")
-    check_manifest(manifest)
+    written = upgrade.version_of(raw)
+    try:
+        manifest = _manifest(dict(_EMPTY, **f.json_object(upgrade.upgraded(raw), "manifest")), "")
+        check_manifest(manifest)
+    except BundleError as exc:
+        if written is None or not upgrade.OLDEST_VERSION <= written < m.FORMAT_VERSION:
+            raise
+        older = f"the manifest is of format {written} and was read as format {m.FORMAT_VERSION}"
+        raise BundleError(exc.message, (*exc.context, older), exc.hint) from exc
     return manifest
 
 
@@ -55,16 +63,7 @@ def refuse_newer(data: bytes) -> None:
         raw = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError):
         return
-    _refuse_newer(raw)
-
-
-def _refuse_newer(raw: Any) -> None:
-    version = raw.get("format_version") if isinstance(raw, dict) else None
-    if type(version) is int and version > m.FORMAT_VERSION:
-        raise BundleError(
-            f"written by a newer coachc (format {version}; this reader knows {m.FORMAT_VERSION})",
-            hint="upgrade coachc here, or compile again with the version installed here",
-        )
+    upgrade.refuse_newer(raw)
 
 
 def _plain(value: Any) -> Any:
@@ -122,6 +121,7 @@ _value = f.record(
     levels=f.list_of(_level),
     codes=f.text,
     layout=_layout,
+    quality=f.optional(f.whole),
 )
 _cut = f.record(
     m.Cut,

@@ -10,7 +10,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 from ..errors import BundleError
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 DTYPES = (
     "bool",
@@ -66,7 +66,7 @@ class Level(NamedTuple):
     bits : int
         2 to 8.
     scale : tuple of float
-        Positive; one for the whole tensor, or one per channel (axis 1). The JPEG quality (1 to 95) for jpeg.
+        Positive; one for the whole tensor, or one per channel (axis 1).
     zero_point : tuple of int
         Codes of the real number 0, as many as scales.
     """
@@ -107,16 +107,18 @@ class CutValue(NamedTuple):
     dtype, shape
         Its numpy dtype name and shape, batch included, before quantization.
     codec : {"packed", "raw", "jpeg"}
-        packed: codes. raw: the bytes of `dtype`. jpeg: one JPEG file, quality in its level's `scale`.
+        packed: codes. raw: the bytes of `dtype`. jpeg: one JPEG file.
     bits : int
         The precision chosen: one of `levels` for packed, 8 for jpeg, the width of `dtype` for raw.
     levels : tuple of Level
-        The precisions it can travel at, by ascending bits; none for raw, one for jpeg.
+        The precisions it can travel at, by ascending bits; none for raw and jpeg.
     codes : str
         Name of the tensor that leaves the device half and enters the cloud half; equal to `name` for jpeg, and
         for raw unless that is the name of a model input.
     layout : Layout
         Of the codes on the wire; the default for raw and jpeg.
+    quality : int or None
+        Of the JPEG file, 1 to 95; None for packed and raw.
     """
 
     name: str
@@ -127,6 +129,22 @@ class CutValue(NamedTuple):
     levels: Tuple[Level, ...]
     codes: str
     layout: Layout = Layout()
+    quality: Optional[int] = None
+
+    @property
+    def packed(self) -> bool:
+        """Whether it travels as codes."""
+        return self.codec == "packed"
+
+    @property
+    def raw(self) -> bool:
+        """Whether it travels as the bytes of its own dtype."""
+        return self.codec == "raw"
+
+    @property
+    def jpeg(self) -> bool:
+        """Whether it travels as a JPEG file."""
+        return self.codec == "jpeg"
 
     def level(self, bits: Optional[int] = None) -> Level:
         """The quantizer at `bits`, or at the chosen precision.
@@ -204,9 +222,14 @@ class Cut(NamedTuple):
         return self.on_device if side == "device" else self.on_cloud
 
     @property
+    def packed_values(self) -> Tuple[CutValue, ...]:
+        """What crosses as codes, in the order it is sent."""
+        return tuple(value for value in self.values if value.packed)
+
+    @property
     def quantizers(self) -> Tuple[str, ...]:
         """Artefacts that hold quantizers and nothing else of the model: engines compute them in float32."""
-        if all(value.codec != "packed" for value in self.values):
+        if not self.packed_values:
             return ()
         device = self.device if self.before or self.mode == "cloud-raw" else None
         cloud = self.cloud if self.after else None
@@ -226,9 +249,7 @@ class Cut(NamedTuple):
                 hint="give one number of bits for all of them, or one for each",
             )
         wanted = bits if isinstance(bits, tuple) else (bits,) * len(self.values)
-        return tuple(
-            value.bits if value.codec != "packed" or one is None else one for value, one in zip(self.values, wanted)
-        )
+        return tuple(one if value.packed and one is not None else value.bits for value, one in zip(self.values, wanted))
 
     def accepted_bits(self, value: CutValue) -> Tuple[int, ...]:
         """Precisions at which the cloud half can take a packed value: the chosen one, where it has constants."""

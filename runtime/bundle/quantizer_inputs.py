@@ -39,7 +39,7 @@ def quantizer_feed(cut: Cut, side: str, bits: Bits = None) -> Inputs:
     """
     feed: Inputs = {}
     for value, depth in zip(cut.values, cut.precisions(bits)):
-        if value.codec == "packed":
+        if value.packed:
             feed.update(value_inputs(cut, value, side, depth))
     return feed
 

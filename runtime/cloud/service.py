@@ -57,8 +57,7 @@ class Service:
         # Made once: a task may come at any precision.
         self._quantizer_inputs = {
             (value.codes, bits): value_inputs(cut, value, "cloud", bits)
-            for value in cut.values
-            if value.codec == "packed"
+            for value in cut.packed_values
             for bits in cut.accepted_bits(value)
         }
 

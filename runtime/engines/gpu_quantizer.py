@@ -22,9 +22,9 @@ def quantizing_cut(manifest: Manifest, path: str) -> Optional[Cut]:
     """The cut whose device-side quantizers an artefact holds, where the kernels can stand in for all of it."""
     for cut in manifest.cuts:
         if path == cut.device and path in cut.quantizers and cut.device_parameters:
-            packed = [value for value in cut.values if value.codec == "packed"]
+            packed = cut.packed_values
             # What else such an artefact may do: give an input of the model its name on the wire.
-            other = [value for value in cut.values if value.codec != "packed" and value.codes != value.name]
+            other = [value for value in cut.values if not value.packed and value.codes != value.name]
             # At the inputs it also gives model outputs that no operator makes, unless they are inputs.
             inputs = [spec.name for spec in manifest.model.inputs]
             kept = [name for name in cut.device_outputs if name not in inputs]
@@ -65,7 +65,7 @@ class GpuQuantizer(Engine):
 
     def __init__(self, cut: Cut, gpu: Gpu) -> None:
         self._gpu = gpu
-        packed = [value for value in cut.values if value.codec == "packed"]
+        packed = cut.packed_values
         inputs: List[str] = []
         for value in packed:
             inputs += [value.name] + [value.name + "/" + parameter for parameter in ("scale", "zero_point", "qmax")]

@@ -215,7 +215,8 @@ class DeviceHalf:
         """
         if self._engine is None:
             value = self.cut.values[0]
-            data = encode_jpeg(feed[value.name], int(value.level().scale[0]))
+            assert value.quality is not None
+            data = encode_jpeg(feed[value.name], value.quality)
             return {value.codes: np.frombuffer(data, dtype=np.uint8)}
         made = self._engine.run_framed(dict(feed, **self._quantizer_feed(bits)), self._framings(bits))
         # An input of the model that is an output too.
@@ -240,12 +241,12 @@ class DeviceHalf:
     def _framings(self, bits: Bits) -> Dict[str, Framing]:
         """How its values are packed, for an engine that can do that where they are made."""
         depths = zip(self.cut.values, self.cut.precisions(bits))
-        return {value.codes: Framing(depth, value.layout) for value, depth in depths if value.codec == "packed"}
+        return {value.codes: Framing(depth, value.layout) for value, depth in depths if value.packed}
 
     def _quantizer_feed(self, bits: Bits) -> Arrays:
         feed: Arrays = {}
         for value, depth in zip(self.cut.values, self.cut.precisions(bits)):
-            if value.codec != "packed":
+            if not value.packed:
                 continue
             if (value.codes, depth) not in self._quantizers:
                 self._quantizers[value.codes, depth] = value_inputs(self.cut, value, "device", depth)

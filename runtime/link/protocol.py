@@ -170,9 +170,9 @@ def value_limit_bytes(cut: Cut, value: CutValue) -> int:
     A JPEG has no exact size: noise at quality 95 stays under one byte a sample, so two bytes and a header are allowed.
     """
     count = element_count(value.shape)
-    if value.codec == "packed":
+    if value.packed:
         return max(frame_size(count, bits, value.layout.form) for bits in cut.accepted_bits(value))
-    if value.codec == "raw":
+    if value.raw:
         return count * np.dtype(value.dtype).itemsize
     return 2 * count + 4096
 

@@ -28,9 +28,9 @@ class Received(NamedTuple):
 
 def wire_spec(cut: Cut, value: CutValue) -> TensorSpec:
     """How a boundary value looks in a message; -1 where the length varies: by precision, or by image."""
-    if value.codec == "raw":
+    if value.raw:
         return TensorSpec(value.codes, value.dtype, value.shape)
-    if value.codec == "packed":
+    if value.packed:
         count = element_count(value.shape)
         sizes = {frame_size(count, bits, value.layout.form) for bits in cut.accepted_bits(value)}
         if len(sizes) == 1:
@@ -67,7 +67,7 @@ def _encode(cut: Cut, value: CutValue, outputs: Mapping[str, np.ndarray], bits: 
     if value.codes not in outputs:
         raise LocalProtocolError(f"the device half made no tensor '{value.codes}'", _found(outputs))
     array = outputs[value.codes]
-    if value.codec == "jpeg":
+    if value.jpeg:
         limit = value_limit_bytes(cut, value)
         if array.dtype != np.uint8 or array.ndim != 1 or array.size > limit:
             raise LocalProtocolError(
@@ -78,7 +78,7 @@ def _encode(cut: Cut, value: CutValue, outputs: Mapping[str, np.ndarray], bits: 
         raise LocalProtocolError(
             f"the device half made '{value.codes}' with shape {list(array.shape)}, the cut says {list(value.shape)}"
         )
-    if value.codec == "raw":
+    if value.raw:
         if array.dtype.name != value.dtype:
             raise LocalProtocolError(
                 f"the device half made '{value.codes}' as {array.dtype}, the cut says {value.dtype}"
@@ -119,7 +119,7 @@ def decode_values(cut: Cut, tensors: Sequence[Tensor]) -> Received:
     arrays, bits = {}, {}
     for value in cut.values:
         tensor = received[value.codes]
-        if value.codec == "packed":
+        if value.packed:
             bits[value.codes], arrays[value.codes] = _decode_packed(cut, value, tensor)
         else:
             arrays[value.codes] = _decode(cut, value, tensor)
@@ -135,7 +135,7 @@ def _decode_packed(cut: Cut, value: CutValue, tensor: Tensor) -> Tuple[int, np.n
 
 
 def _decode(cut: Cut, value: CutValue, tensor: Tensor) -> np.ndarray:
-    if value.codec == "raw":
+    if value.raw:
         return to_array(tensor, TensorSpec(value.codes, value.dtype, value.shape))
     limit = value_limit_bytes(cut, value)
     if not 1 <= len(tensor.data) <= limit:

@@ -52,7 +52,7 @@ def make_manifest(
     levels = levels or (Level(bits, (SCALE,), (ZERO_POINT,)),)
     packed = CutValue("features", "float32", shape, "packed", bits, levels, "features_codes", layout)
     raw = CutValue("input", "float32", shape, "raw", 32, (), "input")
-    jpeg = CutValue("input", "float32", shape, "jpeg", 8, (Level(8, (95.0,), (0,)),), "input")
+    jpeg = CutValue("input", "float32", shape, "jpeg", 8, (), "input", quality=95)
     how = (parameters, parameters, features)
     outputs = (TensorSpec("scores", "float32", (shape[0], 5)),)
     cuts = [

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from coachc.cli.image_flags import parse_resize_to, preprocess_of
-from coachc.cli.options import ImageFlags
+from coachc.cli.flags.image_flags import ImageFlags, parse_resize_to, preprocess_of
 from coachc.core.graph import Value
 from coachc.errors import UsageError
 from coachc.runtime.bundle.manifest_types import Preprocess

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from coachc.cli.options import parse_fraction, parse_shapes
+from coachc.cli.flags.model_flags import parse_shapes
+from coachc.cli.options import parse_fraction
 from coachc.cost.device import parse_bandwidth, parse_duration
 from coachc.errors import UsageError
 

@@ -6,7 +6,9 @@ import random
 
 from coachc.runtime.bundle.manifest_json import from_json_bytes, to_json_bytes
 from coachc.runtime.bundle.manifest_types import Layout
+from coachc.runtime.bundle.upgrade import UPGRADES
 from coachc.runtime.errors import BundleError
+from tests.helpers.kept_bundles import manifest_bytes
 from tests.helpers.runtime_bundles import LEVELS, make_manifest
 
 ROUNDS = 5000
@@ -170,5 +172,25 @@ def test_five_thousand_manifests_with_other_bytes():
     assert 50 < valid < ROUNDS / 2
 
 
+def older():
+    """Manifests of every older format; without the compiler's own objects, which would be most of what is changed."""
+    for version in UPGRADES:
+        for name in ("range", "jpeg"):
+            yield dict(json.loads(manifest_bytes(version, name).decode()), plan={}, device={}, cloud={})
+
+
+def test_five_thousand_manifests_of_older_formats_with_other_values():
+    plain = list(older())
+    valid = fuzz(lambda draw: change_value(copy.deepcopy(draw.choice(plain)), draw), "older values")
+    assert 50 < valid < ROUNDS / 2
+
+
+def test_five_thousand_manifests_of_older_formats_with_other_bytes():
+    plain = [(json.dumps(raw, indent=1, sort_keys=True) + "\n").encode() for raw in older()]
+    valid = fuzz(lambda draw: change_bytes(draw.choice(plain), draw), "older bytes")
+    assert 50 < valid < ROUNDS / 2
+
+
 def test_what_is_changed_was_valid():
-    assert survives(json.dumps(manifest()).encode())
+    for raw in [manifest()] + list(older()):
+        assert survives(json.dumps(raw).encode())

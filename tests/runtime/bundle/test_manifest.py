@@ -101,24 +101,25 @@ def test_every_field_has_its_type(path):
 def test_an_unknown_field_is_refused(path):
     raw = complete()
     parent_of(raw, path + ("extra",))["extra"] = 1
-    with pytest.raises(BundleError, match=r"manifest field '.*extra' is unknown to format 3"):
+    with pytest.raises(BundleError, match=r"manifest field '.*extra' is unknown to format 4"):
         read(raw)
 
 
 def test_a_newer_format_is_named_before_anything_else_is_looked_at():
-    for raw in (dict(complete(), format_version=4, new={}), {"format_version": 4}):
+    for raw, by in ((dict(complete(), format_version=5, new={}), "coachc test, "), ({"format_version": 5}, "")):
         with pytest.raises(BundleError) as caught:
             read(raw)
-        assert caught.value.message == "written by a newer coachc (format 4; this reader knows 3)"
-        assert "upgrade coachc" in caught.value.hint
+        assert caught.value.message == f"written by a newer coachc ({by}format 5; this reader knows 3 to 4)"
+        assert caught.value.hint.startswith("update coachc here: pip install -U coachc")
 
 
 def test_an_older_format_is_named_before_anything_else_is_looked_at():
     for raw in (dict(complete(), format_version=2, old={}), {"format_version": 2}):
         with pytest.raises(BundleError) as caught:
             read(raw)
-        assert caught.value.message == "manifest field 'format_version': expected version 3, found 2"
-        assert caught.value.hint == "compile again with the version installed here"
+        by = "coachc test, " if "producer" in raw else ""
+        assert caught.value.message == f"written by an older coachc ({by}format 2; this reader knows 3 to 4)"
+        assert caught.value.hint == "compile the model again: coachc compile MODEL"
 
 
 def test_shapes_without_channels_have_one_scale():
@@ -142,6 +143,15 @@ def test_a_level_is_found_by_its_bits():
     with pytest.raises(BundleError, match="value 'input' has no quantizer at 32 bits") as caught:
         make_manifest().cuts[2].values[0].level()
     assert caught.value.hint == "it travels as codec raw"
+
+
+def test_how_a_value_travels_is_asked_of_it_and_of_its_cut():
+    ways = [(value.packed, value.raw, value.jpeg) for cut in make_manifest().cuts for value in cut.values]
+    assert ways == [(True, False, False), (False, True, False), (False, False, True)]
+    assert [len(cut.packed_values) for cut in make_manifest().cuts] == [1, 0, 0, 0]
+    middle, _, raw, _ = make_manifest().cuts
+    mixed = middle._replace(values=raw.values + middle.values)
+    assert mixed.packed_values == middle.values
 
 
 def test_one_precision_for_all_or_one_for_each():
@@ -217,7 +227,10 @@ def several(*alterations):
 @pytest.mark.parametrize(
     ("alter", "message"),
     [
-        (change(("format_version",), 0), "'format_version': expected version 3, found 0"),
+        (
+            change(("format_version",), 0),
+            r"written by an older coachc \(coachc test, format 0; this reader knows 3 to 4\)",
+        ),
         (change(("chosen",), "other"), "'chosen': expected the name of a cut, found \"other\""),
         (change(("model", "inputs"), []), "'model.inputs': expected at least one"),
         (change(("model", "outputs"), []), "'model.outputs': expected at least one"),
@@ -310,11 +323,13 @@ def several(*alterations):
         (change(VALUE + ("codec",), "raw"), 'layout.form\': expected dense for codec raw, found "bytes"'),
         (change(JPEG + ("codes",), "x"), "values\\[0\\].codes': expected the value's own name for codec jpeg"),
         (change(("cuts", 3, "values", 0, "shape"), [2, 3, 4, 4]), "expected 8 bits and a batch of 1 for codec jpeg"),
-        (change(JPEG + ("levels", 0, "scale"), [96]), "scale\\[0\\]': expected a JPEG quality, 1 to 95, found 96"),
-        (change(JPEG + ("levels", 0, "scale"), [90.5]), "scale\\[0\\]': expected a JPEG quality, 1 to 95, found 90.5"),
-        (change(JPEG + ("levels", 0, "scale"), [90, 91]), "levels': expected one level of 8 bits, one scale and zero"),
-        (change(JPEG + ("levels", 0, "zero_point"), [1]), "levels': expected one level of 8 bits, one scale and zero"),
-        (change(JPEG + ("levels",), []), "levels': expected one level of 8 bits, one scale and zero point 0 for codec"),
+        (change(JPEG + ("quality",), 96), "quality': expected a JPEG quality, 1 to 95, found 96"),
+        (change(JPEG + ("quality",), 0), "quality': expected a JPEG quality, 1 to 95, found 0"),
+        (change(JPEG + ("quality",), None), "quality': expected a JPEG quality, 1 to 95, found null"),
+        (change(JPEG + ("quality",), 90.5), "quality': expected a whole number >= 0, found 90.5"),
+        (change(JPEG + ("levels",), [{"bits": 8, "scale": [90.0], "zero_point": [0]}]), "no levels for codec jpeg"),
+        (change(VALUE + ("quality",), 90), "quality': expected null for codec packed, found 90"),
+        (change(("cuts", 2, "values", 0, "quality"), 90), "quality': expected null for codec raw, found 90"),
         (change(JPEG + ("bits",), 7), "expected 8 bits and a batch of 1 for codec jpeg"),
         (change(("artefacts", 0, "sha256"), "A" * 64), "expected 64 hexadecimal digits"),
         (change(("cuts", 0, "values"), complete()["cuts"][0]["values"] * 2), "'features_codes' appears twice"),

@@ -17,7 +17,7 @@ def packed(bits=3, shape=(1, 2, 5), name="f", others=(), **layout):
 
 
 RAW = CutValue("k", "int64", (1, 3), "raw", 64, (), "k")
-JPEG = CutValue("input", "float32", (1, 3, 4, 4), "jpeg", 8, (Level(8, (90.0,), (0,)),), "input")
+JPEG = CutValue("input", "float32", (1, 3, 4, 4), "jpeg", 8, (), "input", quality=90)
 
 
 @pytest.mark.parametrize("bits", range(2, 9))

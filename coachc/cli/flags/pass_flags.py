@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from coachc.cli.flags.group import FlagGroup
 from coachc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,21 +20,55 @@ if TYPE_CHECKING:
 #: In place of a pass: after each.
 ALL = "all"
 
-PrintAfter = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--print-after",
-        metavar="PASS",
-        help="Print the model on stderr as a pass leaves it, weights left out; `all` after each. Repeat for more. "
-        "A name that is no pass's is answered with theirs.",
-    ),
-]
-DumpDir = Annotated[
-    str | None,
-    typer.Option(
-        "--dump-dir", metavar="DIR", help="Write the model into DIR, an empty or new folder, as each pass leaves it."
-    ),
-]
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PassFlags(FlagGroup):
+    """`--print-after` and `--dump-dir`."""
+
+    print_after: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--print-after",
+            metavar="PASS",
+            help="Print the model on stderr as a pass leaves it, weights left out; `all` after each. Repeat for more. "
+            "A name that is no pass's is answered with theirs.",
+        ),
+    ] = None
+    dump_dir: Annotated[
+        str | None,
+        typer.Option(
+            "--dump-dir",
+            metavar="DIR",
+            help="Write the model into DIR, an empty or new folder, as each pass leaves it.",
+        ),
+    ] = None
+
+    def observers(self, *, force: bool | None = None, lowering: bool = True) -> tuple[Observer, ...]:
+        """What both flags ask for.
+
+        Parameters
+        ----------
+        force : bool or None
+            Whether the folder, made where it is not there, may hold something already; files of the same names are
+            replaced. None where a command has no such flag.
+        lowering : bool
+            Whether the command lowers models.
+
+        Raises
+        ------
+        UsageError
+            A name is no pass's, or the folder cannot be used.
+        """
+        found: list[Observer] = []
+        if self.print_after:
+            known = (ALL, *pass_names(lowering=lowering))
+            for name in self.print_after:
+                if name not in known:
+                    raise UsageError(f"--print-after '{name}' is no pass", hint=f"one of {', '.join(known)}")
+            found.append(_printer(frozenset(self.print_after)))
+        if self.dump_dir is not None:
+            found.append(_dumper(_usable(self.dump_dir, force)))
+        return tuple(found)
 
 
 def pass_names(*, lowering: bool = True) -> tuple[str, ...]:
@@ -42,39 +77,6 @@ def pass_names(*, lowering: bool = True) -> tuple[str, ...]:
     from coachc.passes.lower.rewrite_model import lowering_pass_names
 
     return (*import_pass_names(), *(lowering_pass_names() if lowering else ()))
-
-
-def observers_of(
-    print_after: Sequence[str] | None, dump_dir: str | None, *, force: bool | None = None, lowering: bool = True
-) -> tuple[Observer, ...]:
-    """What both flags ask for.
-
-    Parameters
-    ----------
-    print_after : sequence of str or None
-    dump_dir : str or None
-        Created where it is not there.
-    force : bool or None
-        Whether the folder may hold something already; files of the same names are replaced. None where a command has
-        no such flag.
-    lowering : bool
-        Whether the command lowers models.
-
-    Raises
-    ------
-    UsageError
-        A name is no pass's, or the folder cannot be used.
-    """
-    found: list[Observer] = []
-    if print_after:
-        known = (ALL, *pass_names(lowering=lowering))
-        for name in print_after:
-            if name not in known:
-                raise UsageError(f"--print-after '{name}' is no pass", hint=f"one of {', '.join(known)}")
-        found.append(_printer(frozenset(print_after)))
-    if dump_dir is not None:
-        found.append(_dumper(_usable(dump_dir, force)))
-    return tuple(found)
 
 
 def _printer(names: frozenset[str]) -> Observer:

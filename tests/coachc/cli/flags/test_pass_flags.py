@@ -7,7 +7,7 @@ import os
 import onnx
 import pytest
 
-from coachc.cli.pass_flags import pass_names
+from coachc.cli.flags.pass_flags import pass_names
 from coachc.frontend.import_passes import import_pass_names
 from coachc.frontend.onnx_import import import_model
 from coachc.models.synthetic import chain

@@ -1,16 +1,50 @@
-"""How pictures become a model's input: from the texts of flags and the model's shape."""
+"""Flags for how pictures become a model's input; with the model's shape their texts become a `Preprocess`."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from coachc.cli.flags.group import FlagGroup
 from coachc.errors import UsageError
 
 if TYPE_CHECKING:
-    from coachc.cli.options import ImageFlags
     from coachc.frontend.model import Model
     from coachc.runtime.bundle.manifest_types import Preprocess
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageFlags(FlagGroup):
+    """`--mean`, `--std`, `--pixel-scale`, `--color`, `--resize`, `--crop` and `--resize-to`.
+
+    `size` and `layout` are a recipe's: the input it was made for. They have no flag, since the model decides.
+    """
+
+    mean: Annotated[str, typer.Option(help="Images: subtracted per channel after scaling, e.g. 0.485,0.456,0.406.")] = (
+        "0"
+    )
+    std: Annotated[str, typer.Option(help="Images: divided by per channel, e.g. 0.229,0.224,0.225.")] = "1"
+    pixel_scale: Annotated[float, typer.Option(help="Images: pixels 0..255 are divided by this first.")] = 255.0
+    color: Annotated[str, typer.Option(help="Images: rgb, bgr or gray. Default: by the model's channels.")] = ""
+    resize: Annotated[str, typer.Option(help="Images: nearest, bilinear, bicubic, lanczos or area.")] = "bilinear"
+    crop: Annotated[
+        str,
+        typer.Option(
+            help="Images: none (resize to the input's size), center (--resize-to, then crop) or center-square (crop, "
+            "then resize). Default: none, or center with --resize-to."
+        ),
+    ] = ""
+    resize_to: Annotated[
+        str,
+        typer.Option(
+            metavar="256|256x320", help="Images: what --crop center crops from: shorter side, or height x width."
+        ),
+    ] = ""
+    size: tuple[int, ...] = ()
+    layout: str = ""
 
 
 def preprocess_of(model: Model, flags: ImageFlags) -> Preprocess | None:
