@@ -110,10 +110,8 @@ def _edges(
     """The entry of one cut, without segments, and its two edges; none where nothing happens at them."""
     values = cut_values(graph, way.bits)
     # Inside its half a value has its own name; only an input of the model that travels as it is needs another.
-    packed = [
-        dataclasses.replace(crossing_of(graph, value), name=value.name) for value in values if value.codec == "packed"
-    ]
-    renamed = [(v.name, boundary_name(graph, v.name)) for v in values if v.codec == "raw" and v.name in graph.inputs]
+    packed = [dataclasses.replace(crossing_of(graph, value), name=value.name) for value in values if value.packed]
+    renamed = [(v.name, boundary_name(graph, v.name)) for v in values if v.raw and v.name in graph.inputs]
     entry = cut_entry(graph, way, values, device, cloud)
     if not packed and not renamed:
         return entry, {}

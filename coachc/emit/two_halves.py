@@ -167,7 +167,7 @@ def lowered(
 
 def cut_entry(graph: GraphView, way: Way, values: tuple[CutValue, ...], device: DeviceSpec, cloud: DeviceSpec) -> Cut:
     """The manifest's entry of a cut; the paths of its artefacts are the caller's to fill in."""
-    packed = [value for value in values if value.codec == "packed"]
+    packed = [value for value in values if value.packed]
     return Cut(
         name=way.name,
         mode=way.mode,
@@ -211,7 +211,7 @@ def crossing_of(graph: GraphView, value: CutValue) -> Crossing:
     return Crossing(
         value=value.name,
         name=boundary_name(graph, value.name),
-        packed=value.codec == "packed",
+        packed=value.packed,
         per_channel=any(len(level.scale) > 1 for level in value.levels),
     )
 

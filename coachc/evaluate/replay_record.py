@@ -141,7 +141,7 @@ class _Tally:
             self.exits += 1
             return
         depths = policy.rungs[decision.rung].bits
-        packed = [bits for value, bits in zip(cut.values, depths, strict=True) if value.codec == "packed"]
+        packed = [bits for value, bits in zip(cut.values, depths, strict=True) if value.packed]
         if packed:
             self.bits.append(float(np.mean(packed)))
 

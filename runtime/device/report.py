@@ -246,7 +246,7 @@ class Answers:
             return ()
         cut = self._manifest.cut(done.cut)
         depths = cut.precisions(done.bits)
-        return tuple(depth for value, depth in zip(cut.values, depths) if value.codec == "packed")
+        return tuple(depth for value, depth in zip(cut.values, depths) if value.packed)
 
 
 def _counted(items: List[str]) -> Dict[str, int]:

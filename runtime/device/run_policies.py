@@ -128,7 +128,7 @@ def plain_policy(cut: Cut, bits: Bits = None) -> Policy:
 
 def check_bits(cut: Cut, bits: int) -> None:
     """Raise BundleError unless the packed values of `cut` can all be sent at that precision."""
-    packed = [value for value in cut.values if value.codec == "packed"]
+    packed = [value for value in cut.values if value.packed]
     if not packed:
         raise BundleError(f"--bits {bits}: cut '{cut.name}' sends no packed values", hint="leave out --bits")
     for value in packed:
@@ -170,7 +170,7 @@ def read_policy(bundle: Bundle, cut: Cut, name: str) -> Policy:
                 f"{where}: a precision of {len(rung.bits)} values, the cut sends {len(cut.values)}", hint=HINT
             )
         for value, bits in zip(cut.values, rung.bits):
-            if value.codec == "packed" and bits not in [level.bits for level in value.levels]:
+            if value.packed and bits not in [level.bits for level in value.levels]:
                 raise BundleError(f"{where}: value '{value.name}' cannot be sent at {bits} bits", hint=HINT)
     return policy
 
