@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import shutil
 import subprocess
@@ -138,6 +139,27 @@ def test_every_file_has_one_name_in_a_process_that_has_imported_them_all():
     done = python(IMPORT_ALL, *sorted(set(modules)))
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+def test_no_imports_run_in_a_circle():
+    """Between modules, and between folders: those of coachc, and the runtime's rooms."""
+    grimp = pytest.importorskip("grimp")
+    graph = grimp.build_graph("coachc")
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    folders: dict[str, set[str]] = {}
+    for module, imported in imports.items():
+        for other in imported:
+            if folder_of(module) != folder_of(other):
+                folders.setdefault(folder_of(module), set()).add(folder_of(other))
+    assert len(imports) > 300
+    assert len(folders) > 20
+    for arrows in (imports, folders):
+        list(graphlib.TopologicalSorter(arrows).static_order())  # raises CycleError, which names the circle
+
+
+def folder_of(module: str) -> str:
+    parts = module.split(".")
+    return ".".join(parts[: 3 if parts[1:2] == ["runtime"] else 2])
 
 
 #: Files of one name because they are of one kind: a folder's own, and a command with the library function it calls.
