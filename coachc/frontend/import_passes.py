@@ -37,7 +37,7 @@ from coachc.frontend.fold import fold_constants
 from coachc.frontend.normalize import normalize
 from coachc.frontend.opset import check_opset, lift, stamp_ir
 from coachc.frontend.order import order
-from coachc.frontend.pass_driver import Pass, PassResult, refusing, rewriting
+from coachc.frontend.pass_driver import Pass, PassResult, differ, refusing, rewriting
 from coachc.frontend.qoperators import FORMS
 from coachc.frontend.refuse import refuse_non_tensors, refuse_random, refuse_unknown
 from coachc.frontend.shapes import bind_inputs, known_values, static_shape
@@ -121,11 +121,11 @@ def fold_and_trace(proto: onnx.ModelProto) -> tuple[dict[str, Value], onnx.Model
 
 def _fold(model: onnx.ModelProto) -> PassResult:
     values, made = fold_and_trace(model)
-    return PassResult(made, made != model, values=values)
+    return PassResult(made, differ(made, model), values=values)
 
 
 def _as_qdq(model: onnx.ModelProto) -> PassResult:
     made = as_qdq(model)
     left = [node for node in made.graph.node if (node.domain, node.op_type) in FORMS]
     rejected = tuple(Rejected(walk.label(node), "it has no form of operators on real numbers") for node in left)
-    return PassResult(made, made is not model and made != model, rejected)
+    return PassResult(made, differ(made, model), rejected)

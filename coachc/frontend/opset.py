@@ -52,7 +52,9 @@ def check_opset(model: onnx.ModelProto) -> None:
 
 
 def stamp_ir(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy with the lowest IR version its opsets allow, so that older readers accept it."""
+    """A copy with the lowest IR version its opsets allow, so that older readers accept it; itself where it has that."""
+    if model.ir_version == lowest_ir(model):
+        return model
     result = onnx.ModelProto()
     result.CopyFrom(model)
     result.ir_version = lowest_ir(model)

@@ -6,6 +6,7 @@ and time nothing: observers are told what each left. Nothing here knows any pass
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -154,15 +155,10 @@ def run_passes(
     changed, values, rejected = False, None, list[Rejected]()
     for one in passes:
         started = time.perf_counter()
-        try:
-            found = one.run(model)
-        except Exception as exc:
-            exc.add_note(f"in pass '{one.name}' of {stage}")
-            raise
+        found = _run(one, model, stage)
         seconds = time.perf_counter() - started
         holding = held_after([one], holding)
-        if found.changed:
-            model, changed = found.model, True
+        model, changed = found.model, changed or found.changed
         values = values if found.values is None else found.values
         rejected += found.rejected
         if verify:
@@ -170,6 +166,16 @@ def run_passes(
         for observer in observers:
             observer(Step(stage, one.name, model, seconds, found.changed, found.rejected))
     return PassResult(model, changed, tuple(rejected), values)
+
+
+def _run(one: Pass, model: onnx.ModelProto, stage: str) -> PassResult:
+    """What a pass made; an equal copy is let go at once, since it may be large."""
+    try:
+        found = one.run(model)
+    except Exception as exc:
+        exc.add_note(f"in pass '{one.name}' of {stage}")
+        raise
+    return found if found.changed else dataclasses.replace(found, model=model)
 
 
 def held_after(passes: Iterable[Pass], given: Iterable[Condition]) -> list[Condition]:
@@ -195,9 +201,17 @@ def rewriting(function: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Callabl
 
     def run(model: onnx.ModelProto) -> PassResult:
         made = function(model)
-        return PassResult(made, made is not model and made != model)
+        return PassResult(made, differ(made, model))
 
     return run
+
+
+def differ(one: onnx.ModelProto, other: onnx.ModelProto) -> bool:
+    """Whether two models are not the same; what is counted is compared first, because weights are long."""
+    if one is other:
+        return False
+    counts = [(len(g.node), len(g.initializer), len(g.value_info), len(g.input)) for g in (one.graph, other.graph)]
+    return counts[0] != counts[1] or one != other
 
 
 def refusing(*functions: Callable[[onnx.ModelProto], None]) -> Callable[[onnx.ModelProto], PassResult]:

@@ -24,6 +24,10 @@ class Tally:
         #: Whether anything at all was done.
         self.touched = False
 
+    def is_as_given(self, node: onnx.NodeProto) -> bool:
+        """Whether a node is one of the model given, not a part that has the name of one."""
+        return self._operators.get(node.name) == node.op_type
+
     def node(self, name: str) -> None:
         """A node was rewritten; names that the model did not have are parts of one."""
         self.touched = True

@@ -10,7 +10,7 @@ from coachc.frontend import walk
 from coachc.frontend.fold import fold_constants
 from coachc.frontend.opset import newest_opset, opset_of
 from coachc.frontend.order import order
-from coachc.frontend.pass_driver import PassResult
+from coachc.frontend.pass_driver import PassResult, differ
 from coachc.passes.lower import gather_indices
 from coachc.passes.lower.builder import CannotLower, Rewrite
 from coachc.passes.lower.limits import Limits
@@ -36,7 +36,7 @@ def take_apart(
         The opset it is to have in the end.
     limits : Limits
     refused : frozenset of str
-        Names of nodes that are taken apart too, where that is possible.
+        Names of nodes of the model given to `tally` that are taken apart too, where that is possible.
     tally : Tally
 
     Returns
@@ -53,7 +53,8 @@ def take_apart(
     rejected: list[Rejected] = []
     for _ in range(_ROUNDS):
         lacking = missing(work, target, limits)
-        wanted = [n for n in walk.nodes(work.graph) if not n.domain and (n.op_type in lacking or n.name in refused)]
+        unwanted = {n.name for n in walk.nodes(work.graph) if n.name in refused and tally.is_as_given(n)}
+        wanted = [n for n in walk.nodes(work.graph) if not n.domain and (n.op_type in lacking or n.name in unwanted)]
         gathers = [n for n in walk.nodes(work.graph) if n.op_type == "Gather" and not limits.negative_indices]
         if not wanted and not gathers:
             return _told(model, work, rejected)
@@ -86,7 +87,7 @@ def take_apart(
 
 
 def _told(model: onnx.ModelProto, work: onnx.ModelProto, rejected: list[Rejected]) -> PassResult:
-    return PassResult(work, work is not model and work != model, tuple(rejected))
+    return PassResult(work, differ(work, model), tuple(rejected))
 
 
 def can_be_taken_apart(op: str, opset: int) -> bool:

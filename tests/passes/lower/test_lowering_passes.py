@@ -65,6 +65,14 @@ def test_laws(name, tmp_path):
         assert bytes_of(made) == bytes_of(model)
 
 
+@pytest.mark.parametrize(("kind", "opset"), [("HardSigmoid", 13), ("HardSwish", 14), ("Celu", 13), ("Gelu", 20)])
+def test_laws_where_nodes_are_refused(kind, opset):
+    """The last part has the name of what was refused; of HardSigmoid it is a Clip, which has parts itself."""
+    model = net([op(kind, "x", "y", name="n")], ["x"], [info("y", (1, 4, 8, 8))], opset=opset)
+    made = assert_laws(passes_for(model, Limits("t", opset), refused=["n"]), model, GIVEN)
+    assert kind not in {node.op_type for node in made.graph.node if node.name == "n"}
+
+
 def test_what_is_left_of_refused_nodes_is_said():
     """The remainder with the sign of the dividend has no parts; the target has the operator, so it may stay."""
     nodes = [op("Mod", "x k", "y", fmod=1)]
