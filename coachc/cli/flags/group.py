@@ -36,13 +36,12 @@ class FlagGroup:
 def takes_groups(command: Callable[..., None]) -> Callable[..., None]:
     """`command` with the flags of a group in the place of each parameter that is one.
 
-    >>> @dataclasses.dataclass(frozen=True, kw_only=True)
-    ... class Pace(FlagGroup):
-    ...     fps: Annotated[float, typer.Option(help="Tasks a second.")] = 20.0
-    >>> @takes_groups
-    ... def wait(place: str, pace: Pace) -> None: ...
-    >>> inspect.signature(wait)  # doctest: +SKIP
-    (ctx: typer.Context, place: str, *, fps: float = 20.0)
+    @dataclass(frozen=True, kw_only=True)
+    class Pace(FlagGroup):
+        fps: Annotated[float, typer.Option(help="Tasks a second.")] = 20.0
+
+    @takes_groups
+    def wait(place: str, *, pace: Pace) -> None: ...    # wait PLACE --fps 10: pace.fps == 10.0
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, type[FlagGroup]] = {}
