@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-import coachc.runtime.health.system
 from coachc.runtime.bundle.store import write_bundle
+from coachc.runtime.health import system as machine_facts
 from tests.helpers.commands import coachc
 from tests.helpers.fake_machines import laptop, orin, tx2
 from tests.helpers.runtime_bundles import FILES, ROLES, make_manifest
@@ -16,7 +16,7 @@ from tests.helpers.runtime_bundles import FILES, ROLES, make_manifest
 @pytest.fixture
 def machine(monkeypatch):
     def choose(system):
-        monkeypatch.setattr(coachc.runtime.health.system, "System", lambda: system)
+        monkeypatch.setattr(machine_facts, "System", lambda: system)
 
     return choose
 
