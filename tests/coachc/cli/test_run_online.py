@@ -26,10 +26,12 @@ pytestmark = [pytest.mark.needs("sklearn"), pytest.mark.needs("uvicorn"), pytest
 
 DIGITS = Path(__file__).parents[3] / "models" / "digits.onnx"
 TASKS = 250
-#: Tasks of a run over a link that changes, and how many come each second: 4 s.
-PACED, FPS = 160, 40
-#: 1.5 ms for a task of 5 bits, then 50 ms, then 1.5 ms: far from what 25 ms between tasks leave room for.
-LINK = {"dur_ms": [1200, 1400, 5000], "mbps": [8, 0.15, 8]}
+#: Tasks of a run over a link that changes, and how many come each second: 10 s.
+PACED, FPS = 150, 15
+#: 1.5 ms for a task of 8 bits, then 80 (3 bits) to 150 ms, then 1.5 ms again: 66 ms between tasks leave room for the
+#: first, not for the second, also where a busy machine adds some tens of ms. Half of the tasks are in the middle,
+#: so that what the device sends before it knows the link weighs little.
+LINK = {"dur_ms": [1500, 5500, 60000], "mbps": [8, 0.078, 8]}
 
 
 @pytest.fixture(scope="module")
@@ -118,14 +120,14 @@ def test_a_recorded_run_decides_the_same_again(digits, recorded):
 
 
 def test_a_record_with_another_number_does_not(digits, recorded, tmp_path):
-    """Had the first answers taken ten times as long, the link would have been thought slow."""
+    """Had the first answers taken a hundred times as long, the link would have been thought slow."""
     path, _ = digits
     _, _, record, _ = recorded
     lines = [json.loads(line) for line in record.read_text().splitlines()]
     answered = [line for line in lines if line.get("call") == "answered"]
     for line in answered[:20]:
         transfer = line["transfer"]
-        transfer["end_s"] += 9 * (transfer["end_s"] - transfer["start_s"])
+        transfer["end_s"] += 99 * (transfer["end_s"] - transfer["start_s"])
     (tmp_path / "changed").write_text("".join(json.dumps(line) + "\n" for line in lines))
     outcome = coachc("eval", path, "--replay", tmp_path / "changed", "--json")
     found = json.loads(outcome.out)
@@ -148,5 +150,5 @@ def test_the_trace_alone_says_what_the_run_did(digits, recorded):
     assert simulated["exits"]["low"] <= ran["exits"]["high"]
     assert ran["exits"]["low"] <= simulated["exits"]["high"]
     assert abs(bits.value - ran["bits"]["value"]) <= bits.half_width + ran["bits"]["half_width"]
-    # With no time between tasks both would say less than 5 bits of most.
-    assert min(bits.value, ran["bits"]["value"]) > 5.5
+    # Without the time between tasks both policies send 3 to 5 bits on this link, but for the first tasks.
+    assert min(bits.value, ran["bits"]["value"]) > 4.5
