@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 SHAPE = (1, 4, 8, 8)
 CLASSES = 5
+IMAGENET_CLASSES = 1000
 
 
 class Sketch:
@@ -185,7 +186,7 @@ def two_outputs(*, opset: int = 13, seed: int = 0) -> onnx.ModelProto:
     return g.model(early, g.head(g.conv(g.conv(x))), opset=opset)
 
 
-def light_with_weights(path: str | Path, seed: int = 0) -> onnx.ModelProto:
+def light_with_weights(path: str | Path, seed: int = 0, narrow: int = 1) -> onnx.ModelProto:
     """One of the `light_*.onnx` models of the onnx package, with random weights in place of its placeholders.
 
     Those files hold the real topology of a known network, but nearly every parameter is made by a ConstantOfShape
@@ -198,6 +199,9 @@ def light_with_weights(path: str | Path, seed: int = 0) -> onnx.ModelProto:
         A file of `onnx/backend/test/data/light/`.
     seed : int
         Same seed, same weights.
+    narrow : int
+        Every layer has its channels divided by this: the same topology in a fraction of the bytes. Not for networks
+        that shuffle channels.
 
     Returns
     -------
@@ -211,11 +215,12 @@ def light_with_weights(path: str | Path, seed: int = 0) -> onnx.ModelProto:
     placeholders = [node for node in graph.node if node.op_type == "ConstantOfShape"]
     shapes = {name: tuple(tensor.dims) for name, tensor in stored.items() if tensor.data_type == TensorProto.FLOAT}
     shapes |= {node.output[0]: tuple(numpy_helper.to_array(stored[node.input[0]])) for node in placeholders}
+    shapes = {name: _narrowed(shape, narrow) for name, shape in shapes.items()}
 
     for node in placeholders:
         graph.node.remove(node)
     read = {name for node in graph.node for name in node.input}
-    kept = [tensor for name, tensor in stored.items() if name in read and name not in shapes]
+    kept = [_narrowed_lengths(t, narrow) for name, t in stored.items() if name in read and name not in shapes]
     del graph.initializer[:]
     graph.initializer.extend(kept)
     consumers = _single_consumers(graph)
@@ -231,6 +236,19 @@ def light_with_weights(path: str | Path, seed: int = 0) -> onnx.ModelProto:
     # Before IR 4 every initializer had to be listed among the graph's inputs.
     model.ir_version = max(4, helper.find_min_ir_version_for(model.opset_import))
     return model
+
+
+def _narrowed(shape: Sequence[int], narrow: int, least: int = 16) -> tuple[int, ...]:
+    """A shape with its channels divided: kernels and the image's channels are fewer than 16, classes stay."""
+    return tuple(n // narrow if n >= least and n != IMAGENET_CLASSES else n for n in map(int, shape))
+
+
+def _narrowed_lengths(tensor: onnx.TensorProto, narrow: int) -> onnx.TensorProto:
+    """What a Reshape is given: no picture here is 256 pixels wide, so what is larger are channels."""
+    if narrow == 1 or tensor.data_type != TensorProto.INT64:
+        return tensor
+    lengths = _narrowed(numpy_helper.to_array(tensor), narrow, 256)
+    return numpy_helper.from_array(np.array(lengths, np.int64), tensor.name)
 
 
 def _single_consumers(graph: onnx.GraphProto) -> dict[str, tuple[onnx.NodeProto, int]]:
