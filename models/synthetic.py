@@ -247,7 +247,7 @@ def _narrowed_lengths(tensor: onnx.TensorProto, narrow: int) -> onnx.TensorProto
     """What a Reshape is given: no picture here is 256 pixels wide, so what is larger are channels."""
     if narrow == 1 or tensor.data_type != TensorProto.INT64:
         return tensor
-    lengths = _narrowed(numpy_helper.to_array(tensor), narrow, 256)
+    lengths = _narrowed(numpy_helper.to_array(tensor).tolist(), narrow, 256)
     return numpy_helper.from_array(np.array(lengths, np.int64), tensor.name)
 
 

@@ -118,7 +118,7 @@ def search(
     if candidates is None:
         candidates = auto.candidates(graph, costs, objective=objective)
     rejected: list[Rejected] = []
-    hopeful: list[Way] = []
+    hopeful: list[_Hope] = []
     lossless = objective in MONOTONE and candidates.method == "exact" and candidates.complete
     late: list[Way] = []
 
@@ -131,12 +131,15 @@ def search(
             continue
         for bits in (MIN_BITS, UNQUANTIZED) if lossless else (MIN_BITS,):
             way = uniform_way(graph, mask, bits, costs)
-            (hopeful if limits.in_time(way) else late).append(way)
+            if limits.in_time(way):
+                hopeful.append(_Hope(way, settled=bits == UNQUANTIZED))
+            else:
+                late.append(way)
 
     best: Way | None = None
     measured = 0
     waiting: list[tuple[tuple[float, ...], int, bool]] = [
-        (least_key(hope.timeline, hope.mask, objective, costs.link.rtt_s), place, False)
+        (least_key(hope.way.timeline, hope.way.mask, objective, costs.link.rtt_s), place, False)
         for place, hope in enumerate(hopeful)
     ]
     guess = _guess(graph, hopeful, costs, objective)
@@ -151,14 +154,15 @@ def search(
         if not sharp:
             heapq.heappush(waiting, (_hope_key(graph, hope, costs, objective), place, True))
             continue
-        answer: BitPlan | Rejected = hope.bits
-        if hope.bits.packed:
-            answer = precision(hope.mask, hope.cut, _most_bits(graph, hope.mask, best, costs, objective))
+        mask = hope.way.mask
+        answer: BitPlan | Rejected = hope.way.bits
+        if not hope.settled:
+            answer = precision(mask, hope.way.cut, _most_bits(graph, mask, best, costs, objective))
             measured += 1
         if isinstance(answer, Rejected):
             rejected.append(answer)
             continue
-        real = costed(graph, hope.mask, answer, costs)
+        real = costed(graph, mask, answer, costs)
         if not limits.in_time(real):
             late.append(real)
         elif best is None or rank(real, objective) < rank(best, objective):
@@ -168,27 +172,35 @@ def search(
     return Found(best, closest, candidates.seen, measured, candidates.method, bound_s, tuple(rejected))
 
 
-def _guess(graph: GraphView, hopeful: list[Way], costs: Costs, objective: str) -> int | None:
+@dataclass(frozen=True, slots=True)
+class _Hope:
+    """A candidate before its precision is known; `settled` where it sends its tensors as they are."""
+
+    way: Way
+    settled: bool
+
+
+def _guess(graph: GraphView, hopeful: list[_Hope], costs: Costs, objective: str) -> int | None:
     """The candidate that is measured first: the best if every cut needed `GUESS_BITS`.
 
     It proves nothing, but whoever has to beat it is soon ruled out: only few bits would do.
     """
-    quantized = [place for place, hope in enumerate(hopeful) if hope.bits.packed]
+    quantized = [place for place, hope in enumerate(hopeful) if not hope.settled]
     if objective not in MONOTONE or not quantized:
         return None
-    ways = {place: uniform_way(graph, hopeful[place].mask, GUESS_BITS, costs) for place in quantized}
+    ways = {place: uniform_way(graph, hopeful[place].way.mask, GUESS_BITS, costs) for place in quantized}
     return min(quantized, key=lambda place: rank(ways[place], objective))
 
 
-def _hope_key(graph: GraphView, hope: Way, costs: Costs, objective: str) -> tuple[float, ...]:
+def _hope_key(graph: GraphView, hope: _Hope, costs: Costs, objective: str) -> tuple[float, ...]:
     """The best key a candidate can have at any precision; one that sends its tensors as they are has its own."""
-    if not hope.bits.packed:
-        return rank(costed(graph, hope.mask, hope.bits, costs), objective)
+    if hope.settled:
+        return rank(costed(graph, hope.way.mask, hope.way.bits, costs), objective)
     precisions = (MIN_BITS,) if objective in MONOTONE else range(MIN_BITS, MAX_BITS + 1)
-    return min(rank(_uniform(graph, hope.mask, bits, costs), objective) for bits in precisions)
+    return min(rank(_uniform(graph, hope.way.mask, bits, costs), objective) for bits in precisions)
 
 
-def _bound_s(candidates: Candidates, hopeful: list[Way], best: Way | None, operators: int) -> float:
+def _bound_s(candidates: Candidates, hopeful: list[_Hope], best: Way | None, operators: int) -> float:
     """Period that no admissible split beats.
 
     All ideals: the best one's. Dominated ideals left out ("frontier"): dominance holds while all cuts get the same
@@ -201,7 +213,7 @@ def _bound_s(candidates: Candidates, hopeful: list[Way], best: Way | None, opera
     filtered = len(hopeful) < sum(mask.bit_count() < operators for mask in candidates.masks)
     if filtered or candidates.epsilon:
         return candidates.bound_s
-    return min(best.timeline.period_s, *(hope.timeline.period_s for hope in hopeful))
+    return min(best.timeline.period_s, *(hope.way.timeline.period_s for hope in hopeful))
 
 
 def costed(graph: GraphView, mask: int, bits: BitPlan, costs: Costs) -> Way:
