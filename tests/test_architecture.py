@@ -177,6 +177,13 @@ def test_no_two_files_have_one_name():
     assert not doubled
 
 
+def test_no_test_imports_another_test():
+    """A test file that is renamed breaks nobody: what two of them share is in `tests/helpers`."""
+    for path in sources("tests"):
+        others = [module for _, module in imports_of(path) if module.split(".")[-1].startswith("test_")]
+        assert not others, f"{path}: {others[0]}"
+
+
 HELP = """
 import sys
 from coachc.cli.main import run

@@ -19,17 +19,12 @@ from coachc.passes.cut import boundary_name, split
 from coachc.passes.ideals import all_ideals
 from coachc.passes.insert_qdq import insert_reference
 from tests.helpers.halves import integers_between
+from tests.helpers.noise_data import noise_dataset
 from tests.helpers.onnx_models import constant, imported, info, net, op, random_weight
 
 pytestmark = pytest.mark.needs("onnxruntime")
 
 SAMPLES = 500
-
-
-def dataset(inputs, *, samples=SAMPLES, labels=None, seed=0, scale=1.0):
-    rng = np.random.default_rng(seed)
-    feeds = [{v.name: (rng.standard_normal(v.shape) * scale).astype(v.dtype) for v in inputs} for _ in range(samples)]
-    return Dataset("unlabelled" if labels is None else "labels", samples, labels, None, feeds)
 
 
 def evaluator(model, graph, mask, trials, budget):
@@ -54,7 +49,7 @@ def varied(tmp_path_factory):
     ]  # fmt: skip
     weights = [random_weight("a", 4, 4, 3, 3), random_weight("b", 4, 4, 3, 3), random_weight("k", 64, 5)]
     model, graph = imported(net(nodes, ["x"], ["y"], weights), tmp_path_factory.mktemp("varied"))
-    data = dataset([model.values[name] for name in model.inputs])
+    data = noise_dataset([model.values[name] for name in model.inputs])
     wanted = np.array([answer[0].argmax() for answer in float_outputs(model.proto, data)])
     assert np.bincount(wanted).min() > SAMPLES / 50, "the network answers nearly every sample alike"
     return model, graph, data, wanted
@@ -129,7 +124,7 @@ def test_even_8_bits_lose_too_much(tmp_path):
         net(nodes, [info("x", (1, 2, 1, 1))], [info("y", (1, 2))], [constant("k", np.float32([[0, 0], [1, -1]]))]),
         tmp_path,
     )
-    data = dataset([model.values["x"]])
+    data = noise_dataset([model.values["x"]])
     for feed in data:
         feed["x"][0, 0] *= 2000
     found = evaluator(model, graph, 1, trials_of(model.proto, data), 0.05).lowest()
@@ -223,7 +218,9 @@ def test_noise_is_noise(varied):
 def test_integers_cross_beside_codes(tmp_path):
     model, graph = imported(integers_between(), tmp_path)
     mask = next(m for m in all_ideals(graph)[0] if "i" in graph.cut_values(m))
-    plan = evaluator(model, graph, mask, trials_of(model.proto, dataset([model.values["x"]], samples=30)), 0.5).lowest()
+    plan = evaluator(
+        model, graph, mask, trials_of(model.proto, noise_dataset([model.values["x"]], samples=30)), 0.5
+    ).lowest()
     assert [(q.name, q.codec) for q in plan.quantizers] == [("f", "packed"), ("i", "raw")]
     assert plan.quantizers[1].bits == 64
 
@@ -231,7 +228,7 @@ def test_integers_cross_beside_codes(tmp_path):
 def test_outputs_of_both_sides_are_judged(tmp_path):
     """The first output is made on the device: quantizing what crosses cannot change it."""
     model, graph = imported(synthetic.two_outputs(), tmp_path)
-    data = dataset([model.values["input"]], samples=20)
+    data = noise_dataset([model.values["input"]], samples=20)
     early = graph.producer["early"]
     mask = next(m for m in all_ideals(graph)[0] if m >> early & 1 and m != graph.full_mask)
     assert model.outputs[0] == "early"

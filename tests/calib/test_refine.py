@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.calib.test_precision import dataset
 
 from coachc.calib.coding import CODINGS, choose_layout, entropy_bytes, entropy_order
 from coachc.calib.cut_evaluator import CutEvaluator
@@ -15,6 +14,7 @@ from coachc.passes.cut import boundary_name, split
 from coachc.runtime.bundle.deflate import coded_size
 from coachc.runtime.bundle.frame import decode_frame, encode_frame
 from coachc.runtime.bundle.manifest_types import Layout
+from tests.helpers.noise_data import noise_dataset
 from tests.helpers.onnx_models import imported, net, op, random_weight
 
 pytestmark = pytest.mark.needs("onnxruntime")
@@ -38,7 +38,7 @@ def forked(tmp_path_factory):
     weights[4].float_data[:] = []
     weights[4].raw_data = np.full((1, 1, 1, 1), 0.02, np.float32).tobytes()
     model, graph = imported(net(nodes, ["x"], ["y"], weights), tmp_path_factory.mktemp("forked"))
-    data = dataset([model.values[name] for name in model.inputs], samples=400)
+    data = noise_dataset([model.values[name] for name in model.inputs], samples=400)
     return model, graph, data
 
 
