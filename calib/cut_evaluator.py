@@ -259,7 +259,6 @@ class CutEvaluator:
         self, activations: Iterable[Tensors], quantizers: Sequence[Quantizer]
     ) -> Iterator[list[np.ndarray]]:
         """The model's outputs for each sample, with the boundary values rounded."""
-        tail_inputs = {item.name for item in self._tail.get_inputs()}
         names = [item.name for item in self._tail.get_outputs()]
         for made in activations:
             feed = {}
@@ -269,14 +268,12 @@ class CutEvaluator:
                     codes = numeric.quantize(array, quantizer.scale, quantizer.zero_point, quantizer.bits)
                     array = numeric.dequantize(codes, quantizer.scale, quantizer.zero_point).astype(value.dtype)
                 feed[name] = array
-            answers = dict(zip(names, self._tail.run(None, {n: feed[n] for n in tail_inputs}), strict=True))
+            answers = dict(zip(names, ort.run_sample(self._tail, feed), strict=True))
             yield [answers[n] if n in answers else made[n] for n in self._outputs]
 
 
 def _run_head(head: InferenceSession, trial: Trial) -> Iterator[Tensors]:
     """Boundary values of each sample. No method, so that an evaluator nobody holds frees its files at once."""
     names = [item.name for item in head.get_outputs()]
-    wanted = {item.name for item in head.get_inputs()}
     for feed in trial.data:
-        inputs = {name: array for name, array in feed.items() if name in wanted}
-        yield dict(zip(names, head.run(None, inputs), strict=True))
+        yield dict(zip(names, ort.run_sample(head, feed), strict=True))

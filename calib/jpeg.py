@@ -100,7 +100,7 @@ def _on_pictures(
         data = encode_jpeg(image, QUALITY)
         sizes.append(len(data))
         decoded = normalize(decode_jpeg(data, source.preprocess), source.preprocess)
-        right.append(judge.right(index, session.run(None, {name: decoded})))
+        right.append(judge.right(index, ort.run_sample(session, {name: decoded})))
     return round(sum(sizes) / len(sizes)), judge.compare(np.array(right, bool), budget)
 
 

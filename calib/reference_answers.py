@@ -80,7 +80,6 @@ def float_outputs(
 ) -> Iterator[list[np.ndarray]]:
     """Outputs of the whole model for each sample."""
     session = ort.session(model, level="all")
-    wanted = {item.name for item in session.get_inputs()}
     for done, feed in enumerate(data, 1):
-        yield session.run(None, {name: array for name, array in feed.items() if name in wanted})
+        yield ort.run_sample(session, feed)
         advance(done)

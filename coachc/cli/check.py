@@ -69,6 +69,7 @@ def check(
         side: find_device(name, side=side) for side, name in (("device", device), ("cloud", cloud)) if name is not None
     }
     if os.path.isdir(path):
+        shapes.refuse_for_bundle(path)
         if passes.print_after or passes.dump_dir is not None:
             raise UsageError(
                 "--print-after and --dump-dir take a model, not a bundle", hint=f"coachc check {path}/model.onnx"

@@ -34,6 +34,7 @@ def inspect(
 ) -> None:
     """Show the fused operators of a model with their virtual blocks, bytes and time; of a bundle, the cuts too."""
     import json as json_module
+    import os
 
     from rich.console import Console
 
@@ -44,6 +45,8 @@ def inspect(
 
     if draw is not None and not draw.lower().endswith(".svg"):
         raise UsageError(f"--draw '{draw}' is not the name of an .svg file", hint="for example --draw blocks.svg")
+    if os.path.isdir(path):
+        shapes.refuse_for_bundle(path)
     observers = passes.observers(lowering=False)
     found = inspected(path, device=device, batch=shapes.batch, input_shapes=shapes.input_shapes, observers=observers)
     result = {**inspected_json(found), "drawing": draw}

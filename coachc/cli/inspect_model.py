@@ -59,7 +59,7 @@ def inspected(
     path: str,
     *,
     device: str,
-    batch: int,
+    batch: int | None,
     input_shapes: Mapping[str, tuple[int, ...]],
     observers: Sequence[Observer] = (),
 ) -> Inspected:

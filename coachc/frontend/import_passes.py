@@ -41,13 +41,16 @@ from coachc.frontend.pass_driver import Pass, PassResult, differ, refusing, rewr
 from coachc.frontend.qoperators import FORMS
 from coachc.frontend.refuse import refuse_non_tensors, refuse_random, refuse_unknown
 from coachc.frontend.shapes import bind_inputs, known_values, static_shape
+from coachc.frontend.traced_shapes import hold_shapes
 from coachc.frontend.value_table import trace_values
 
 #: What observers are told reading is called.
 READ = "read"
 
 
-def import_passes(*, batch: int = 1, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> tuple[Pass, ...]:
+def import_passes(
+    *, batch: int | None = None, input_shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> tuple[Pass, ...]:
     """The passes from a model with its weights inline to the one form that the rest of the compiler handles.
 
     Parameters
@@ -120,7 +123,12 @@ def fold_and_trace(proto: onnx.ModelProto) -> tuple[dict[str, Value], onnx.Model
 
 
 def _fold(model: onnx.ModelProto) -> PassResult:
-    values, made = fold_and_trace(model)
+    held = model
+    while True:
+        values, made = fold_and_trace(held)
+        held = hold_shapes(made, values)
+        if held is made:
+            break
     return PassResult(made, differ(made, model), values=values)
 
 

@@ -22,7 +22,7 @@ STAGE = "import"
 def import_model(
     path: str | os.PathLike[str],
     *,
-    batch: int = 1,
+    batch: int | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     observers: Sequence[Observer] = (),
 ) -> Model:
@@ -32,8 +32,8 @@ def import_model(
     ----------
     path : path
         The .onnx file; external data files beside it are loaded.
-    batch : int
-        Size of the first axis of inputs that leave it open.
+    batch : int, optional
+        Size of the first axis of inputs that leave it open: 1 where it is not given.
     input_shapes : mapping of str to tuple of int, optional
         Whole shapes, for inputs with other open axes.
     observers : sequence of callable

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from itertools import islice
@@ -139,24 +140,64 @@ def run_session(
 ) -> dict[str, Any]:
     """Run a loaded model once; see `run`."""
     names = [output.name for output in loaded.get_outputs()] if outputs is None else list(outputs)
+    with _run_options() as options:
+        return dict(zip(names, loaded.run(names, dict(feed), options), strict=True))
+
+
+def shapes_of_run(loaded: onnxruntime.InferenceSession, feed: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """Shapes of a loaded model's outputs, all of them tensors, in one run; types that NumPy lacks too. See `run`."""
+    names = [output.name for output in loaded.get_outputs()]
+    held = {name: _module().OrtValue.ortvalue_from_numpy(array) for name, array in feed.items()}
+    with _run_options() as options:
+        values = loaded.run_with_ort_values(names, held, options)
+    return {name: tuple(value.shape()) for name, value in zip(names, values, strict=True)}
+
+
+@contextmanager
+def _run_options() -> Iterator[Any]:
+    """Options of a run that is stopped after `LIMIT_S`; what ONNX Runtime raises becomes a ModelError."""
     options = _module().RunOptions()
     options.log_severity_level = _QUIET
     stop = threading.Timer(LIMIT_S, setattr, (options, "terminate", True))
     stop.daemon = True
     stop.start()
     try:
-        return dict(zip(names, loaded.run(names, dict(feed), options), strict=True))
+        yield options
     except Exception as exc:
         if options.terminate:
             raise ModelError(
                 f"the model was stopped after running for {LIMIT_S:g} s",
                 hint="a Loop in it may not end, or not on random input: export the model without it",
             ) from exc
-        raise ModelError(
-            "ONNX Runtime failed while running the model", context=(f"it says      {_one_line(exc)}",)
-        ) from exc
+        raise _failed(exc) from exc
     finally:
         stop.cancel()
+
+
+def run_sample(loaded: onnxruntime.InferenceSession, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Outputs of a loaded model on one of many samples; `feed` may hold more than the model takes.
+
+    As `run_session`, without its limit of time: a thread a run would be felt where runs take less than a millisecond.
+    """
+    try:
+        outputs: list[np.ndarray] = loaded.run(None, {item.name: feed[item.name] for item in loaded.get_inputs()})
+    except Exception as exc:
+        raise _failed(exc) from exc
+    return outputs
+
+
+def _failed(exc: Exception) -> ModelError:
+    """What ONNX Runtime raises while it runs, with the node where it names one."""
+    said = _one_line(exc)
+    found = re.search(r"while running (\w+) node\. Name:'([^']*)' Status Message: (.*)", said)
+    if found is None:
+        return ModelError("ONNX Runtime failed while running the model", context=(f"it says      {said}",))
+    kind, name, reason = found.groups()
+    return ModelError(
+        f"node '{name}' ({kind}) fails when the model runs",
+        context=(f"ONNX Runtime says  {reason}",),
+        hint="try the model in onnxruntime on the same input; mend the node, or give inputs that it can take",
+    )
 
 
 def seeded_inputs(model: onnx.ModelProto, seed: int) -> dict[str, np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 
 import onnx
@@ -14,18 +16,18 @@ Shape = tuple[int, ...]
 
 
 def bind_inputs(
-    model: onnx.ModelProto, *, batch: int = 1, input_shapes: Mapping[str, Shape] | None = None
+    model: onnx.ModelProto, *, batch: int | None = None, input_shapes: Mapping[str, Shape] | None = None
 ) -> onnx.ModelProto:
     """Give every graph input a static shape.
 
-    An unknown first axis becomes `batch`. Other unknown axes take the size that an equally named axis got elsewhere,
-    else `input_shapes` must state the input. A fixed first axis must equal `batch`, except for vectors and scalars,
-    which have no batch axis, and for inputs that `input_shapes` states.
+    What the file states is taken, whatever its first axis. An open first axis becomes `batch`; other open axes take the
+    size that an equally named axis got elsewhere, else `input_shapes` must state the input.
 
     Parameters
     ----------
     model : ModelProto
-    batch : int
+    batch : int, optional
+        1 where it is not given. Given, it must be what some input's first axis is or can be, vectors aside.
     input_shapes : mapping of str to tuple of int, optional
 
     Returns
@@ -36,57 +38,96 @@ def bind_inputs(
     Raises
     ------
     ModelError
-        A shape is missing, contradicts the model, or names no input.
+        Shapes are missing (all of them in one message), contradict the model, or name no input.
     """
     stated = dict(input_shapes or {})
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    names = [value.name for value in result.graph.input]
+    _check_stated([value.name for value in result.graph.input], batch, stated)
+    declared = {value.name: _declared(value) for value in result.graph.input}
+    sizes = {name: _merge(name, axes, stated.get(name)) for name, axes in declared.items()}
+    named_axes: dict[str, tuple[int, str]] = {}
+    # What is stated names axes first: an open first axis of that name is the same one, whatever the default.
+    for name in sorted(sizes, key=lambda name: name not in stated):
+        axes, shape = declared[name], sizes[name]
+        if axes is None or shape is None:
+            continue
+        if shape and not shape[0]:
+            shape[0] = batch or named_axes.get(str(axes[0]), (1, ""))[0]
+        for axis, (dim, size) in enumerate(zip(axes, shape, strict=True)):
+            if isinstance(dim, str) and dim and size:
+                _bind_axis(named_axes, dim, size, f"axis {axis} of '{name}'")
+    for name, shape in sizes.items():
+        for axis, dim in enumerate(declared[name] or ()):
+            if shape is not None and not shape[axis]:
+                shape[axis] = named_axes.get(str(dim), (0, ""))[0]
+    _check_complete(declared, sizes, batch or 1)
+    if batch is not None:
+        _check_batch(batch, declared, stated)
+    for value in result.graph.input:
+        _set_shape(value, tuple(sizes[value.name] or ()))
+    return result
+
+
+def _check_stated(names: Sequence[str], batch: int | None, stated: Mapping[str, Shape]) -> None:
     for name in stated:
         if name not in names:
             raise ModelError(
                 f"--shape names '{name}', which is no input of the model",
                 context=(f"inputs       {', '.join(names) or 'none'}",),
-                hint="name one of the inputs, e.g. " + _flag(names[0] if names else "input", ("1", "3", "224", "224")),
+                hint="name one of the inputs, e.g. " + _flag(names[0] if names else "input", (1, 3, 224, 224)),
             )
-    for what, sizes in (("batch", (batch,)), *((f"the shape of '{name}'", shape) for name, shape in stated.items())):
-        if any(size < 1 for size in sizes):
-            raise ModelError(f"{what} must be at least 1 in every axis", context=(f"found        {list(sizes)}",))
-
-    named_axes: dict[str, tuple[int, str]] = {}
-    open_inputs = []
-    for value in result.graph.input:
-        declared = _declared(value)
-        shape = _merge(value.name, declared, stated.get(value.name), batch)
-        if declared is not None:
-            for axis, (dim, size) in enumerate(zip(declared, shape, strict=True)):
-                if isinstance(dim, str) and dim and size:
-                    _bind_axis(named_axes, dim, size, f"axis {axis} of '{value.name}'")
-        open_inputs.append((value, declared, shape))
-    for value, declared, shape in open_inputs:
-        found = [
-            size or (named_axes.get(dim, (0, ""))[0] if isinstance(dim, str) else 0)
-            for dim, size in zip(declared or (), shape, strict=declared is not None)
-        ] or list(shape)
-        missing = [axis for axis, size in enumerate(found) if not size]
-        if declared is None and value.name not in stated:
-            raise ModelError(
-                f"graph input '{value.name}' states no shape, not even a rank",
-                hint=f"state it: {_flag(value.name, (str(batch), '3', '224', '224'))}",
-            )
-        if missing:
-            described = [str(size or (dim or "?")) for dim, size in zip(declared or (), found, strict=True)]
-            raise ModelError(
-                f"graph input '{value.name}' has unknown sizes in axes {', '.join(map(str, missing))}",
-                context=(f"found        {' x '.join(described)}",),
-                hint=f"state them: {_flag(value.name, tuple(str(size) if size else '224' for size in found))}",
-            )
-        _set_shape(value, tuple(found))
-    return result
+    given = {f"the shape of '{name}'": shape for name, shape in stated.items()}
+    for what, shape in {"batch": () if batch is None else (batch,), **given}.items():
+        if any(size < 1 for size in shape):
+            raise ModelError(f"{what} must be at least 1 in every axis", context=(f"found        {list(shape)}",))
 
 
-def _flag(name: str, sizes: tuple[str, ...]) -> str:
-    return f"--shape {name}:{'x'.join(sizes)}"
+def _check_complete(
+    declared: Mapping[str, tuple[int | str, ...] | None], sizes: Mapping[str, list[int] | None], batch: int
+) -> None:
+    """Raise one error that names every input whose shape is still open, with flags to paste."""
+    context, flags = [], []
+    for name, axes in declared.items():
+        shape = sizes[name]
+        if shape is None:
+            context.append(f"'{name}' states no shape, not even a rank")
+            flags.append(_flag(name, (batch, 3, 224, 224)))
+        elif not all(shape):
+            described = " x ".join(str(size or dim or "?") for dim, size in zip(axes or (), shape, strict=True))
+            unknown = ", ".join(str(axis) for axis, size in enumerate(shape) if not size)
+            context.append(f"'{name}' is {described}: unknown in {'axes' if ',' in unknown else 'axis'} {unknown}")
+            # An example of what such axes usually are: pixels in pictures, steps or features elsewhere.
+            flags.append(_flag(name, [size or (224 if len(shape) == 4 else 16) for size in shape]))
+    if context:
+        what = "a graph input has" if len(context) == 1 else f"{len(context)} graph inputs have"
+        raise ModelError(
+            f"{what} sizes that the model leaves open",
+            context=context,
+            hint=f"state them, sizes here are examples: {' '.join(flags)}",
+        )
+
+
+def _check_batch(batch: int, declared: Mapping[str, tuple[int | str, ...] | None], stated: Mapping[str, Shape]) -> None:
+    """Raise if --batch cannot be meant for any input."""
+    fixed = {name: axes[0] for name, axes in declared.items() if axes and len(axes) > 1 and name not in stated}
+    if not fixed or any(isinstance(size, str) or size == batch for size in fixed.values()):
+        return
+    if any(isinstance(axes[0], str) for axes in declared.values() if axes) or None in declared.values():
+        return
+    raise ModelError(
+        "the batch is fixed in the model" if len(fixed) == 1 else "the first axis of every input is fixed in the model",
+        context=(
+            f"expected     {batch} (--batch)",
+            f"found        {', '.join(f'{size} ({name!r})' for name, size in fixed.items())}",
+        ),
+        hint="leave --batch out to compile the model as it is, or re-export with a dynamic first axis",
+    )
+
+
+def _flag(name: str, sizes: Sequence[int]) -> str:
+    flag = f"--shape {name}:{'x'.join(map(str, sizes))}"
+    return flag if re.fullmatch(r"[\w.:/-]+", name) else f"--shape {shlex.quote(flag.removeprefix('--shape '))}"
 
 
 def _declared(value: onnx.ValueInfoProto) -> tuple[int | str, ...] | None:
@@ -99,10 +140,10 @@ def _declared(value: onnx.ValueInfoProto) -> tuple[int | str, ...] | None:
     )
 
 
-def _merge(name: str, declared: tuple[int | str, ...] | None, stated: Shape | None, batch: int) -> list[int]:
-    """One size for each axis; 0 where it is still unknown."""
+def _merge(name: str, declared: tuple[int | str, ...] | None, stated: Shape | None) -> list[int] | None:
+    """One size for each axis, 0 where it is still unknown; None where not even the rank is known."""
     if declared is None:
-        return list(stated or ())
+        return None if stated is None else list(stated)
     if stated is not None:
         fits = len(stated) == len(declared) and all(
             isinstance(dim, str) or dim == size for dim, size in zip(declared, stated, strict=True)
@@ -117,17 +158,7 @@ def _merge(name: str, declared: tuple[int | str, ...] | None, stated: Shape | No
                 hint="state sizes only for the axes that the model leaves open, and repeat the others",
             )
         return list(stated)
-    shape = [dim if isinstance(dim, int) else 0 for dim in declared]
-    if shape and not shape[0]:
-        shape[0] = batch
-    if len(shape) > 1 and shape[0] != batch:
-        raise ModelError(
-            f"the batch of input '{name}' is fixed in the model",
-            context=(f"expected     {batch} (--batch)", f"found        {shape[0]}"),
-            hint=f"use --batch {shape[0]}, state --shape {name}:{'x'.join(str(s or '?') for s in shape)}, "
-            "or re-export with a dynamic first axis",
-        )
-    return shape
+    return [dim if isinstance(dim, int) else 0 for dim in declared]
 
 
 def _bind_axis(named: dict[str, tuple[int, str]], axis: str, size: int, where: str) -> None:

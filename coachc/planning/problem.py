@@ -39,7 +39,7 @@ class Setting:
     link : Link
     device_precision, cloud_precision : str or None
         Arithmetic of the profiles; the target's own if None.
-    batch : int
+    batch : int or None
     input_shapes : mapping
     workers : int
         Engines on the server that work at once.
@@ -55,7 +55,7 @@ class Setting:
     link: Link
     device_precision: str | None = None
     cloud_precision: str | None = None
-    batch: int = 1
+    batch: int | None = None
     input_shapes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     workers: int = 1
     devices: int = 1

@@ -15,7 +15,10 @@ from coachc.errors import UsageError
 class ModelFlags(FlagGroup):
     """`--batch` and `--shape`."""
 
-    batch: Annotated[int, typer.Option(help="Size of an input's first axis where the model leaves it open.", min=1)] = 1
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Size of an input's first axis where the model leaves it open.  [default: 1]", min=1),
+    ] = None
     shape: Annotated[
         list[str] | None,
         typer.Option(
@@ -24,6 +27,14 @@ class ModelFlags(FlagGroup):
             help="Whole shape of one input, for models that leave other axes open. Repeat for more inputs.",
         ),
     ] = None
+
+    def refuse_for_bundle(self, path: str) -> None:
+        """Raise UsageError if a flag was given: a bundle knows its shapes."""
+        if self.batch is not None or self.shape:
+            raise UsageError(
+                "--batch and --shape take a model, not a bundle, which has the shapes it was compiled with",
+                hint=f"leave them out, or name the ONNX model instead of {path}",
+            )
 
     @property
     def input_shapes(self) -> dict[str, tuple[int, ...]]:

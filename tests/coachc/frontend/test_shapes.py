@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
+from coachc.cli.flags.model_flags import parse_shapes
 from coachc.errors import ModelError
 from coachc.frontend.shapes import bind_inputs, static_shape
 
@@ -52,23 +55,66 @@ def test_axes_of_one_name_agree(shaped):
 
 
 def test_open_axes_are_refused(shaped):
-    with pytest.raises(ModelError, match="graph input 'x' has unknown sizes in axes 2, 3") as caught:
+    with pytest.raises(ModelError, match="a graph input has sizes that the model leaves open") as caught:
         shaped({"x": ["N", 3, "H", None]})
-    assert caught.value.context == ("found        1 x 3 x H x ?",)
-    assert caught.value.hint == "state them: --shape x:1x3x224x224"
+    assert caught.value.context == ("'x' is 1 x 3 x H x ?: unknown in axes 2, 3",)
+    assert caught.value.hint == "state them, sizes here are examples: --shape x:1x3x224x224"
 
 
 def test_a_missing_rank_is_refused(shaped):
-    with pytest.raises(ModelError, match="graph input 'x' states no shape, not even a rank") as caught:
+    with pytest.raises(ModelError, match="a graph input has sizes") as caught:
         shaped({"x": None})
-    assert caught.value.hint == "state it: --shape x:1x3x224x224"
+    assert caught.value.context == ("'x' states no shape, not even a rank",)
+    assert caught.value.hint.endswith(": --shape x:1x3x224x224")
 
 
-def test_a_fixed_batch_is_refused(shaped):
-    with pytest.raises(ModelError, match="the batch of input 'x' is fixed in the model") as caught:
-        shaped({"x": [4, 3]})
-    assert caught.value.context == ("expected     1 (--batch)", "found        4")
-    assert "use --batch 4" in caught.value.hint
+def test_all_open_inputs_are_named_at_once_with_flags_to_paste(shaped):
+    declared = {
+        "pixels": ["N", 3, "H", "W"],
+        "size": [2],
+        "past key": ["N", 8, "past", 64],
+        "ids": ["N", "steps"],
+        "free": None,
+    }
+    with pytest.raises(ModelError, match="4 graph inputs have sizes that the model leaves open") as caught:
+        shaped(declared, batch=2)
+    assert [line.split("'")[1] for line in caught.value.context] == ["pixels", "past key", "ids", "free"]
+    pasted = shlex.split(caught.value.hint.split(": ", 1)[1])
+    assert pasted[::2] == ["--shape"] * 4
+    shapes = parse_shapes(pasted[1::2])
+    assert shapes["pixels"] == (2, 3, 224, 224)
+    bound = shaped(declared, batch=2, input_shapes=shapes)
+    assert bound == {**shapes, "size": (2,)}
+    assert list(bound) == list(declared)
+
+
+def test_the_file_states_the_batch(shaped):
+    assert shaped({"x": [4, 3, 8, 8]}) == {"x": (4, 3, 8, 8)}
+    assert shaped({"x": [4, 3, 8, 8]}, batch=4) == {"x": (4, 3, 8, 8)}
+
+
+def test_state_inputs_keep_their_own_first_axis(shaped):
+    declared = {"x": ["N", 5, 16], "h0": [2, "N", 8], "c0": [2, "N", 8], "mask": [6, 5]}
+    assert shaped(declared) == {"x": (1, 5, 16), "h0": (2, 1, 8), "c0": (2, 1, 8), "mask": (6, 5)}
+    assert shaped(declared, batch=3) == {"x": (3, 5, 16), "h0": (2, 3, 8), "c0": (2, 3, 8), "mask": (6, 5)}
+
+
+def test_a_stated_axis_names_the_open_first_axis_of_another_input(shaped):
+    declared = {"query": ["N", 3], "gallery": ["N", 4], "other": ["G", 4]}
+    assert shaped(declared, input_shapes={"gallery": (5, 4)}) == {"query": (5, 3), "gallery": (5, 4), "other": (1, 4)}
+    with pytest.raises(ModelError, match="axis 'N' has two sizes"):
+        shaped(declared, batch=2, input_shapes={"gallery": (5, 4)})
+
+
+@pytest.mark.parametrize(
+    ("declared", "found"),
+    [({"x": [4, 3]}, "4 ('x')"), ({"x": [4, 3], "size": [2], "h0": [2, 3]}, "4 ('x'), 2 ('h0')")],
+)
+def test_a_batch_that_no_input_can_have_is_refused(shaped, declared, found):
+    with pytest.raises(ModelError, match="fixed in the model") as caught:
+        shaped(declared, batch=3)
+    assert caught.value.context == ("expected     3 (--batch)", f"found        {found}")
+    assert "leave --batch out" in caught.value.hint
 
 
 @pytest.mark.parametrize("stated", [(1, 4, 5), (1, 3), (1, 3, 5, 5)])
