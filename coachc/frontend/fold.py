@@ -15,8 +15,10 @@ import onnx
 
 from coachc.core.graph import ITEM_BYTES
 from coachc.frontend import ort, walk
-from coachc.frontend.order import order, rename
+from coachc.frontend.normalize import constant_of
+from coachc.frontend.order import order
 from coachc.frontend.shapes import Shape, infer, known_values, static_shape
+from coachc.frontend.take_branch import take_branch
 
 _KEPT = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
@@ -75,7 +77,7 @@ def _fold_once(model: onnx.ModelProto, constants: set[str], max_bytes: int) -> b
     for index, node in enumerate(graph.node):
         if node.domain or outputs.intersection(node.output):
             continue
-        tensor = _constant(node) or _shape_of(node, known)
+        tensor = constant_of(node) or _shape_of(node, known)
         if tensor is not None:
             made[tensor.name] = tensor
         elif _foldable(node, constants, known, max_bytes):
@@ -91,23 +93,6 @@ def _fold_once(model: onnx.ModelProto, constants: set[str], max_bytes: int) -> b
     for index in reversed(done):
         del graph.node[index]
     return bool(done)
-
-
-def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
-    """The tensor of a Constant node."""
-    if node.op_type != "Constant" or not node.attribute:
-        return None
-    name, entry = node.output[0], node.attribute[0]
-    if entry.name == "value":
-        tensor = onnx.TensorProto()
-        tensor.CopyFrom(entry.t)
-        tensor.name = name
-        return tensor
-    dtype = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
-    if entry.name not in dtype:
-        return None
-    value = onnx.helper.get_attribute_value(entry)
-    return onnx.numpy_helper.from_array(np.asarray(value, dtype[entry.name]), name)
 
 
 def _shape_of(node: onnx.NodeProto, known: dict[str, onnx.ValueInfoProto]) -> onnx.TensorProto | None:
@@ -190,20 +175,5 @@ def _take_branches(model: onnx.ModelProto) -> bool:
     weights = {tensor.name: tensor for tensor in graph.initializer}
     taken = [node for node in graph.node if node.op_type == "If" and not node.domain and node.input[0] in weights]
     for node in taken:
-        condition = bool(onnx.numpy_helper.to_array(weights[node.input[0]]).all())
-        branch = onnx.GraphProto()
-        branch.CopyFrom(walk.attribute(node, "then_branch" if condition else "else_branch"))
-        inner = {name for child in branch.node for name in child.output}
-        names: dict[str, str] = {}
-        copies = []
-        for value, outer in zip(branch.output, node.output, strict=True):
-            if value.name in inner and value.name not in names and outer:
-                names[value.name] = outer
-            elif outer:  # a captured value, an initializer, or one value returned twice
-                source = names.get(value.name, value.name)
-                copies.append(onnx.helper.make_node("Identity", [source], [outer]))
-        rename(branch, names)
-        graph.node.extend([*branch.node, *copies])
-        graph.initializer.extend(branch.initializer)
-        graph.node.remove(node)
+        take_branch(graph, node, then=bool(onnx.numpy_helper.to_array(weights[node.input[0]]).all()))
     return bool(taken)

@@ -33,7 +33,9 @@ from coachc.frontend.conditions import (
     TENSORS,
     WEIGHTS_INLINE,
 )
+from coachc.frontend.decide_branches import decide_branches
 from coachc.frontend.fold import fold_constants
+from coachc.frontend.legacy_operators import write_legacy
 from coachc.frontend.normalize import normalize
 from coachc.frontend.opset import check_opset, lift, stamp_ir
 from coachc.frontend.order import order
@@ -67,13 +69,16 @@ def import_passes(
             requires=(SUPPORTED_OPSET, WEIGHTS_INLINE),
             ensures=(NO_FUNCTIONS, ONE_FORM, SORTED, NAMED),
         ),
-        Pass(
-            "refuse",
-            refusing(refuse_unknown, refuse_random, refuse_non_tensors),
-            requires=(NO_FUNCTIONS, ONE_FORM),
-            ensures=(KNOWN_OPERATORS, REPEATABLE, TENSORS),
-        ),
+        Pass("write-legacy", rewriting(write_legacy), requires=(SORTED, NAMED, NO_FUNCTIONS)),
+        Pass("refuse-types", refusing(refuse_non_tensors), requires=(NO_FUNCTIONS, ONE_FORM), ensures=(TENSORS,)),
         Pass("bind-inputs", rewriting(bind), requires=(ONE_FORM, TENSORS), ensures=(STATIC_INPUTS,)),
+        Pass("decide-branches", rewriting(decide_branches), requires=(SORTED, NAMED, STATIC_INPUTS)),
+        Pass(
+            "refuse-operators",
+            refusing(refuse_unknown, refuse_random),
+            requires=(NO_FUNCTIONS, ONE_FORM),
+            ensures=(KNOWN_OPERATORS, REPEATABLE),
+        ),
         Pass(
             "lift",
             rewriting(lift),

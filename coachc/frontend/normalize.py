@@ -42,6 +42,7 @@ def normalize(model: onnx.ModelProto) -> onnx.ModelProto:
     unify_domains(result)
     for graph in walk.graphs(result.graph):
         _densify(graph)
+        _drop_repeats(graph)
         # Names of scales that no runtime reads; they would dangle once a value is renamed or removed.
         del graph.quantization_annotation[:]
     _drop_default_inputs(result.graph)
@@ -109,6 +110,50 @@ def _drop_unused_domains(model: onnx.ModelProto) -> onnx.ModelProto:
     del model.opset_import[:]
     model.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in kept)
     return model
+
+
+def _drop_repeats(graph: onnx.GraphProto) -> None:
+    """Some exporters write a constant again for each of its readers, under one name: the first one stays.
+
+    Constants of one name and different values are left for `order` to refuse; ONNX Runtime takes the last of them.
+    """
+    seen: dict[str, onnx.TensorProto] = {}
+    for tensors in (graph.initializer, graph.node):
+        repeated = []
+        for index, item in enumerate(tensors):
+            tensor = item if isinstance(item, onnx.TensorProto) else constant_of(item)
+            if tensor is None:
+                continue
+            first = seen.setdefault(tensor.name, tensor)
+            if first is not tensor and _equal(first, tensor):
+                repeated.append(index)
+        for index in reversed(repeated):
+            del tensors[index]
+
+
+def _equal(one: onnx.TensorProto, other: onnx.TensorProto) -> bool:
+    if one.data_type != other.data_type or one.dims != other.dims:
+        return False
+    if one.data_type == onnx.TensorProto.STRING:
+        return list(one.string_data) == list(other.string_data)
+    return onnx.numpy_helper.to_array(one).tobytes() == onnx.numpy_helper.to_array(other).tobytes()
+
+
+def constant_of(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    """The tensor of a Constant node; None for other nodes, and for texts."""
+    if node.op_type != "Constant" or node.domain or not node.attribute:
+        return None
+    name, entry = node.output[0], node.attribute[0]
+    if entry.name == "value":
+        tensor = onnx.TensorProto()
+        tensor.CopyFrom(entry.t)
+        tensor.name = name
+        return tensor
+    dtype = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    if entry.name not in dtype:
+        return None
+    value = onnx.helper.get_attribute_value(entry)
+    return onnx.numpy_helper.from_array(np.asarray(value, dtype[entry.name]), name)
 
 
 def _densify(graph: onnx.GraphProto) -> None:

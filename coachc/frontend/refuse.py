@@ -71,7 +71,7 @@ def refuse_random(model: onnx.ModelProto, *, final: bool = False) -> None:
 
 
 def refuse_non_tensors(model: onnx.ModelProto) -> None:
-    """Refuse graph inputs and outputs that are sequences, maps, optionals, sparse or untyped, and strings anywhere.
+    """Refuse graph inputs and outputs that are sequences, maps, optionals, sparse or untyped, no input, and strings.
 
     Raises
     ------
@@ -79,6 +79,11 @@ def refuse_non_tensors(model: onnx.ModelProto) -> None:
         Names the value and its type.
     """
     graph = model.graph
+    if not graph.input:
+        raise ModelError(
+            "the model has no input, so there is nothing to send and nothing to compute",
+            hint="export the model with the tensor that it is to work on as an input",
+        )
     for role, values in (("input", graph.input), ("output", graph.output)):
         for value in values:
             kind = value.type.WhichOneof("value")

@@ -12,6 +12,7 @@ from coachc.core.graph import GraphView
 from coachc.core.profile import Profile
 from coachc.cost.device import DeviceSpec, Link
 from coachc.cost.roofline import estimate
+from coachc.errors import ModelError
 from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model
 from coachc.frontend.onnx_import import import_model
@@ -86,7 +87,7 @@ def load_problem(setting: Setting, progress: Progress = silent) -> Problem:
     Raises
     ------
     coachc.errors.CoachError
-        The model cannot be imported, or a target has no such profile.
+        The model cannot be imported or computes nothing, or a target has no such profile.
     """
     progress("import", 0, 0)
     model = import_model(
@@ -102,6 +103,13 @@ def load_problem(setting: Setting, progress: Progress = silent) -> Problem:
         workers=setting.workers,
         devices=setting.devices,
     )
+    if not sum((*costs.device.seconds, *costs.cloud.seconds)):
+        kinds = sorted({kind for node in graph.nodes for kind in node.kind.split("+")})
+        raise ModelError(
+            f"no operator of {model.name} computes anything, so there is nothing to place on a device or a server",
+            context=(f"found        {', '.join(kinds)}: views, and copies at an offset",),
+            hint="compile the part of the network that computes",
+        )
     return Problem(model, graph, blocks, costs)
 
 

@@ -80,7 +80,7 @@ def test_a_failure_names_its_pass(onnxes):
     net = onnxes.model([onnxes.node("Nonsense", ["x"], ["y"])], ["x"], ["y"])
     with pytest.raises(Exception, match="no operator of") as caught:
         import_model(onnxes.save(net))
-    assert caught.value.__notes__ == ["in pass 'refuse' of import"]
+    assert caught.value.__notes__ == ["in pass 'refuse-operators' of import"]
 
 
 def test_an_input_shape_that_was_stated_is_bound_once(onnxes):
