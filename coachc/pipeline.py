@@ -13,21 +13,20 @@ from coachc.calib.dataset import RANDOM
 from coachc.calib.measurements import Measurements
 from coachc.calib.online_policy import Online
 from coachc.emit import bundle_writer
-from coachc.emit.cuts import emit_cuts
 from coachc.emit.half_precision import HalfPrecisionModel, half_precision_models
 from coachc.emit.lowering import Lowering
 from coachc.emit.rtx import RtxEngine, check_rtx, rtx_engines
 from coachc.emit.two_halves import MODEL_PATH, Emitted
 from coachc.frontend.model import Model
 from coachc.passes.mixture import search_mixture
-from coachc.passes.partition import Limits
 from coachc.passes.strategy import Strategy
 from coachc.planning.calibration import open_calibration
+from coachc.planning.emit_plan import emit_plan
 from coachc.planning.explain import explain
 from coachc.planning.make_plan import Planned
 from coachc.planning.online import NoPolicy, online_json, online_policies, policies_of_bundle
 from coachc.planning.plan_bundle import plan_bundle
-from coachc.planning.problem import Problem, Progress, Setting, load_problem, silent
+from coachc.planning.problem import Problem, Progress, Setting, limits_of, load_problem, silent
 from coachc.planning.summary import planned_json, setting_json
 from coachc.runtime.bundle.manifest_types import Preprocess
 from coachc.runtime.bundle.store import Bundle, check_destination
@@ -139,16 +138,21 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         progress=progress,
         store=store,
     )
-    limits = Limits(options.max_latency_s, options.device.memory_bytes or None)
-    planned = plan_bundle(
+    limits = limits_of(options, problem, options.max_latency_s)
+    planned, emitted = emit_plan(
+        options,
         problem,
-        calibration,
         limits,
-        options.bandwidths,
-        mode=options.mode,
-        objective=options.objective,
-        method=options.search,
-        progress=progress,
+        lambda limits: plan_bundle(
+            problem,
+            calibration,
+            limits,
+            options.bandwidths,
+            mode=options.mode,
+            objective=options.objective,
+            method=options.search,
+            progress=progress,
+        ),
     )
     masks, precision = planned.candidates.masks, calibration.precision
     mixture = search_mixture(problem.graph, problem.costs, masks, precision, limits=limits) if options.mix else None
@@ -156,9 +160,6 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
     online = {way.name: online_policies(problem, way, calibration, options.budget, progress) for way in planned.ways}
 
     progress("emit", 0, 0)
-    emitted = emit_cuts(
-        problem.model, problem.graph, planned.ways, options.device, options.cloud, observers=options.observers
-    )
     models = {MODEL_PATH: problem.model.proto, **emitted.models}
     engines, half_precision = _for_tensorrt(options, problem, models, emitted, progress)
     summary = {
@@ -178,7 +179,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         calibrated=calibration.kind != RANDOM,
         preprocess=preprocess,
         summary=summary,
-        policies=policies_of_bundle(problem, online),
+        policies=policies_of_bundle(problem, online, alone=any(cut.mode == "device-only" for cut in emitted.cuts)),
         revision=options.revision,
         engines=engines,
         half_precision=half_precision,

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from coachc.core.graph import GraphView
+from coachc.core.placement import ANYWHERE, Placement
 from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, BitPlan, Rejected, Way
 from coachc.passes.candidates import auto
 from coachc.passes.candidates.candidate_masks import Candidates
@@ -41,10 +42,13 @@ class Limits:
     ----------
     max_latency_s : float or None
     device_memory_bytes : int or None
+    placement : Placement
+        What the targets do not build.
     """
 
     max_latency_s: float | None = None
     device_memory_bytes: int | None = None
+    placement: Placement = ANYWHERE
 
     def in_time(self, way: Way) -> bool:
         """Whether it answers early enough, its stages one after the other."""
@@ -237,7 +241,7 @@ def _most_bits(graph: GraphView, mask: int, best: Way | None, costs: Costs, obje
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """Why a partition cannot be emitted or run at any precision: "shape" or "memory", and the same in words."""
+    """Why a partition cannot be emitted or run at any precision: "shape", "target" or "memory", and in words."""
 
     binds: str
     text: str
@@ -248,6 +252,8 @@ def unfit(graph: GraphView, mask: int, costs: Costs, limits: Limits) -> Unfit | 
     for name in graph.cut_values(mask):
         if not graph.values[name].cuttable:
             return Unfit("shape", f"'{name}' has no static shape")
+    if refused := limits.placement.against(graph, mask):
+        return Unfit("target", refused)
     needed = device_memory_bytes(graph, mask, costs.device.element_bytes)
     if limits.device_memory_bytes is not None and needed > limits.device_memory_bytes:
         has = limits.device_memory_bytes / 2**20

@@ -8,14 +8,19 @@ attains it. Where several devices share the server, each has its own link and wo
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from coachc.core.graph import GraphView, Value
+from coachc.core.placement import Placement
 from coachc.core.plan import BitPlan, Quantizer, Timeline, Way, quantizer_for
 from coachc.core.profile import Profile
 from coachc.cost.device import CODING_S_PER_BYTE, Link
+
+#: Longer than any operator takes, and short enough that sums stay exact to far below a microsecond.
+NEVER_S = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,19 @@ class Costs:
         the common divisor of devices and workers.
         """
         return (self.devices - math.gcd(self.devices, self.workers)) / self.workers
+
+
+def forbidding(costs: Costs, placement: Placement) -> Costs:
+    """The costs with `NEVER_S` for every operator on a side that does not build it."""
+    if not placement.device and not placement.cloud:
+        return costs
+
+    def without(profile: Profile, refused: Mapping[int, str]) -> Profile:
+        seconds = tuple(NEVER_S if index in refused else second for index, second in enumerate(profile.seconds))
+        return dataclasses.replace(profile, seconds=seconds)
+
+    device, cloud = without(costs.device, placement.device), without(costs.cloud, placement.cloud)
+    return dataclasses.replace(costs, device=device, cloud=cloud)
 
 
 def stage_times(

@@ -45,15 +45,15 @@ def compare(
     import json as json_module
 
     from coachc.cli.data_echo import data_json, data_lines
-    from coachc.passes.partition import Limits
     from coachc.planning.compare import compare as compare_all
     from coachc.planning.compare import published_dads_error
-    from coachc.planning.problem import load_problem
+    from coachc.planning.problem import limits_of, load_problem
     from coachc.planning.summary import setting_json
 
     links = link.links
     setting = assumed.setting_of(model, targets, links[0], shapes)
     problem = load_problem(setting)
+    limits = limits_of(setting, problem)
     data = data.with_recipe()
     calibration = assumed.calibration_of(problem, data)
     points: list[tuple[Link, Comparison]] = []
@@ -66,7 +66,7 @@ def compare(
             calibration.precision,
             blocks=problem.blocks,
             jpeg=calibration.jpeg,
-            limits=Limits(None, setting.device.memory_bytes or None),
+            limits=limits,
             interval_s=1.0 / fps,
         )
         points.append((each, compared))

@@ -53,15 +53,14 @@ def explain(
         result = _of_bundle(path)
         report = None
     else:
-        from coachc.passes.partition import Limits
         from coachc.planning.explain import explain as explain_plan
         from coachc.planning.make_plan import make_plan
-        from coachc.planning.problem import load_problem
+        from coachc.planning.problem import limits_of, load_problem
         from coachc.planning.summary import planned_json, setting_json
 
         setting = assumed.setting_of(path, targets, link.link, shapes)
-        limits = Limits(search.max_latency_s, setting.device.memory_bytes or None)
         problem = load_problem(setting)
+        limits = limits_of(setting, problem, search.max_latency_s)
         calibration = assumed.calibration_of(problem, data.with_recipe())
         report = calibration.data
         planned = make_plan(problem, calibration, limits, objective=search.known_objective, method=search.method)

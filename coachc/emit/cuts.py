@@ -27,9 +27,10 @@ def emit_cuts(
     device: DeviceSpec,
     cloud: DeviceSpec,
     *,
+    alone: bool = True,
     observers: Sequence[Observer] = (),
 ) -> Emitted:
-    """The cuts of a bundle in the order given, then device-only.
+    """The cuts of a bundle in the order given, then device-only where the device builds the whole model.
 
     One cut has two halves and the whole model for device-only; several share segments (`shared_segments`). What runs on
     a target is lowered for it; the model itself stays as it was imported, for `coachc check` to compare with.
@@ -41,6 +42,8 @@ def emit_cuts(
     ways : sequence of Way
         Without device-only.
     device, cloud : DeviceSpec
+    alone : bool
+        Whether there is device-only.
     observers : sequence of callable
         Of the passes that lower.
 
@@ -50,7 +53,7 @@ def emit_cuts(
         As `split_halves` does.
     """
     if len(ways) > 1:
-        return shared_cuts(model, graph, ways, device, cloud, observers=observers)
+        return shared_cuts(model, graph, ways, device, cloud, alone=alone, observers=observers)
     models: dict[str, onnx.ModelProto] = {}
     roles: dict[str, str] = {}
     cuts, lowerings = [], list[Lowering]()
@@ -67,10 +70,13 @@ def emit_cuts(
             models.update(halves.models)
             roles.update({path: "cloud" if path == CLOUD_PATH else "device" for path in halves.models})
             lowerings += halves.lowerings
-    path, made, done = _whole(model, "device", device, observers)
-    models.update(made)
-    roles.update(dict.fromkeys(made, "device"))
-    return Emitted((*cuts, device_only_cut(model, path)), models, roles, (*lowerings, *done))
+    if alone:
+        path, made, done = _whole(model, "device", device, observers)
+        cuts.append(device_only_cut(model, path))
+        models.update(made)
+        roles.update(dict.fromkeys(made, "device"))
+        lowerings += done
+    return Emitted(tuple(cuts), models, roles, tuple(lowerings))
 
 
 def _whole(

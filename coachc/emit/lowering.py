@@ -20,7 +20,7 @@ from coachc.passes.lower.rewrite_model import lower
 from coachc.passes.lower.schema import schema_of
 from coachc.passes.lower.take_apart import can_be_taken_apart
 from coachc.targets.rules import violations
-from coachc.targets.target import Target, target_of
+from coachc.targets.target import target_of
 
 #: A node that is refused for a reason of its own may be taken apart into one that is, too.
 _ROUNDS = 3
@@ -122,28 +122,39 @@ def lower_for(
     lowering : Lowering or None
         None if nothing had to be done.
     """
-    limits = [limits_of(spec, model) for spec in specs]
-    both = limits[0]
-    for other in limits[1:]:
-        both = common(both, other)
-    source = opset_of(model)
+    source, name = opset_of(model), _both(model, specs).name
     try:
-        lowered = _lowered(model, both, [target_of(spec) for spec in specs], stage=f"lower/{path}", observers=observers)
+        lowered = lowered_for(model, specs, stage=f"lower/{path}", observers=observers)
     except ModelError as exc:
-        return model, Lowering(path, both.name, source, source, failure=exc.message, hint=exc.hint)
+        return model, Lowering(path, name, source, source, failure=exc.message, hint=exc.hint)
     if not lowered.changed:
         return model, None
     found = difference(model, lowered.model, feed=feed, codes=codes) if ort.available() else float("nan")
     if found > TOLERANCE:
         why = f"lowered to opset {lowered.opset} it computes something else (relative difference {found:.2g})"
-        return model, Lowering(path, both.name, source, source, failure=why, hint="export it at the older opset")
-    return lowered.model, Lowering(path, both.name, source, lowered.opset, lowered.applied, found)
+        return model, Lowering(path, name, source, source, failure=why, hint="export it at the older opset")
+    return lowered.model, Lowering(path, name, source, lowered.opset, lowered.applied, found)
 
 
-def _lowered(
-    model: onnx.ModelProto, limits: Limits, targets: Collection[Target], *, stage: str, observers: Sequence[Observer]
+def _both(model: onnx.ModelProto, specs: Collection[DeviceSpec]) -> Limits:
+    """What all targets take."""
+    limits, *others = (limits_of(spec, model) for spec in specs)
+    for other in others:
+        limits = common(limits, other)
+    return limits
+
+
+def lowered_for(
+    model: onnx.ModelProto, specs: Collection[DeviceSpec], *, stage: str = "lower", observers: Sequence[Observer] = ()
 ) -> Lowered:
-    """Lowered, then once more without the nodes that the rules of a target still refuse."""
+    """A model as all its targets take it: lowered, then once more without the nodes that their rules still refuse.
+
+    Raises
+    ------
+    ModelError
+        A node cannot be written for them.
+    """
+    limits, targets = _both(model, specs), [target_of(spec) for spec in specs]
     found = lower(model, limits, stage=stage, observers=observers)
     for _ in range(_ROUNDS):
         refused = {one.node for target in targets for one in violations(found.model, target) if one.severity == "error"}

@@ -46,11 +46,12 @@ def shared_cuts(
     device: DeviceSpec,
     cloud: DeviceSpec,
     *,
+    alone: bool = True,
     observers: Sequence[Observer] = (),
 ) -> Emitted:
     """The artefacts of several nested cuts and of device-only, each lowered for its targets and checked.
 
-    A segment may run on either side, so it is lowered to what both targets take.
+    A segment that runs on either side is lowered to what both targets take.
 
     Parameters
     ----------
@@ -59,6 +60,8 @@ def shared_cuts(
     ways : sequence of Way
         None of them device-only. The masks of any two are nested or equal.
     device, cloud : DeviceSpec
+    alone : bool
+        Whether there is device-only.
     observers : sequence of callable
         Of the passes that lower.
 
@@ -87,13 +90,17 @@ def shared_cuts(
             cuts.append(entry._replace(before=before, after=after))
         else:
             cuts.append(entry._replace(device=before[-1], cloud=after[0], before=before[:-1], after=after[1:]))
-    alone = device_only_cut(model)._replace(device=paths[-1], before=paths[:-1])
-    both, feeds = (device, cloud), {}
-    targets: dict[str, Collection[DeviceSpec]] = dict.fromkeys(paths, both)
+    if alone:
+        cuts.append(device_only_cut(model)._replace(device=paths[-1], before=paths[:-1]))
+    feeds = {}
+    sides = {"device": device, "cloud": cloud}
+    targets: dict[str, Collection[DeviceSpec]] = {
+        path: [spec for side, spec in sides.items() if any(path in cut.run_by(side) for cut in cuts)] for path in models
+    }
     for cut in cuts:
-        for side, path, spec in (("device", cut.device, device), ("cloud", cut.cloud, cloud)):
+        for side, path in (("device", cut.device), ("cloud", cut.cloud)):
             if path is not None and path not in paths:
-                targets[path], feeds[path] = (spec,), quantizer_feed(cut, side)
+                feeds[path] = quantizer_feed(cut, side)
     codes = [value.codes for cut in cuts for value in cut.values]
     made, lowerings = lowered(models, targets, feeds, codes=codes, observers=observers)
     roles = dict.fromkeys(paths, "segment")
@@ -101,7 +108,7 @@ def shared_cuts(
         for role, path in (("device", cut.device), ("cloud", cut.cloud)):
             if path is not None:
                 roles.setdefault(path, role)
-    return Emitted((*cuts, alone), made, roles, lowerings)
+    return Emitted(tuple(cuts), made, roles, lowerings)
 
 
 def _edges(

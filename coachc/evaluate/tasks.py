@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -13,7 +14,8 @@ from coachc.runtime.bundle.manifest_types import Cut
 from coachc.runtime.bundle.source import Source
 from coachc.runtime.bundle.store import Bundle
 from coachc.runtime.cloud.service import Service
-from coachc.runtime.engines.halves import Halves, cloud_engine
+from coachc.runtime.engines.engine import Engine
+from coachc.runtime.engines.halves import DeviceHalf, Halves, cloud_engine
 from coachc.runtime.errors import CoachRuntimeError
 from coachc.runtime.link.protocol import decode_response, encode_request, response_limits
 from coachc.runtime.link.tensors import to_array
@@ -126,9 +128,18 @@ class BundleTasks:
 
     def alone(self, task: int) -> int:
         if task not in self._alone:
-            outputs = self._halves.half("device-only").run(self._feed(task))
+            outputs = self._whole.run(self._feed(task))
             self._alone[task] = _label(outputs[self._bundle.manifest.model.outputs[0].name])[0]
         return self._alone[task]
+
+    @cached_property
+    def _whole(self) -> DeviceHalf | Engine:
+        """Device-only, or the model itself in a bundle without."""
+        manifest = self._bundle.manifest
+        cut = next((cut.name for cut in manifest.cuts if cut.mode == "device-only"), None)
+        if cut is not None:
+            return self._halves.half(cut)
+        return self._halves.engines.load(next(one.path for one in manifest.artefacts if one.role == "model"))
 
     def truth(self, task: int) -> int:
         return self.alone(task) if self._labels is None else int(self._labels[task])

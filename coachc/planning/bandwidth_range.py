@@ -164,7 +164,8 @@ def _winners(
             found.setdefault((way.mode, way.mask, way.bits.packed), here)
     needed = device_memory_bytes(graph, graph.full_mask, costs.device.element_bytes)
     fits = limits.device_memory_bytes is None or needed <= limits.device_memory_bytes
-    if mode in ("auto", "device-only") and (fits or not found):
+    builds = planned[0].plan.alternatives["device-only"].emittable
+    if mode in ("auto", "device-only") and builds and (fits or not found):
         found["device-only", graph.full_mask, False] = alone
     return list(found.values())
 
@@ -234,6 +235,8 @@ def _with_intervals(
     alone = next((place for place, way in enumerate(members) if way.mode == "device-only"), None)
     if alone is not None:
         return (*cuts, ChosenCut(members[alone], tuple(between.get(alone, []))))
+    if limits.placement.not_on_device:
+        return tuple(cuts)
     return (*cuts, ChosenCut(way_at(problem.graph, problem.graph.full_mask, BitPlan(()), problem.costs), ()))
 
 

@@ -18,7 +18,7 @@ from coachc.passes.mixture import search_mixture
 from coachc.passes.objective import rank
 from coachc.passes.partition import NO_LIMITS, Found, Limits, Precision, costed, search
 from coachc.passes.strategy import Strategy, run, strategy_of
-from coachc.passes.timeline import Costs, uniform_way
+from coachc.passes.timeline import Costs, forbidding, uniform_way
 from coachc.planning.decide import MIN_GAIN, jpeg_way
 
 #: Tasks simulated for each row.
@@ -130,7 +130,7 @@ def compare(
         Time between arrivals at each device.
     """
     # Baselines pack their codes as published; only coachc's own rows count on entropy coding.
-    candidates = auto.candidates(graph, costs, blocks=blocks)
+    candidates = auto.candidates(graph, forbidding(costs, limits.placement), blocks=blocks)
     sweep = recursive.candidates(graph, costs, blocks=blocks)
     masks = [mask for mask in candidates.masks if cuttable(graph, mask)]
     raw = strategy_of(
@@ -147,7 +147,8 @@ def compare(
     ) -> tuple[Strategy, Found]:
         asked = precision if coded else packed
         found = search(graph, costs, asked, limits=limits, objective=objective, candidates=among)
-        options = [alone] if found.best is None else [alone, found.best]
+        builds = found.best is None or not limits.placement.not_on_device
+        options = [alone] * builds + ([] if found.best is None else [found.best])
         chosen = min(options, key=lambda way: rank(way, objective))
         return strategy_of(name, chosen, note), found
 

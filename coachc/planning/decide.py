@@ -56,17 +56,17 @@ def decide(
     whole = BitPlan(())
     if judge is not None:
         whole = BitPlan((), dataclasses.replace(judge.compare(judge.float_right, 1.0), loss_bound=0.0))
-    alternatives = _alternatives(graph, costs, jpeg, whole)
+    alternatives = _alternatives(graph, costs, jpeg, whole, limits)
     alone = alternatives["device-only"].way
 
-    ways = [alone]
+    ways = [alone] if alternatives["device-only"].emittable else []
     if found.best is not None:
         ways.insert(0, with_accuracy(found.best, whole))
     if alternatives["cloud-jpeg"].emittable:
         ways.append(alternatives["cloud-jpeg"].way)
     fitting = [way for way in ways if mode in ("auto", way.mode) and limits.in_time(way)]
     if not fitting:
-        raise _infeasible(mode, limits, found, ways, alternatives["cloud-jpeg"])
+        raise _infeasible(graph, mode, limits, found, ways, alternatives["cloud-jpeg"])
     chosen = min(fitting, key=lambda way: rank(way, objective))
     if alone in fitting and objective in MONOTONE and _as_good(alone, chosen):
         chosen = alone
@@ -98,13 +98,25 @@ def _gap(found: Found, chosen: Timeline) -> float:
     return max(min(split_s, chosen.period_s) / found.bound_s - 1.0, 0.0)
 
 
-def _alternatives(graph: GraphView, costs: Costs, jpeg: JpegCost | None, whole: BitPlan) -> dict[str, Alternative]:
+def _alternatives(
+    graph: GraphView, costs: Costs, jpeg: JpegCost | None, whole: BitPlan, limits: Limits
+) -> dict[str, Alternative]:
     found = (
         Alternative(way_at(graph, graph.full_mask, whole, costs), note="the whole model, float"),
         Alternative(uniform_way(graph, 0, RAW_BITS, costs), note="inputs as 8-bit codes, accuracy not measured"),
         _jpeg_alternative(costs, jpeg),
     )
-    return {alternative.way.mode: alternative for alternative in found}
+    against = (
+        limits.placement.against(graph, graph.full_mask),
+        limits.placement.against(graph, 0),
+        next(iter(limits.placement.cloud.values()), ""),
+    )
+    return {
+        alternative.way.mode: dataclasses.replace(alternative, emittable=False, note=f"not possible: {refused}")
+        if refused
+        else alternative
+        for alternative, refused in zip(found, against, strict=True)
+    }
 
 
 def _jpeg_alternative(costs: Costs, jpeg: JpegCost | None) -> Alternative:
@@ -132,6 +144,7 @@ def jpeg_timeline(jpeg: JpegCost, costs: Costs) -> Timeline:
 
 
 def _infeasible(
+    graph: GraphView,
     mode: str,
     limits: Limits,
     found: Found,
@@ -153,6 +166,17 @@ def _infeasible(
             ],
             hint="raise --max-latency or --bandwidth, or take a faster device",
         )
+    if refused := _refused(graph, mode, limits):
+        return InfeasibleError(
+            "no plan builds on both sides" if mode == "auto" else f"no {mode} plan builds on its target",
+            context=refused,
+            hint="replace the operators named, choose other targets (coachc devices), or leave --mode at auto",
+        )
+    if mode == "split" and not found.rejected and found.measured == 0:
+        return InfeasibleError(
+            f"no split plan: the model's {len(graph.nodes)} operators have no partition with some on each side",
+            hint="leave --mode at auto",
+        )
     context = [f"{rejected.what}: {rejected.reason}" for rejected in found.rejected[:5]]
     if mode == "cloud-jpeg":
         context = [cloud_jpeg.note]
@@ -161,3 +185,17 @@ def _infeasible(
         context=context or [f"modes: auto, {', '.join(MODES)}"],
         hint="raise --budget, give more calibration samples, or leave --mode at auto",
     )
+
+
+def _refused(graph: GraphView, mode: str, limits: Limits) -> list[str]:
+    """What each side does not build, where that alone rules a mode out; all of them for "auto"."""
+    placement = limits.placement
+    device = [f"device: {reason}" for reason in list(placement.device.values())[:3]]
+    cloud = [f"cloud: {reason}" for reason in list(placement.cloud.values())[:3]]
+    if mode == "device-only":
+        return device
+    if mode in ("cloud-raw", "cloud-jpeg"):
+        against = placement.against(graph, 0) if mode == "cloud-raw" else ""
+        return cloud or [against] * bool(against)
+    # Everything an operator that the device refuses feeds has to be on the cloud with it.
+    return [*device, *cloud] if placement.device or placement.cloud else list(placement.crossings.values())[:3]

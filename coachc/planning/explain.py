@@ -35,7 +35,8 @@ class Option:
     known : bool
         Which of the two.
     binds : str
-        "device", "link" or "cloud" (its slowest stage), "accuracy", "memory", "latency" or "shape".
+        "device", "link" or "cloud" (its slowest stage), "accuracy", "memory", "latency", "shape" or "target"
+        (what it does not build).
     reason : str
     possible : bool
         False where no precision makes it admissible.
@@ -153,7 +154,7 @@ def explain(
     others = [option for option in every if (option.way.mode, option.way.mask) != (plan.way.mode, plan.way.mask)]
     others.sort(key=lambda option: (option.way.timeline.period_s, option.way.mask))
     return Explanation(
-        runners_up=tuple([option for option in others if option.binds != "shape"][:RUNNERS_UP]),
+        runners_up=tuple([option for option in others if option.binds not in ("shape", "target")][:RUNNERS_UP]),
         regions=_regions(
             problem, [o for o in every if o.way.mode in ("split", "cloud-raw")], plan.way.timeline.period_s
         ),
@@ -173,9 +174,10 @@ class _Options:
     def ways(self, mask: int) -> list[Option]:
         """One candidate of the search at its precision, and with its tensors as they are; the better one first."""
         graph, costs, taken = self.problem.graph, self.problem.costs, self.plan.way
-        if mask == graph.full_mask:
-            return [self.settle(self.plan.alternatives["device-only"].way)]
         hope = uniform_way(graph, mask, MIN_BITS, costs)
+        alone = self.plan.alternatives["device-only"]
+        if mask == graph.full_mask and alone.emittable:
+            return [self.settle(alone.way)]
         forbidden = unfit(graph, mask, costs, self.limits)
         if forbidden is not None:
             return [Option(hope, False, forbidden.binds, forbidden.text, possible=False)]

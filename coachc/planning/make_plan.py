@@ -14,6 +14,7 @@ from coachc.passes.candidates import auto
 from coachc.passes.candidates.candidate_masks import Candidates
 from coachc.passes.objective import rank
 from coachc.passes.partition import Found, Limits, costed, search
+from coachc.passes.timeline import forbidding
 from coachc.planning.calibration import Calibration
 from coachc.planning.decide import decide
 from coachc.planning.precisions import where_it_pays
@@ -95,7 +96,10 @@ def make_plan(
         Nothing respects the limits; carries the closest.
     """
     graph, costs = problem.graph, problem.costs
-    candidates = auto.candidates(graph, costs, method, blocks=problem.blocks, objective=objective)
+    # A side that does not build an operator is as good as endlessly slow there: no method proposes such a partition
+    # where it has another, and the bounds of those that remain hold.
+    passable = forbidding(costs, limits.placement)
+    candidates = auto.candidates(graph, passable, method, blocks=problem.blocks, objective=objective)
     found = search(
         graph,
         costs,

@@ -93,10 +93,12 @@ def alone_policies(name: str, problem: Problem) -> dict[str, Policy]:
     return {kind: Policy(kind, name, None, None, (), 0, (), device_s, 0.0, share) for kind in POLICIES}
 
 
-def policies_of_bundle(problem: Problem, online: Mapping[str, Online | NoPolicy]) -> dict[str, dict[str, Policy]]:
-    """The policies of every cut that has any, and device-only's beside them; none where no cut has."""
+def policies_of_bundle(
+    problem: Problem, online: Mapping[str, Online | NoPolicy], *, alone: bool = True
+) -> dict[str, dict[str, Policy]]:
+    """The policies of every cut that has any, and device-only's beside them if there is one; none where no cut has."""
     policies = {name: dict(found.policies) for name, found in online.items() if isinstance(found, Online)}
-    if policies:
+    if policies and alone:
         policies["device-only"] = alone_policies("device-only", problem)
     return policies
 

@@ -12,12 +12,14 @@ from coachc.core.graph import GraphView
 from coachc.core.profile import Profile
 from coachc.cost.device import DeviceSpec, Link
 from coachc.cost.roofline import estimate
+from coachc.emit.placement import placement_of
 from coachc.errors import ModelError
 from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model
 from coachc.frontend.onnx_import import import_model
 from coachc.frontend.pass_driver import Observer
 from coachc.passes.cluster import cluster
+from coachc.passes.partition import Limits
 from coachc.passes.timeline import Costs
 
 #: Says what is going on: (step, done, total); total 0 where it is unknown.
@@ -111,6 +113,12 @@ def load_problem(setting: Setting, progress: Progress = silent) -> Problem:
             hint="compile the part of the network that computes",
         )
     return Problem(model, graph, blocks, costs)
+
+
+def limits_of(setting: Setting, problem: Problem, max_latency_s: float | None = None) -> Limits:
+    """What a plan has to respect: the latency asked for, the device's memory, and what both targets build."""
+    placement = placement_of(problem.model, problem.graph, setting.device, setting.cloud)
+    return Limits(max_latency_s, setting.device.memory_bytes or None, placement)
 
 
 def profile(model: Model, graph: GraphView, spec: DeviceSpec, precision: str | None) -> Profile:

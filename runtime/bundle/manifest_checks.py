@@ -19,8 +19,6 @@ def check_manifest(manifest: m.Manifest) -> None:
             raise f.wrong("model." + side, "at least one", [])
     if manifest.chosen not in [cut.name for cut in manifest.cuts]:
         raise f.wrong("chosen", "the name of a cut", manifest.chosen)
-    if not any(cut.mode == "device-only" for cut in manifest.cuts):
-        raise BundleError("manifest field 'cuts': no cut has mode 'device-only'")
     if manifest.preprocess is not None:
         _check_preprocess(manifest.preprocess)
     _check_engines(manifest)

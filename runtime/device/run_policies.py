@@ -67,8 +67,16 @@ def choose_policies(
     else:
         policies = policies_for(bundle, policy, wanted, cut is not None, server)
     name = policies[wanted.name].name
-    alone = next(each.name for each in manifest.cuts if each.mode == "device-only") if name == "default" else None
+    alone = None
+    if name == "default":
+        alone = next((each.name for each in manifest.cuts if each.mode == "device-only"), None)
     if allow_offline and alone is None:
+        if name == "default":
+            raise BundleError(
+                "the bundle has no cut 'device-only' that could answer without a server",
+                ["the device's engine does not build the whole model: coachc explain says which operator"],
+                hint="leave out --allow-offline",
+            )
         raise BundleError(f"policy {name} cannot begin without a server", hint="leave out --allow-offline")
     sending = tuple(each for each in policies if manifest.cut(each).cloud is not None)
     if sending and not server:

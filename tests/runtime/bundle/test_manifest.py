@@ -236,7 +236,6 @@ def several(*alterations):
         (change(("model", "outputs"), []), "'model.outputs': expected at least one"),
         (change(("cuts", 1, "name"), "middle"), "'cuts': 'middle' appears twice"),
         (change(("artefacts", 1, "path"), "model.onnx"), "'artefacts': 'model.onnx' appears twice"),
-        (change(("cuts",), [complete()["cuts"][0]]), "no cut has mode 'device-only'"),
         (change(("cuts", 0, "cloud"), "other.onnx"), "'cuts\\[0\\].cloud': expected the path of a listed artefact"),
         (change(("cuts", 0, "cloud"), None), "'cuts\\[0\\].cloud': expected a path, found null"),
         (change(("cuts", 1, "cloud"), "cloud.onnx"), "expected null for mode device-only"),
