@@ -13,8 +13,9 @@ from typing import IO
 import numpy as np
 
 from coachc.errors import DataError
+from coachc.runtime.bundle.array_source import UNREADABLE, ArraySource, read_header
+from coachc.runtime.bundle.feeds import Feed
 from coachc.runtime.bundle.manifest_types import TensorSpec
-from coachc.runtime.bundle.source import UNREADABLE, ArraySource, Feed, read_header
 from coachc.runtime.errors import SourceError
 
 _LOCAL_HEADER_BYTES = 30

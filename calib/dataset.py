@@ -13,9 +13,10 @@ from coachc.calib.arrays import CalibrationArrays
 from coachc.calib.images import CalibrationImages
 from coachc.calib.script import ScriptSource, script_of
 from coachc.core.graph import Value
+from coachc.runtime.bundle.feeds import Source, refuse_frame_rate
 from coachc.runtime.bundle.image_folder import is_video
 from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
-from coachc.runtime.bundle.source import Source, open_source, refuse_frame_rate
+from coachc.runtime.bundle.source import open_source
 
 Feed = Mapping[str, np.ndarray]
 
@@ -45,7 +46,7 @@ class Dataset:
     watch : callable or None
         Told of each sample that is read: its index and its feed.
     groups : ndarray of int64, shape (samples * batch,), or None
-        The clip that each row belongs to, where the source says; see `runtime.bundle.source.Source`.
+        The clip that each row belongs to, where the source says; see `runtime.bundle.feeds.Source`.
     positions : ndarray of int64, shape (samples * batch,), or None
         Place of each row in the source; None where samples are in its order.
     """

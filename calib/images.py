@@ -13,9 +13,9 @@ import numpy as np
 from coachc.calib.activation_cache import Remembered, Tensors
 from coachc.calib.decoded_frames import DecodedFrames
 from coachc.runtime.bundle.image_folder import LABELS_FILE
+from coachc.runtime.bundle.image_source import ImageSource
 from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
 from coachc.runtime.bundle.preprocess import pixels
-from coachc.runtime.bundle.source import ImageSource
 
 #: Pictures decoded at once: beside ONNX Runtime, which also uses every core, more do not help.
 DECODERS = min(4, os.cpu_count() or 1)

@@ -19,8 +19,8 @@ from coachc.calib.dataset import Dataset
 from coachc.core.graph import Value
 from coachc.core.plan import Accuracy
 from coachc.frontend import ort
+from coachc.runtime.bundle.image_source import ImageSource
 from coachc.runtime.bundle.preprocess import decode_jpeg, encode_jpeg, normalize
-from coachc.runtime.bundle.source import ImageSource
 
 QUALITY = 90
 #: Mean over 1,000 ImageNet photographs resized to 224x224 and saved at quality 90 by Pillow.

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from coachc.errors import DataError
+from coachc.runtime.bundle.feeds import Feed, Source
 from coachc.runtime.bundle.manifest_types import TensorSpec
-from coachc.runtime.bundle.source import Feed, Source
 
 Sample = tuple[Feed, tuple[int, ...] | None]
 

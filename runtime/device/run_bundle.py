@@ -12,9 +12,11 @@ from typing import Any, Callable, Iterator, Optional, Sequence
 
 import numpy as np
 
+from ..bundle.feeds import Source
+from ..bundle.image_source import ImageSource
 from ..bundle.manifest_types import Cut, Manifest
 from ..bundle.signature import trusted_keys
-from ..bundle.source import ImageSource, Source, open_source
+from ..bundle.source import open_source
 from ..bundle.store import Bundle, open_bundle
 from ..engines.choice import factory_of
 from ..engines.halves import DeviceHalf, EngineFactory, Halves

@@ -6,8 +6,9 @@ import zlib
 import numpy as np
 import pytest
 
+from coachc.runtime.bundle.image_source import ImageSource
 from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
-from coachc.runtime.bundle.source import ImageSource, open_source
+from coachc.runtime.bundle.source import open_source
 from coachc.runtime.errors import SourceError
 
 SPEC = TensorSpec("input", "float32", (1, 1, 2, 2))

@@ -6,9 +6,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from coachc.runtime.bundle.image_source import ImageSource
 from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
 from coachc.runtime.bundle.preprocess import normalize, pixels
-from coachc.runtime.bundle.source import ImageSource, open_source
+from coachc.runtime.bundle.source import open_source
 from coachc.runtime.bundle.video import choose_frames, read_clips, read_frames
 from coachc.runtime.errors import SourceError
 from tests.helpers.videos import CODECS, TOLERANCE, ScriptedVideo, grays, write_video
