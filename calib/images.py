@@ -12,8 +12,8 @@ import numpy as np
 
 from coachc.calib.activation_cache import Remembered, Tensors
 from coachc.calib.decoded_frames import DecodedFrames
-from coachc.runtime.bundle.image_folder import LABELS_FILE
 from coachc.runtime.bundle.image_source import ImageSource
+from coachc.runtime.bundle.labels_table import LABELS_FILE
 from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
 from coachc.runtime.bundle.preprocess import pixels
 
