@@ -13,9 +13,10 @@ from coachc.calib.arrays import CalibrationArrays
 from coachc.calib.images import CalibrationImages
 from coachc.calib.script import ScriptSource, script_of
 from coachc.core.graph import Value
+from coachc.errors import DataError
 from coachc.runtime.bundle.feeds import Source, refuse_frame_rate
 from coachc.runtime.bundle.image_folder import is_video
-from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
+from coachc.runtime.bundle.manifest_types import DTYPES, Preprocess, TensorSpec
 from coachc.runtime.bundle.source import open_source
 
 Feed = Mapping[str, np.ndarray]
@@ -143,6 +144,12 @@ def open_dataset(
     coachc.errors.DataError, runtime.errors.SourceError
         Nothing there, nothing in it, or it does not suit the model.
     """
+    for value in inputs:
+        if value.dtype not in DTYPES:
+            raise DataError(
+                f"input '{value.name}' takes {value.dtype}, which no sample can be given as: NumPy has no such type",
+                hint="export the model with an input of float32 or float16",
+            )
     if path == RANDOM:
         refuse_frame_rate(path, "noise", frames_per_second)
         rng = np.random.default_rng(seed)

@@ -5,6 +5,7 @@
         SignatureError       not signed by a trusted key
       InstallError           a bundle that may not replace the installed one, or cannot
       SourceError            input data missing or of the wrong shape
+        UnreadablePicture    one picture of several, which can be left out
       RecordError            a record of a run that cannot be written or read, or is another bundle's
       EngineError            ONNX Runtime (or another engine) is missing or failed
       ConnectionFailed       nobody answers at the address, or not in time
@@ -62,6 +63,10 @@ class InstallError(CoachRuntimeError):
 
 
 class SourceError(CoachRuntimeError):
+    kind = "source"
+
+
+class UnreadablePicture(SourceError):  # noqa: N818  (it says what was found)
     kind = "source"
 
 

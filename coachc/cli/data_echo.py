@@ -98,6 +98,8 @@ _FORMS = {"pictures": "pictures of", "arrays": "samples of", "function": "sample
 
 def preprocess_text(preprocess: Preprocess) -> str:
     """Resize, crop and normalization in one line."""
+    from coachc.runtime.bundle.preprocess import leaves_pixels
+
     size = "x".join(map(str, preprocess.size))
     resize_to = "x".join(map(str, preprocess.resize_to))
     shorter = "shorter side " if len(preprocess.resize_to) == 1 else ""
@@ -106,10 +108,10 @@ def preprocess_text(preprocess: Preprocess) -> str:
         "center": f"{shorter}resized to {resize_to} ({preprocess.resize}), centre {size} cropped out",
         "center-square": f"centre square cropped out, resized to {size} ({preprocess.resize})",
     }[preprocess.crop]
-    return (
-        f"{steps}, {preprocess.color}, {preprocess.layout}, "
-        f"(pixel / {preprocess.pixel_scale:g} - {list(preprocess.mean)}) / {list(preprocess.std)}"
-    )
+    turned = "" if preprocess.orientation == "exif" else ", not turned upright"
+    formula = f"(pixel / {preprocess.pixel_scale:g} - {list(preprocess.mean)}) / {list(preprocess.std)}"
+    values = "pixels as they are" if leaves_pixels(preprocess) else formula
+    return f"{steps}{turned}, {preprocess.color}, {preprocess.layout}, {values}"
 
 
 def _range_text(one: InputRange, samples: int) -> str:

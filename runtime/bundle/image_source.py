@@ -9,7 +9,7 @@ from ..errors import SourceError
 from .feeds import Feed, Source, check_whole_batches, refuse_frame_rate, show_shape
 from .image_folder import Pictures, find_pictures, is_video
 from .manifest_types import Preprocess, TensorSpec
-from .preprocess import normalize, pixels
+from .preprocess import IMAGE_DTYPES, leaves_pixels, normalize, pixels
 from .video import choose_frames, read_clips
 
 
@@ -35,14 +35,20 @@ class ImageSource(Source):
         frames_per_second: Optional[float] = None,
         limit: Optional[int] = None,
     ) -> None:
+        if len(inputs) != 1:
+            raise SourceError(f"images suit models with one input, this one has {len(inputs)}")
+        if inputs[0].dtype not in IMAGE_DTYPES:
+            raise SourceError(
+                f"images do not suit input '{inputs[0].name}': it takes {inputs[0].dtype}",
+                ["expected  " + ", ".join(IMAGE_DTYPES)],
+                "give a .npz of arrays made for it",
+            )
         if preprocess is None:
             held = "is a video" if is_video(path) else "holds images"
             raise SourceError(
                 f"{path} {held}, but the bundle does not say how to preprocess them",
                 hint="compile on a folder of images, or with --mean, --std, ...; or give a .npz of preprocessed arrays",
             )
-        if len(inputs) != 1:
-            raise SourceError(f"images suit models with one input, this one has {len(inputs)}")
         self._spec = inputs[0]
         self.preprocess = preprocess
         self._batch = _check_image_shape(self._spec, preprocess)
@@ -81,10 +87,10 @@ class ImageSource(Source):
         return len(self.paths) // self._batch
 
     def __iter__(self) -> Iterator[Feed]:
-        rows = (normalize(image, self.preprocess) for image in self.images())
+        rows = (normalize(image, self.preprocess, self._spec.dtype) for image in self.images())
         for _ in range(len(self)):
             batch = list(itertools.islice(rows, self._batch))
-            yield {self._spec.name: np.concatenate(batch).astype(self._spec.dtype, copy=False)}
+            yield {self._spec.name: np.concatenate(batch)}
 
     def images(self) -> Iterator[np.ndarray]:
         """Every picture as `preprocess.pixels` makes it: uint8, (H, W, C)."""
@@ -103,5 +109,11 @@ def _check_image_shape(spec: TensorSpec, preprocess: Preprocess) -> int:
     if len(spec.shape) != 4 or spec.shape[1:] != row or spec.shape[0] == 0:
         raise SourceError(
             f"images are preprocessed to {show_shape((1,) + row)}, the model takes {show_shape(spec.shape)}"
+        )
+    if spec.dtype == "uint8" and not leaves_pixels(preprocess):
+        raise SourceError(
+            f"input '{spec.name}' takes pixels as they are (uint8), and the bundle says to change them",
+            [f"found  pixel_scale {preprocess.pixel_scale:g}, mean {preprocess.mean}, std {preprocess.std}"],
+            "compile the model again",
         )
     return spec.shape[0]

@@ -7,6 +7,7 @@ import pytest
 
 from coachc.calib.dataset import MIX_PARTNERS, RANDOM, RANDOM_SAMPLES, open_dataset
 from coachc.core.graph import Value
+from coachc.errors import DataError
 from coachc.runtime.bundle.manifest_types import Preprocess
 from coachc.runtime.errors import SourceError
 
@@ -190,6 +191,13 @@ def test_noise_is_seeded_and_of_the_inputs_types():
 def test_samples_that_do_not_suit(tmp_path, options, message):
     with pytest.raises(SourceError, match=message):
         open_dataset(archive(tmp_path, labels=False, **options)[0], [INPUT], None, max_samples=5)
+
+
+def test_inputs_of_a_type_that_numpy_has_not(tmp_path):
+    for source in ("random", archive(tmp_path)[0], str(tmp_path)):
+        with pytest.raises(DataError, match="input 'input' takes bfloat16, which no sample can be given as") as caught:
+            open_dataset(source, [Value("input", "bfloat16", (1, 2, 3))], None, max_samples=1)
+        assert caught.value.hint == "export the model with an input of float32 or float16"
 
 
 def test_nothing_there(tmp_path):
