@@ -16,8 +16,10 @@ from coachc.core.graph import Value
 from coachc.errors import DataError
 from coachc.runtime.bundle.feeds import Source, refuse_frame_rate
 from coachc.runtime.bundle.image_folder import is_video
+from coachc.runtime.bundle.label_check import check_labels
 from coachc.runtime.bundle.manifest_types import DTYPES, Preprocess, TensorSpec
 from coachc.runtime.bundle.source import open_source
+from coachc.runtime.bundle.spread import spread_over_classes
 
 Feed = Mapping[str, np.ndarray]
 
@@ -118,6 +120,8 @@ def open_dataset(
     seed: int = 0,
     ordered: bool = False,
     frames_per_second: float | None = None,
+    classes: int | None = None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> Dataset:
     """Open `--calib`.
 
@@ -130,14 +134,18 @@ def open_dataset(
     preprocess : Preprocess or None
         How images become tensors; needed for folders and videos.
     max_samples : int
-        Use at most this many.
+        Use at most this many; of labelled ones each class its share.
     seed : int
-        Of the noise, and of the order of real samples. They come shuffled: folders are sorted by class, and whoever
-        looks at the first few has to see all classes. A function's samples keep the order it gives them.
+        Of the noise, and of the choice and order of real samples. They come shuffled: folders are sorted by class, and
+        whoever looks at the first few has to see all classes. A function's samples are its first, in its order.
     ordered : bool
         The first samples as they are in the source instead, for whoever replays continuous frames.
     frames_per_second : float, optional
         Take that many frames of a video by their timestamps; without, every frame.
+    classes : int, optional
+        Labels have to be below this.
+    advance : callable
+        (images decoded, images in all), while it is found out which of them can be read.
 
     Raises
     ------
@@ -158,13 +166,25 @@ def open_dataset(
     specs = tuple(TensorSpec(value.name, value.dtype, value.shape) for value in inputs)
     source = _open(path, specs, preprocess, max_samples, max_samples if ordered else None, frames_per_second)
     positions = None
+    check_labels(source.labels, classes, source.name_of)
     if isinstance(source, CalibrationImages | CalibrationArrays) and not ordered:
-        order = np.random.default_rng(seed).permutation(len(source))[:max_samples]
-        source.take(order)
         batch = inputs[0].shape[0]
+        order = _drawn(source.labels, len(source), batch, max_samples, seed)
+        source.take(order)
         positions = (order[:, None] * batch + np.arange(batch)).ravel()
+    if isinstance(source, CalibrationImages):
+        kept = source.leave_out_unreadable(advance)
+        positions = None if positions is None else positions[kept]
     kind = "unlabelled" if source.labels is None else "labels"
     return Dataset(kind, len(source), source.labels, source, groups=source.groups, positions=positions)
+
+
+def _drawn(labels: np.ndarray | None, count: int, batch: int, max_samples: int, seed: int) -> np.ndarray:
+    """Samples, shuffled; where some are left out, those that are spread over the classes."""
+    order = np.random.default_rng(seed).permutation(count)
+    if labels is None or max_samples >= count:
+        return order[:max_samples]
+    return order[np.isin(order, spread_over_classes(labels[::batch], max_samples, seed))]
 
 
 def _open(

@@ -98,6 +98,9 @@ class ScriptSource(Source):
                 raise DataError(f"{self._name} gives another sample {index} than at first", hint=again)
             yield feed
 
+    def name_of(self, row: int) -> str:
+        return f"row {row} of {self._name}"
+
     def _find(self, function: str) -> Callable[[], Any]:
         if not os.path.isfile(self._file):
             raise DataError(f"no such file: {self._file}")

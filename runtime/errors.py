@@ -67,7 +67,13 @@ class SourceError(CoachRuntimeError):
 
 
 class UnreadablePicture(SourceError):  # noqa: N818  (it says what was found)
+    """One picture cannot be read: `shown` is its name, `reason` why, without the name."""
+
     kind = "source"
+
+    def __init__(self, shown: str, reason: str) -> None:
+        super().__init__(f"cannot read {shown}: {reason}")
+        self.reason = reason
 
 
 class RecordError(CoachRuntimeError):

@@ -13,6 +13,8 @@ import numpy as np
 from ..errors import SourceError
 from .feeds import Feed, Source, check_whole_batches, show_shape
 from .manifest_types import TensorSpec
+from .skipped import printable
+from .spread import spread_over_classes
 
 # What zipfile, zlib and numpy raise for damaged, truncated, encrypted or unsupported archives; what Python's tokenizer
 # raises, too, because numpy reads headers with it.
@@ -41,9 +43,14 @@ class _Array(NamedTuple):
 
 
 class ArraySource(Source):
-    """A .npz file whose arrays are named after the model's inputs."""
+    """A .npz file whose arrays are named after the model's inputs.
 
-    def __init__(self, path: str, inputs: Sequence[TensorSpec], limit: Optional[int] = None) -> None:
+    `spread`: a limit draws rows across their classes, where the file holds labels and no clips; else the first ones.
+    """
+
+    def __init__(
+        self, path: str, inputs: Sequence[TensorSpec], limit: Optional[int] = None, spread: bool = False
+    ) -> None:
         self._path = path
         try:
             with zipfile.ZipFile(path) as archive:
@@ -55,11 +62,26 @@ class ArraySource(Source):
         if len(tasks) != 1:
             rows = ", ".join(f"'{a.spec.name}' {a.shape[0]}" for a in self._arrays)
             raise SourceError(f"the arrays of {path} have rows for different numbers of tasks: {rows}")
-        self._tasks = tasks.pop() if limit is None else min(tasks.pop(), limit)
+        count = tasks.pop()
+        self._tasks = np.arange(count)
         self.labels, self.groups = (self._read_integers(name, names) for name in ("labels", "groups"))
+        if limit is not None and limit < count:
+            self._take_first(limit, spread)
+
+    def _take_first(self, limit: int, spread: bool) -> None:
+        batch = self._arrays[0].batch
+        self._tasks = self._tasks[:limit]
+        if spread and self.labels is not None and self.groups is None:
+            self._tasks = spread_over_classes(self.labels[::batch], limit)
+        rows = (self._tasks[:, None] * batch + np.arange(batch)).ravel()
+        self.labels, self.groups = (None if array is None else array[rows] for array in (self.labels, self.groups))
 
     def __len__(self) -> int:
-        return self._tasks
+        return len(self._tasks)
+
+    def name_of(self, row: int) -> str:
+        batch = self._arrays[0].batch
+        return "row {} of {}".format(int(self._tasks[row // batch]) * batch + row % batch, printable(self._path))
 
     def __iter__(self) -> Iterator[Feed]:
         try:
@@ -67,8 +89,11 @@ class ArraySource(Source):
                 streams = [archive.open(array.spec.name + ".npy") for array in self._arrays]
                 for stream in streams:
                     read_header(stream)
-                for _ in range(self._tasks):
-                    yield {array.spec.name: self._next(array, stream) for array, stream in zip(self._arrays, streams)}
+                wanted = set(self._tasks.tolist())
+                for task in range(max(wanted) + 1):
+                    feed = {array.spec.name: self._next(array, stream) for array, stream in zip(self._arrays, streams)}
+                    if task in wanted:
+                        yield feed
         except UNREADABLE as exc:
             raise SourceError(f"cannot read {self._path}: {exc}") from exc
 
@@ -119,7 +144,7 @@ class ArraySource(Source):
                 f"'{name}' in {self._path} has dtype {found.dtype} and shape {show_shape(found.shape)}, "
                 f"expected integers of shape {show_shape((rows,))}"
             )
-        return found[: self._tasks * self._arrays[0].batch].astype(np.int64)
+        return found.astype(np.int64)
 
 
 def read_header(stream: IO[bytes]) -> Any:

@@ -4,11 +4,12 @@ A task takes as many consecutive rows as the model's input has in its first dime
 """
 
 import abc
-from typing import Dict, Iterator, Optional, Sequence
+from typing import Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import SourceError
+from .skipped import Skipped
 
 Feed = Dict[str, np.ndarray]
 
@@ -23,10 +24,13 @@ class Source(abc.ABC):
     groups : ndarray of int64, shape (rows,), or None
         The clip that each row belongs to. Rows of a clip resemble each other, so whoever splits rows in two keeps clips
         whole; a clip's rows are in order, so they can be replayed as a camera gives them.
+    skipped : tuple of Skipped
+        What is left out. It grows, and `labels` shrink with it, while pictures are read that turn out to be none.
     """
 
     labels: Optional[np.ndarray] = None
     groups: Optional[np.ndarray] = None
+    skipped: Tuple[Skipped, ...] = ()
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -35,6 +39,10 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def __iter__(self) -> Iterator[Feed]:
         """Model input name -> array of the model's shape and dtype, one feed a task."""
+
+    def name_of(self, row: int) -> str:
+        """What a row is called, for errors."""
+        return f"row {row}"
 
 
 def refuse_frame_rate(path: str, held: str, frames_per_second: Optional[float]) -> None:

@@ -67,7 +67,9 @@ def open_image(image: Union[bytes, Path], color: str, orientation: str) -> Any:
             return picture.transpose(getattr(_transpositions(pillow), turn)) if turn else picture
     except Exception as exc:  # Pillow's decoders raise OSError, ValueError, SyntaxError and struct.error
         shown = "the image" if isinstance(image, bytes) else printable(os.fspath(image))
-        raise UnreadablePicture(f"cannot read {shown}: {printable(str(exc))}") from exc
+        # Pillow's own sentence of this names the file once more.
+        unknown = type(exc).__name__ == "UnidentifiedImageError"
+        raise UnreadablePicture(shown, "no image of a known kind" if unknown else printable(str(exc))) from exc
 
 
 def mode_of(color: str) -> str:

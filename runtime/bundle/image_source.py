@@ -1,22 +1,35 @@
 """Pictures as a stream of model inputs: a folder of images, frames of one video, or of a folder of videos."""
 
 import itertools
-from typing import Iterable, Iterator, List, Optional, Sequence, Union
+import os
+from typing import Iterator, List, Optional, Sequence
 
 import numpy as np
 
-from ..errors import SourceError
+from ..errors import SourceError, UnreadablePicture
 from .feeds import Feed, Source, check_whole_batches, refuse_frame_rate, show_shape
 from .image_folder import Pictures, find_pictures, is_video
 from .manifest_types import Preprocess, TensorSpec
 from .preprocess import IMAGE_DTYPES, leaves_pixels, normalize, pixels
+from .skipped import Skipped, printable, skipped_text
+from .spread import spread_over_classes
 from .video import choose_frames, read_clips
 
 
 class ImageSource(Source):
     """Pictures for a model with one input: a folder of images, frames of one video, or of a folder of videos.
 
-    A task's rows are of one video: the last frames of a video that do not fill a batch are left out.
+    A task's rows are of one video: the last frames of a video that do not fill a batch are left out. So are images that
+    cannot be read, which shows when they are: `paths` and `labels` are without them after a pass.
+
+    Parameters
+    ----------
+    limit : int, optional
+        At most that many tasks.
+    spread : bool
+        Draw them across the classes where there are any: images in their order, of each video the first frames.
+    strict : bool
+        An image that cannot be read is an error.
 
     Attributes
     ----------
@@ -34,6 +47,8 @@ class ImageSource(Source):
         preprocess: Optional[Preprocess],
         frames_per_second: Optional[float] = None,
         limit: Optional[int] = None,
+        spread: bool = True,
+        strict: bool = False,
     ) -> None:
         if len(inputs) != 1:
             raise SourceError(f"images suit models with one input, this one has {len(inputs)}")
@@ -53,23 +68,41 @@ class ImageSource(Source):
         self.preprocess = preprocess
         self._batch = _check_image_shape(self._spec, preprocess)
         self.frames: Optional[np.ndarray] = None
+        self._path, self._strict = path, strict
         found = find_pictures(path)
-        rows = None if limit is None else limit * self._batch
+        self.skipped = found.skipped
         if found.videos:
-            self._choose_frames(found, frames_per_second, rows)
+            self._choose_frames(found, frames_per_second, limit, spread and found.labels is not None)
             return
         refuse_frame_rate(path, "images", frames_per_second)
         check_whole_batches(path, len(found.paths), self._batch)
-        self.paths = found.paths[:rows]
-        self.labels = None if found.labels is None else found.labels[:rows]
+        self.paths, self.labels = found.paths, found.labels
+        if limit is not None and limit < len(self):
+            tasks = np.arange(limit)
+            if spread and found.labels is not None:
+                tasks = spread_over_classes(found.labels[:: self._batch], limit)
+            self._take_rows((tasks[:, np.newaxis] * self._batch + np.arange(self._batch)).ravel())
 
-    def _choose_frames(self, found: Pictures, frames_per_second: Optional[float], rows: Optional[int]) -> None:
+    def _take_rows(self, rows: np.ndarray) -> None:
+        """Keep these rows, in this order."""
+        self.paths = [self.paths[row] for row in rows.tolist()]
+        self.labels, self.frames, self.groups = (
+            None if array is None else array[rows] for array in (self.labels, self.frames, self.groups)
+        )
+
+    def _choose_frames(
+        self, found: Pictures, frames_per_second: Optional[float], limit: Optional[int], share: bool
+    ) -> None:
+        """All frames, or the first ones up to a limit; `share`: each video an equal part of it."""
         clips: List[np.ndarray] = []
-        left = rows
-        for path in found.paths:
+        left = None if limit is None else limit * self._batch
+        for index, path in enumerate(found.paths):
             if left == 0:
                 break
-            frames = choose_frames(path, frames_per_second, left)
+            tasks_left = None if left is None else left // self._batch
+            if tasks_left is not None and share:
+                tasks_left = -(-tasks_left // (len(found.paths) - index))
+            frames = choose_frames(path, frames_per_second, None if tasks_left is None else tasks_left * self._batch)
             count = len(frames) // self._batch * self._batch
             if count == 0:
                 raise SourceError(
@@ -86,19 +119,56 @@ class ImageSource(Source):
     def __len__(self) -> int:
         return len(self.paths) // self._batch
 
+    def name_of(self, row: int) -> str:
+        shown = os.path.relpath(self.paths[row], self._path) if os.path.isdir(self._path) else self._path
+        return printable(shown)
+
     def __iter__(self) -> Iterator[Feed]:
         rows = (normalize(image, self.preprocess, self._spec.dtype) for image in self.images())
-        for _ in range(len(self)):
+        while True:
             batch = list(itertools.islice(rows, self._batch))
+            if len(batch) < self._batch:
+                break
             yield {self._spec.name: np.concatenate(batch)}
+        for _ in batch:
+            self._leave_out(len(self.paths) - 1, f"left over, fills no batch of {self._batch}")
 
     def images(self) -> Iterator[np.ndarray]:
-        """Every picture as `preprocess.pixels` makes it: uint8, (H, W, C)."""
-        pictures: Iterable[Union[str, np.ndarray]] = self.paths
+        """Every picture as `preprocess.pixels` makes it: uint8, (H, W, C).
+
+        Raises
+        ------
+        SourceError
+            None of them can be read.
+        UnreadablePicture
+            One of them cannot, where that is an error.
+        """
         if self.frames is not None and self.groups is not None:
-            pictures = read_clips(self.paths, self.frames, self.groups)
-        for picture in pictures:
-            yield pixels(picture, self.preprocess)
+            for frame in read_clips(self.paths, self.frames, self.groups):
+                yield pixels(frame, self.preprocess)
+            return
+        row = 0
+        for path in list(self.paths):
+            try:
+                image = pixels(path, self.preprocess)
+            except UnreadablePicture as exc:
+                if self._strict:
+                    raise
+                self._leave_out(row, "cannot be read: " + exc.reason)
+                continue
+            row += 1
+            yield image
+        if not row:
+            raise none_readable(self._path, self.skipped)
+
+    def _leave_out(self, row: int, reason: str) -> None:
+        self.skipped += (Skipped(self.name_of(row), reason),)
+        self._take_rows(np.delete(np.arange(len(self.paths)), row))
+
+
+def none_readable(path: str, skipped: Sequence[Skipped]) -> SourceError:
+    """The error where no image of a folder can be read."""
+    return SourceError(f"no image of {path} can be read", [f"left out  {skipped_text(skipped)}"])
 
 
 def _check_image_shape(spec: TensorSpec, preprocess: Preprocess) -> int:

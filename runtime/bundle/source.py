@@ -17,6 +17,8 @@ def open_source(
     preprocess: Optional[Preprocess],
     frames_per_second: Optional[float] = None,
     limit: Optional[int] = None,
+    spread: Optional[bool] = None,
+    strict: bool = False,
 ) -> Source:
     """Open input data for a model.
 
@@ -34,7 +36,12 @@ def open_source(
     frames_per_second : float, optional
         Take that many frames of a video by their timestamps, instead of every frame.
     limit : int, optional
-        At most that many tasks, the first ones; 1 or more.
+        At most that many tasks; 1 or more.
+    spread : bool, optional
+        Whether a limit draws labelled tasks across their classes, in their order, instead of taking the first ones.
+        Not said: of images, which lie sorted by class, but not of arrays, which may be a stream.
+    strict : bool
+        A picture that cannot be read is an error, instead of being left out.
 
     Raises
     ------
@@ -49,8 +56,8 @@ def open_source(
     if not os.path.exists(name):
         raise SourceError(f"no such source: {name}")
     if os.path.isdir(name) or is_video(name):
-        return ImageSource(name, inputs, preprocess, frames_per_second, limit)
+        return ImageSource(name, inputs, preprocess, frames_per_second, limit, spread is not False, strict)
     if not name.endswith(".npz"):
         raise SourceError(f"{name} is neither a folder of images nor a .npz file nor a video")
     refuse_frame_rate(name, "arrays", frames_per_second)
-    return ArraySource(name, inputs, limit)
+    return ArraySource(name, inputs, limit, spread is True)

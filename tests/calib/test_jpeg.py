@@ -92,7 +92,7 @@ def test_pictures_are_measured(tmp_path, smooth):
     assert found.note == "quality 90, size measured on 30 images"
     assert found.accuracy.samples == 30
     assert found.accuracy.whole == pytest.approx(np.mean(judge.float_right))
-    assert found.keeps_budget == (found.accuracy.loss <= 0.2)
+    assert found.keeps_budget == (found.accuracy.loss_bound <= 0.2)
     if smooth:
         assert found.accuracy.split == pytest.approx(found.accuracy.whole, abs=0.1)
     else:

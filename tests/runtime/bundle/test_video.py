@@ -254,9 +254,20 @@ class TestSources:
     def test_a_limit(self, tmp_path):
         spec = SPEC._replace(shape=(2, 1, 2, 2))
         (self.folder(tmp_path / "d") / "b" / "1.mp4").write_bytes(b"never opened")
-        source = open_source(tmp_path / "d", [spec], GRAY, limit=3)
+        source = open_source(tmp_path / "d", [spec], GRAY, limit=3, spread=False)
         assert (len(source), source.labels.tolist(), source.groups.tolist()) == (3, [0] * 6, [0] * 4 + [1] * 2)
         assert near(levels_of(source), [10, 20, 30, 40, 110, 120])
+
+    def test_a_limit_is_shared_by_the_videos_of_classes(self, tmp_path):
+        root = self.folder(tmp_path / "d")
+        source = open_source(root, [SPEC], GRAY, limit=7)
+        # Two videos of class a with 4 and 5 frames, one of class b with 3: 3 + 2 + 2.
+        assert source.labels.tolist() == [0] * 5 + [1] * 2
+        assert source.groups.tolist() == [0] * 3 + [1] * 2 + [2] * 2
+        assert near(levels_of(source), [10, 20, 30, 110, 120, 210, 220])
+        # Where a video has less, the next ones have more; loose videos are a stream.
+        assert open_source(root, [SPEC], GRAY, limit=15).groups.tolist() == [0] * 4 + [1] * 5 + [2] * 3
+        assert open_source(root / "a", [SPEC], GRAY, limit=5).groups.tolist() == [0] * 4 + [1]
 
     @pytest.mark.parametrize(("dtype", "scale"), [("uint8", 1.0), ("float16", 255.0), ("float64", 255.0)])
     def test_frames_for_inputs_of_other_types(self, tmp_path, dtype, scale):
