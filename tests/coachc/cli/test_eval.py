@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -10,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coachc.runtime.bundle.manifest_json import to_json_bytes
 from coachc.runtime.bundle.manifest_types import Preprocess
-from coachc.runtime.bundle.store import checksum_line, open_bundle
+from coachc.runtime.bundle.store import open_bundle
 from coachc.runtime.online.policy_file import decode_policies
+from tests.helpers.bundles import rewrite_manifest
 from tests.helpers.commands import coachc, compile_json, succeed
 from tests.helpers.pictures import png
 
@@ -55,9 +54,7 @@ def test_a_limit_is_of_all_classes_and_what_is_no_picture_is_named(digits, tmp_p
     path, _, test = digits
     shutil.copytree(path, tmp_path / "pictures.coach")
     preprocess = Preprocess((64, 64), "nearest", "gray", "nchw", 255.0, (0.0,), (1.0,))
-    data = to_json_bytes(open_bundle(str(path)).manifest._replace(preprocess=preprocess))
-    (tmp_path / "pictures.coach" / "manifest.json").write_bytes(data)
-    (tmp_path / "pictures.coach" / "manifest.sha256").write_bytes(checksum_line(hashlib.sha256(data).hexdigest()))
+    rewrite_manifest(tmp_path / "pictures.coach", lambda raw: raw.update(preprocess=preprocess._asdict()))
     with np.load(test) as stored:
         pixels, labels = np.rint(stored["input"] * 255).clip(0, 255).astype(np.uint8), stored["labels"]
     for label in range(10):

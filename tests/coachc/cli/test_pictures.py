@@ -183,6 +183,11 @@ def test_names_that_are_no_text(picture_model, tmp_path):
             with open(root + b"/" + label + b"/\xe9%d.png" % number, "wb") as stream:
                 stream.write(png(np.full((8, 8, 3), 40 * number, np.uint8)) if number < 2 else b"")
     folder = os.fsdecode(root)
+    arguments = ["--device", "tx2", "--calib", folder, "-o", tmp_path / "o.coach", "--save-recipe", tmp_path / "r.toml"]
+    outcome = coachc("compile", picture_model, *arguments)
+    assert (outcome.code, outcome.out, sorted(path.name for path in tmp_path.glob("?.*"))) == (1, "", [])
+    assert "--save-recipe: the name of" in outcome.err
+    assert "t\\xe9 is no UTF-8, as TOML is" in outcome.err
     said = succeed("compile", picture_model, "--device", "tx2", "--calib", folder, "-o", tmp_path / "o.coach")
     said += succeed("run", tmp_path / "o.coach", "--source", folder, "--cut", "device-only")
     said.encode("utf-8")

@@ -1,5 +1,6 @@
 """Frames of videos: which are taken, their order and colours, and what damaged files lead to."""
 
+import os
 import sys
 import tracemalloc
 
@@ -179,6 +180,15 @@ class TestFiles:
         path.write_bytes(b"")
         with pytest.raises(SourceError, match="v.mp4 is empty"):
             choose_frames(str(path))
+
+    def test_a_name_that_opencv_would_end_the_process_at(self, tmp_path):
+        name = os.fsdecode(os.fsencode(str(write_video(tmp_path / "v.avi", grays([20, 40])))) + b"\xe9.avi")
+        os.rename(str(tmp_path / "v.avi"), name)
+        with pytest.raises(
+            SourceError, match=r"the name of .*v.avi\\xe9.avi is no UTF-8, which OpenCV needs"
+        ) as caught:
+            choose_frames(name)
+        assert caught.value.hint == "rename it"
 
     def test_names_that_look_like_addresses_or_patterns(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
