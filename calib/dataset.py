@@ -214,6 +214,8 @@ def _noise(value: Value, rng: np.random.Generator) -> np.ndarray:
 
 
 def _blend(array: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
-    if array.dtype.kind != "f":
+    pixels = array.dtype == np.uint8 and array.ndim == 4  # a camera's; other integers count or name something
+    if array.dtype.kind != "f" and not pixels:
         return array
-    return (array * share + other * (1.0 - share)).astype(array.dtype)
+    mixed = array * share + other * (1.0 - share)
+    return (np.rint(mixed) if pixels else mixed).astype(array.dtype)

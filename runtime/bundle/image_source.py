@@ -72,7 +72,7 @@ class ImageSource(Source):
         found = find_pictures(path)
         self.skipped = found.skipped
         if found.videos:
-            self._choose_frames(found, frames_per_second, limit, spread and found.labels is not None)
+            self._choose_frames(found, frames_per_second, limit, spread)
             return
         refuse_frame_rate(path, "images", frames_per_second)
         check_whole_batches(path, len(found.paths), self._batch)
@@ -91,18 +91,21 @@ class ImageSource(Source):
         )
 
     def _choose_frames(
-        self, found: Pictures, frames_per_second: Optional[float], limit: Optional[int], share: bool
+        self, found: Pictures, frames_per_second: Optional[float], limit: Optional[int], spread: bool
     ) -> None:
-        """All frames, or the first ones up to a limit; `share`: each video an equal part of it."""
+        """All frames, or the first ones up to a limit; `spread`: of videos of all classes, each an equal part of it."""
+        if limit is not None and spread and found.labels is not None:
+            videos = spread_over_classes(found.labels, limit)
+            found = found._replace(paths=[found.paths[video] for video in videos], labels=found.labels[videos])
         clips: List[np.ndarray] = []
-        left = None if limit is None else limit * self._batch
+        left = limit
         for index, path in enumerate(found.paths):
             if left == 0:
                 break
-            tasks_left = None if left is None else left // self._batch
-            if tasks_left is not None and share:
-                tasks_left = -(-tasks_left // (len(found.paths) - index))
-            frames = choose_frames(path, frames_per_second, None if tasks_left is None else tasks_left * self._batch)
+            tasks = left
+            if left is not None and spread and found.labels is not None:
+                tasks = -(-left // (len(found.paths) - index))
+            frames = choose_frames(path, frames_per_second, None if tasks is None else tasks * self._batch)
             count = len(frames) // self._batch * self._batch
             if count == 0:
                 raise SourceError(
@@ -110,7 +113,7 @@ class ImageSource(Source):
                     hint="take more frames a second, or leave the file out",
                 )
             clips.append(frames[:count])
-            left = None if left is None else left - count
+            left = None if left is None else left - count // self._batch
         self.groups = np.repeat(np.arange(len(clips), dtype=np.int64), [len(frames) for frames in clips])
         self.frames = np.concatenate(clips)
         self.paths = [found.paths[group] for group in self.groups]

@@ -254,6 +254,18 @@ class TestMixed:
             assert not feed["index"].any()
 
 
+def test_pixels_of_a_camera_are_blended_as_their_floats_are(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 4)).astype(np.uint8)
+    blended = []
+    for dtype in ("uint8", "float32"):
+        np.savez(tmp_path / "d.npz", x=pixels.astype(dtype))
+        data = open_dataset(str(tmp_path / "d.npz"), [Value("x", dtype, (1, 3, 4, 4))], None, max_samples=20)
+        blended.append(np.concatenate([feed["x"] for feed in data.mixed()]))
+    assert blended[0].dtype == np.uint8
+    assert np.abs(blended[0] - blended[1]).max() <= 0.5 + 1e-4
+    assert not np.array_equal(blended[0], np.concatenate([feed["x"] for feed in data]))
+
+
 def test_frames_of_a_clip_are_blended_alike(tmp_path):
     rng = np.random.default_rng(0)
     clips = np.repeat(rng.standard_normal((10, 4)), 3, axis=0).astype(np.float32)

@@ -275,6 +275,9 @@ class TestSources:
         assert source.labels.tolist() == [0] * 5 + [1] * 2
         assert source.groups.tolist() == [0] * 3 + [1] * 2 + [2] * 2
         assert near(levels_of(source), [10, 20, 30, 110, 120, 210, 220])
+        # Fewer tasks than videos: of all classes.
+        few = open_source(root, [SPEC], GRAY, limit=2)
+        assert (few.labels.tolist(), few.groups.tolist()) == ([0, 1], [0, 1])
         # Where a video has less, the next ones have more; loose videos are a stream.
         assert open_source(root, [SPEC], GRAY, limit=15).groups.tolist() == [0] * 4 + [1] * 5 + [2] * 3
         assert open_source(root / "a", [SPEC], GRAY, limit=5).groups.tolist() == [0] * 4 + [1]
