@@ -13,8 +13,9 @@ from typing import IO
 import numpy as np
 
 from coachc.errors import DataError
+from coachc.runtime.bundle.array_source import UNREADABLE, ArraySource, read_header
+from coachc.runtime.bundle.feeds import Feed
 from coachc.runtime.bundle.manifest_types import TensorSpec
-from coachc.runtime.bundle.source import UNREADABLE, ArraySource, Feed, read_header
 from coachc.runtime.errors import SourceError
 
 _LOCAL_HEADER_BYTES = 30
@@ -29,24 +30,20 @@ class CalibrationArrays(ArraySource):
 
     def __init__(self, path: str, inputs: Sequence[TensorSpec], limit: int | None = None) -> None:
         super().__init__(path, inputs, limit)
-        self._order = np.arange(self._tasks)
         self._streams: list[tuple[IO[bytes], int]] = []
 
     def take(self, tasks: np.ndarray) -> None:
         """Go over these tasks only, in this order."""
-        self._order = tasks
+        self._tasks = tasks
         batch = self._arrays[0].batch
         rows = (tasks[:, None] * batch + np.arange(batch)).ravel()
         self.labels, self.groups = (None if array is None else array[rows] for array in (self.labels, self.groups))
-
-    def __len__(self) -> int:
-        return len(self._order)
 
     def __iter__(self) -> Iterator[Feed]:
         try:
             if not self._streams:
                 self._streams = [self._opened(array.spec.name) for array in self._arrays]
-            for task in self._order.tolist():
+            for task in self._tasks.tolist():
                 feed = {}
                 for array, (stream, offset) in zip(self._arrays, self._streams, strict=True):
                     task_bytes = math.prod(array.spec.shape) * array.dtype.itemsize

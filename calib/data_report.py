@@ -9,6 +9,7 @@ from coachc.calib.dataset import Dataset
 from coachc.calib.images import CalibrationImages
 from coachc.calib.input_overview import Observed, Observer, doubts
 from coachc.runtime.bundle.manifest_types import Preprocess
+from coachc.runtime.bundle.skipped import Skipped
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class DataReport:
         Label of each picture in `observed`: the class's name where it is known, else its index.
     doubts : tuple of str
         What looks wrong.
+    skipped : tuple of Skipped
+        Files that are left out.
     """
 
     source: str
@@ -41,6 +44,7 @@ class DataReport:
     observed: Observed
     captions: tuple[str, ...]
     doubts: tuple[str, ...]
+    skipped: tuple[Skipped, ...] = ()
 
 
 def report_on(source: str, data: Dataset, preprocess: Preprocess | None, observer: Observer) -> DataReport:
@@ -66,5 +70,9 @@ def report_on(source: str, data: Dataset, preprocess: Preprocess | None, observe
     if data.labels is not None:
         firsts = data.labels[:: len(data.labels) // data.samples].tolist()
         captions = [names[label] if names else str(label) for label in firsts[: len(captions)]]
-    found = tuple(doubts(observed, preprocess))
-    return DataReport(source, form, labels, data.samples, preprocess, observed, tuple(captions), found)
+    found = doubts(observed, preprocess)
+    skipped = () if data.source is None else data.source.skipped
+    if isinstance(data.source, CalibrationImages) and data.source.unreadable:
+        unreadable = data.source.unreadable
+        found.append(f"{len(unreadable)} of the images cannot be read, the first of them {unreadable[0].path}")
+    return DataReport(source, form, labels, data.samples, preprocess, observed, tuple(captions), tuple(found), skipped)

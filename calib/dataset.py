@@ -13,9 +13,13 @@ from coachc.calib.arrays import CalibrationArrays
 from coachc.calib.images import CalibrationImages
 from coachc.calib.script import ScriptSource, script_of
 from coachc.core.graph import Value
+from coachc.errors import DataError
+from coachc.runtime.bundle.feeds import Source, refuse_frame_rate
 from coachc.runtime.bundle.image_folder import is_video
-from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
-from coachc.runtime.bundle.source import Source, open_source, refuse_frame_rate
+from coachc.runtime.bundle.label_check import check_labels
+from coachc.runtime.bundle.manifest_types import DTYPES, Preprocess, TensorSpec
+from coachc.runtime.bundle.source import open_source
+from coachc.runtime.bundle.spread import spread_over_classes
 
 Feed = Mapping[str, np.ndarray]
 
@@ -45,7 +49,7 @@ class Dataset:
     watch : callable or None
         Told of each sample that is read: its index and its feed.
     groups : ndarray of int64, shape (samples * batch,), or None
-        The clip that each row belongs to, where the source says; see `runtime.bundle.source.Source`.
+        The clip that each row belongs to, where the source says; see `runtime.bundle.feeds.Source`.
     positions : ndarray of int64, shape (samples * batch,), or None
         Place of each row in the source; None where samples are in its order.
     """
@@ -116,6 +120,8 @@ def open_dataset(
     seed: int = 0,
     ordered: bool = False,
     frames_per_second: float | None = None,
+    classes: int | None = None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> Dataset:
     """Open `--calib`.
 
@@ -128,20 +134,30 @@ def open_dataset(
     preprocess : Preprocess or None
         How images become tensors; needed for folders and videos.
     max_samples : int
-        Use at most this many.
+        Use at most this many; of labelled ones each class its share.
     seed : int
-        Of the noise, and of the order of real samples. They come shuffled: folders are sorted by class, and whoever
-        looks at the first few has to see all classes. A function's samples keep the order it gives them.
+        Of the noise, and of the choice and order of real samples. They come shuffled: folders are sorted by class, and
+        whoever looks at the first few has to see all classes. A function's samples are its first, in its order.
     ordered : bool
         The first samples as they are in the source instead, for whoever replays continuous frames.
     frames_per_second : float, optional
         Take that many frames of a video by their timestamps; without, every frame.
+    classes : int, optional
+        Labels have to be below this.
+    advance : callable
+        (images decoded, images in all), while it is found out which of them can be read.
 
     Raises
     ------
     coachc.errors.DataError, runtime.errors.SourceError
         Nothing there, nothing in it, or it does not suit the model.
     """
+    for value in inputs:
+        if value.dtype not in DTYPES:
+            raise DataError(
+                f"input '{value.name}' takes {value.dtype}, which no sample can be given as: NumPy has no such type",
+                hint="export the model with an input of float32 or float16",
+            )
     if path == RANDOM:
         refuse_frame_rate(path, "noise", frames_per_second)
         rng = np.random.default_rng(seed)
@@ -150,13 +166,25 @@ def open_dataset(
     specs = tuple(TensorSpec(value.name, value.dtype, value.shape) for value in inputs)
     source = _open(path, specs, preprocess, max_samples, max_samples if ordered else None, frames_per_second)
     positions = None
+    check_labels(source.labels, classes, source.name_of)
     if isinstance(source, CalibrationImages | CalibrationArrays) and not ordered:
-        order = np.random.default_rng(seed).permutation(len(source))[:max_samples]
-        source.take(order)
         batch = inputs[0].shape[0]
+        order = _drawn(source.labels, len(source), batch, max_samples, seed)
+        source.take(order)
         positions = (order[:, None] * batch + np.arange(batch)).ravel()
+    if isinstance(source, CalibrationImages):
+        kept = source.leave_out_unreadable(advance)
+        positions = None if positions is None else positions[kept]
     kind = "unlabelled" if source.labels is None else "labels"
     return Dataset(kind, len(source), source.labels, source, groups=source.groups, positions=positions)
+
+
+def _drawn(labels: np.ndarray | None, count: int, batch: int, max_samples: int, seed: int) -> np.ndarray:
+    """Samples, shuffled; where some are left out, those that are spread over the classes."""
+    order = np.random.default_rng(seed).permutation(count)
+    if labels is None or max_samples >= count:
+        return order[:max_samples]
+    return order[np.isin(order, spread_over_classes(labels[::batch], max_samples, seed))]
 
 
 def _open(
@@ -186,6 +214,8 @@ def _noise(value: Value, rng: np.random.Generator) -> np.ndarray:
 
 
 def _blend(array: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
-    if array.dtype.kind != "f":
+    pixels = array.dtype == np.uint8 and array.ndim == 4  # a camera's; other integers count or name something
+    if array.dtype.kind != "f" and not pixels:
         return array
-    return (array * share + other * (1.0 - share)).astype(array.dtype)
+    mixed = array * share + other * (1.0 - share)
+    return (np.rint(mixed) if pixels else mixed).astype(array.dtype)

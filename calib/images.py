@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
 from coachc.calib.activation_cache import Remembered, Tensors
 from coachc.calib.decoded_frames import DecodedFrames
-from coachc.runtime.bundle.image_folder import LABELS_FILE
+from coachc.runtime.bundle.image_source import ImageSource, none_readable
+from coachc.runtime.bundle.labels_table import LABELS_FILE
 from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
 from coachc.runtime.bundle.preprocess import pixels
-from coachc.runtime.bundle.source import ImageSource
+from coachc.runtime.bundle.skipped import Skipped
+from coachc.runtime.errors import UnreadablePicture
 
 #: Pictures decoded at once: beside ONNX Runtime, which also uses every core, more do not help.
 DECODERS = min(4, os.cpu_count() or 1)
 #: Pictures decoded before they are asked for.
 LOOK_AHEAD = 4 * DECODERS
 
+Found = TypeVar("Found")
+
 
 class CalibrationImages(ImageSource):
     """The pictures of a folder or of videos, in an order of the caller's.
 
-    The first pass decodes images in a few threads, videos from their beginning on. Their pixels go to a temporary file,
+    The first pass decodes images in a few threads, videos from their beginning on; `leave_out_unreadable` comes before
+    it, since the samples have to be known by then. Their pixels go to a temporary file,
     since decoding a photograph again for every cut that is measured takes longer than running the model on it.
 
     Attributes
@@ -35,6 +42,8 @@ class CalibrationImages(ImageSource):
         Name of each class, where folders are classes; else empty.
     layout : str
         What the folder looks like, in words.
+    unreadable : tuple of Skipped
+        Those of `skipped` that are images and cannot be read, once that is known.
     """
 
     def __init__(
@@ -45,9 +54,10 @@ class CalibrationImages(ImageSource):
         frames_per_second: float | None = None,
         limit: int | None = None,
     ) -> None:
-        super().__init__(path, inputs, preprocess, frames_per_second, limit)
+        super().__init__(path, inputs, preprocess, frames_per_second, limit, spread=False)
         self.class_names: tuple[str, ...] = ()
         self.layout = "no labels"
+        self.unreadable: tuple[Skipped, ...] = ()
         if os.path.isfile(os.path.join(path, LABELS_FILE)):
             self.layout = f"labels from {LABELS_FILE}"
         elif self.labels is not None:
@@ -61,33 +71,82 @@ class CalibrationImages(ImageSource):
 
     def take(self, tasks: np.ndarray) -> None:
         """Go over these tasks only, in this order."""
-        rows = (tasks[:, None] * self._batch + np.arange(self._batch)).ravel()
-        self.paths = [self.paths[row] for row in rows]
-        self.labels, self.frames, self.groups = (
-            None if array is None else array[rows] for array in (self.labels, self.frames, self.groups)
-        )
+        self._take_rows((tasks[:, None] * self._batch + np.arange(self._batch)).ravel())
         self._pixels = self._undecoded()
+
+    def leave_out_unreadable(self, advance: Callable[[int, int], None] = lambda done, total: None) -> np.ndarray:
+        """Decode all images, once and for all passes, and go over those only that can be read.
+
+        Parameters
+        ----------
+        advance : callable
+            (images decoded, images in all).
+
+        Returns
+        -------
+        ndarray of int64
+            Which of the rows are left: as many as fill whole batches. Videos keep theirs.
+
+        Raises
+        ------
+        SourceError
+            No image can be read, or too few for one batch.
+        """
+        total = len(self.paths)
+        if self.frames is not None:
+            return np.arange(total)
+        for done, _ in enumerate(self._pixels, 1):
+            advance(done, total)
+        kept = np.delete(np.arange(total), list(self._unreadable))
+        self.unreadable = tuple(Skipped(self.name_of(row), why) for row, why in sorted(self._unreadable.items()))
+        over = kept[len(kept) // self._batch * self._batch :].tolist()
+        left_over = tuple(Skipped(self.name_of(row), f"left over, fills no batch of {self._batch}") for row in over)
+        self.skipped += self.unreadable + left_over
+        kept = kept[: len(kept) - len(over)]
+        if not len(kept):
+            raise none_readable(self._path, self.skipped)
+        # What is decoded stays: it is without the unreadable ones, too.
+        self._take_rows(kept)
+        return kept
 
     def images(self) -> Iterator[np.ndarray]:
         """Every image as `preprocess.pixels` makes it: uint8, (H, W, C)."""
-        return (kept["pixels"] for kept in self._pixels)
+        return (kept["pixels"] for kept in itertools.islice(self._pixels, len(self.paths)))
 
     def _undecoded(self) -> Iterable[Tensors]:
         if self.frames is not None and self.groups is not None:
             return DecodedFrames(self.paths, self.frames, self.groups, self.preprocess)
-        return Remembered(partial(_decoded, self.paths, self.preprocess))
+        self._unreadable: dict[int, str] = {}
+        return Remembered(partial(_decoded, tuple(self.paths), self.preprocess, self._unreadable))
 
 
-def _decoded(paths: Sequence[str], preprocess: Preprocess) -> Iterator[Tensors]:
-    waiting: deque[Future[np.ndarray]] = deque()
+def _decoded(paths: Sequence[str], preprocess: Preprocess, unreadable: dict[int, str]) -> Iterator[Tensors]:
+    """Pixels of the images that can be read; the others' places and reasons go to `unreadable`."""
+    for row, found in enumerate(_ahead(partial(_read, preprocess=preprocess), paths)):
+        if isinstance(found, UnreadablePicture):
+            unreadable[row] = "cannot be read: " + found.reason
+        else:
+            yield {"pixels": found}
+
+
+def _read(path: str, preprocess: Preprocess) -> np.ndarray | UnreadablePicture:
+    try:
+        return pixels(path, preprocess)
+    except UnreadablePicture as exc:
+        return exc
+
+
+def _ahead(read: Callable[[str], Found], paths: Sequence[str]) -> Iterator[Found]:
+    """What `read` makes of each path, in order, by a few threads that look ahead."""
+    waiting: deque[Future[Found]] = deque()
     pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
     try:
         for path in paths:
-            waiting.append(pool.submit(pixels, path, preprocess))
+            waiting.append(pool.submit(read, path))
             if len(waiting) > LOOK_AHEAD:
-                yield {"pixels": waiting.popleft().result()}
+                yield waiting.popleft().result()
         while waiting:
-            yield {"pixels": waiting.popleft().result()}
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 

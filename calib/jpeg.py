@@ -19,8 +19,8 @@ from coachc.calib.dataset import Dataset
 from coachc.core.graph import Value
 from coachc.core.plan import Accuracy
 from coachc.frontend import ort
+from coachc.runtime.bundle.image_source import ImageSource
 from coachc.runtime.bundle.preprocess import decode_jpeg, encode_jpeg, normalize
-from coachc.runtime.bundle.source import ImageSource
 
 QUALITY = 90
 #: Mean over 1,000 ImageNet photographs resized to 224x224 and saved at quality 90 by Pillow.
@@ -68,7 +68,7 @@ def measure_jpeg(
     times = estimated.encode_s, estimated.decode_s
     channels_first = inputs[0].shape[1] in (1, 3)
     if isinstance(data.source, ImageSource):
-        size_bytes, accuracy = _on_pictures(model, inputs[0].name, data.source, data.samples, judge, budget)
+        size_bytes, accuracy = _on_pictures(model, inputs[0], data.source, data.samples, judge, budget)
         note = f"quality {QUALITY}, size measured on {data.samples} images"
         return JpegCost(size_bytes, *times, accuracy, judge.keeps(accuracy, budget), note)
     if data.kind == "random" or find_spec("PIL") is None:
@@ -92,20 +92,21 @@ def estimate_jpeg(inputs: Sequence[Value]) -> JpegCost | None:
 
 
 def _on_pictures(
-    model: onnx.ModelProto, name: str, source: ImageSource, samples: int, judge: Judge, budget: float
+    model: onnx.ModelProto, taken: Value, source: ImageSource, samples: int, judge: Judge, budget: float
 ) -> tuple[int, Accuracy]:
     session = ort.session(model, level="all")
     sizes, right = [], []
     for index, image in enumerate(itertools.islice(source.images(), samples)):
         data = encode_jpeg(image, QUALITY)
         sizes.append(len(data))
-        decoded = normalize(decode_jpeg(data, source.preprocess), source.preprocess)
-        right.append(judge.right(index, ort.run_sample(session, {name: decoded})))
+        decoded = normalize(decode_jpeg(data, source.preprocess), source.preprocess, taken.dtype)
+        right.append(judge.right(index, ort.run_sample(session, {taken.name: decoded})))
     return round(sum(sizes) / len(sizes)), judge.compare(np.array(right, bool), budget)
 
 
 def _picture(array: np.ndarray, channels_first: bool) -> np.ndarray:
     """Pixels of a preprocessed picture, each channel stretched to 0..255."""
-    image = array[0].transpose(1, 2, 0) if channels_first else array[0]
+    # In float: differences of int8 overflow, bool has none.
+    image = (array[0].transpose(1, 2, 0) if channels_first else array[0]).astype(np.float32)
     low, high = image.min(axis=(0, 1)), image.max(axis=(0, 1))
     return np.rint((image - low) / np.maximum(high - low, 1e-12) * 255).astype(np.uint8)

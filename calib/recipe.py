@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coachc.errors import UsageError
-from coachc.runtime.bundle.manifest_types import COLORS, CROPS, LAYOUTS, RESIZES
+from coachc.runtime.bundle.manifest_types import COLORS, CROPS, LAYOUTS, ORIENTATIONS, RESIZES
 
 HEADER = "# How `coachc compile --recipe FILE` reads calibration data. Paths are relative to this file.\n\n"
 
@@ -34,7 +34,7 @@ class Recipe:
         Accuracy that may be lost, a fraction.
     size, layout : tuple of int, str, or None
         (height, width) and layout of the model's input that the recipe was made for.
-    resize, crop, resize_to, color, pixel_scale, mean, std
+    resize, crop, resize_to, color, pixel_scale, mean, std, orientation
         As in `runtime.bundle.manifest_types.Preprocess`.
     """
 
@@ -50,6 +50,7 @@ class Recipe:
     pixel_scale: float | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    orientation: str | None = None
 
 
 Reader = Callable[[Any], Any]
@@ -128,6 +129,7 @@ KEYS: Mapping[str, Mapping[str, Reader]] = {
         "pixel_scale": _positive,
         "mean": _MEAN,
         "std": _STD,
+        "orientation": _one_of(ORIENTATIONS),
     },
 }
 

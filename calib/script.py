@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from coachc.errors import DataError
+from coachc.runtime.bundle.feeds import Feed, Source
 from coachc.runtime.bundle.manifest_types import TensorSpec
-from coachc.runtime.bundle.source import Feed, Source
 
 Sample = tuple[Feed, tuple[int, ...] | None]
 
@@ -97,6 +97,9 @@ class ScriptSource(Source):
             if _checksum(feed) != checksum:
                 raise DataError(f"{self._name} gives another sample {index} than at first", hint=again)
             yield feed
+
+    def name_of(self, row: int) -> str:
+        return f"row {row} of {self._name}"
 
     def _find(self, function: str) -> Callable[[], Any]:
         if not os.path.isfile(self._file):

@@ -158,9 +158,10 @@ class QuantizerNodes:
                 # A NaN passes Max and Min. Cast to int32 it is the smallest integer on x86, hence Max again; cast to
                 # uint8 it is 0 by itself.
                 codes = self._add("Max", [self._cast(limited, np.int32), self._zero(np.int32)], np.int32)
+                codes = self._without_axes(codes, real)
             else:
-                codes = self._cast(limited, np.uint8)
-            codes = self._without_axes(codes, real)
+                # Before the cast: TensorRT has uint8 at the ends of a network only, where nothing else reads it.
+                codes = self._cast(self._without_axes(limited, real), np.uint8)
         codes.name = codes_name(self._value)
         return codes
 

@@ -5,6 +5,7 @@
         SignatureError       not signed by a trusted key
       InstallError           a bundle that may not replace the installed one, or cannot
       SourceError            input data missing or of the wrong shape
+        UnreadablePicture    one picture of several, which can be left out
       RecordError            a record of a run that cannot be written or read, or is another bundle's
       EngineError            ONNX Runtime (or another engine) is missing or failed
       ConnectionFailed       nobody answers at the address, or not in time
@@ -63,6 +64,16 @@ class InstallError(CoachRuntimeError):
 
 class SourceError(CoachRuntimeError):
     kind = "source"
+
+
+class UnreadablePicture(SourceError):  # noqa: N818  (it says what was found)
+    """One picture cannot be read: `shown` is its name, `reason` why, without the name."""
+
+    kind = "source"
+
+    def __init__(self, shown: str, reason: str) -> None:
+        super().__init__(f"cannot read {shown}: {reason}")
+        self.reason = reason
 
 
 class RecordError(CoachRuntimeError):

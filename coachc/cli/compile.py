@@ -85,7 +85,7 @@ def compile_(
         )
     check_preview(data.preview, data.calib)
     if save_recipe is not None:
-        check_recipe(save_recipe, force)
+        check_recipe(save_recipe, force, data.calib)
     (device, cloud), (middle, bandwidths) = targets.sides, link.link_and_range
     options = CompileOptions(
         model=model,

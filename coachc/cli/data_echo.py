@@ -52,6 +52,8 @@ def write_preview(report: DataReport | None, preview: str | None) -> None:
 
 def data_json(report: DataReport | None, preview: str | None) -> dict[str, Any] | None:
     """The JSON object `calibration_data`; None without real samples."""
+    from coachc.runtime.bundle.skipped import skipped_json
+
     if report is None:
         return None
     return {
@@ -59,6 +61,7 @@ def data_json(report: DataReport | None, preview: str | None) -> dict[str, Any] 
         "form": report.form,
         "labels": report.labels,
         "samples": report.samples,
+        "skipped": skipped_json(report.skipped),
         "preprocess": None if report.preprocess is None else report.preprocess._asdict(),
         "range_samples": report.observed.samples,
         "inputs": [
@@ -79,9 +82,13 @@ def data_json(report: DataReport | None, preview: str | None) -> dict[str, Any] 
 
 def data_lines(report: DataReport | None, preview: str | None) -> list[str]:
     """The same for people, one fact a line; nothing without real samples."""
+    from coachc.runtime.bundle.skipped import printable, skipped_text
+
     if report is None:
         return []
-    found = [f"samples   {report.samples:,} {_FORMS[report.form]} {report.source}, {report.labels}"]
+    found = [f"samples   {report.samples:,} {_FORMS[report.form]} {printable(report.source)}, {report.labels}"]
+    if report.skipped:
+        found.append(f"skipped   {skipped_text(report.skipped)}")
     pictures = "" if report.preprocess is None else preprocess_text(report.preprocess)
     if report.form == "pictures":
         found.append(f"input     {pictures}")
@@ -98,6 +105,8 @@ _FORMS = {"pictures": "pictures of", "arrays": "samples of", "function": "sample
 
 def preprocess_text(preprocess: Preprocess) -> str:
     """Resize, crop and normalization in one line."""
+    from coachc.runtime.bundle.preprocess import leaves_pixels
+
     size = "x".join(map(str, preprocess.size))
     resize_to = "x".join(map(str, preprocess.resize_to))
     shorter = "shorter side " if len(preprocess.resize_to) == 1 else ""
@@ -106,10 +115,10 @@ def preprocess_text(preprocess: Preprocess) -> str:
         "center": f"{shorter}resized to {resize_to} ({preprocess.resize}), centre {size} cropped out",
         "center-square": f"centre square cropped out, resized to {size} ({preprocess.resize})",
     }[preprocess.crop]
-    return (
-        f"{steps}, {preprocess.color}, {preprocess.layout}, "
-        f"(pixel / {preprocess.pixel_scale:g} - {list(preprocess.mean)}) / {list(preprocess.std)}"
-    )
+    turned = "" if preprocess.orientation == "exif" else ", not turned upright"
+    formula = f"(pixel / {preprocess.pixel_scale:g} - {list(preprocess.mean)}) / {list(preprocess.std)}"
+    values = "pixels as they are" if leaves_pixels(preprocess) else formula
+    return f"{steps}{turned}, {preprocess.color}, {preprocess.layout}, {values}"
 
 
 def _range_text(one: InputRange, samples: int) -> str:

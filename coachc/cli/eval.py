@@ -33,7 +33,12 @@ Fps = Annotated[
 Frames = Annotated[
     float | None, typer.Option("--frames-per-second", help="Videos: frames taken of each second.", min=0.001)
 ]
-Limit = Annotated[int | None, typer.Option(help="At most that many samples.", min=1)]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        help="At most that many samples, labelled ones spread over their classes; with --stream the first.", min=1
+    ),
+]
 Kinds = Annotated[
     list[str] | None, typer.Option("--policy", help="none, quantpipe, paper, default or oracle; repeat for several.")
 ]
@@ -75,6 +80,7 @@ def eval_(
     when a decision differs.
     """
     import json as json_module
+    import sys
 
     from coachc.cli.options import one_of
     from coachc.cli.progress import reporting
@@ -83,6 +89,7 @@ def eval_(
     from coachc.evaluate.bandwidth_trace import constant, load_trace
     from coachc.evaluate.evaluate_bundle import EvalOptions, evaluate
     from coachc.evaluate.replay import KINDS
+    from coachc.runtime.bundle.skipped import Skipped, skipped_text
     from coachc.runtime.bundle.store import open_bundle
     from coachc.runtime.online.policy import PREFERENCES
 
@@ -116,8 +123,11 @@ def eval_(
         prefer=one_of(prefer, "--prefer", PREFERENCES),
         seed=seed,
     )
+    skipped: list[Skipped] = []
     with reporting() as progress:
-        results = evaluate(opened, options, progress)
+        results = evaluate(opened, options, progress, skipped.extend)
+    if skipped:
+        print(f"skipped {skipped_text(skipped)}", file=sys.stderr)
     if json:
         print(json_module.dumps({kind: dataclasses.asdict(measured) for kind, measured in results.items()}, indent=1))
         return

@@ -36,9 +36,13 @@ def recipe_flags(path: str) -> dict[str, Any]:
     return said
 
 
-def check_recipe(path: str, force: bool) -> None:
+def check_recipe(path: str, force: bool, calib: str | None) -> None:
     """Raise UsageError if `--save-recipe` cannot be written, before anything is compiled."""
     from coachc.cli.files import check_place
+    from coachc.runtime.bundle.skipped import printable
+
+    if calib is not None and printable(calib) != calib:
+        raise UsageError(f"--save-recipe: the name of {printable(calib)} is no UTF-8, as TOML is", hint="rename it")
 
     check_place(path, "--save-recipe")
     if os.path.exists(path) and not force:

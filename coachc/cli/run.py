@@ -40,7 +40,14 @@ def run(
     engines: EngineFlags,
     in_flight: Annotated[int, typer.Option(help="Requests under way at once.", min=1)] = 2,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the server.", min=0.001)] = 10.0,
-    limit: Annotated[int | None, typer.Option(help="Stop after this many tasks.", min=1)] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="At most this many tasks: labelled images spread over their classes, else the first.", min=1),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="End at the first picture that cannot be read, instead of leaving it out."),
+    ] = False,
     fps: Annotated[
         float | None,
         typer.Option(help="Tasks that come each second, as from a camera. Default: as fast as they go.", min=0.001),
@@ -83,6 +90,7 @@ def run(
         in_flight=in_flight,
         timeout_s=timeout,
         limit=limit,
+        strict=strict,
         cut=cut,
         bits=bits,
         policy=policy,

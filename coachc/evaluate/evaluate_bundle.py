@@ -12,6 +12,8 @@ from coachc.evaluate.bandwidth_trace import Trace
 from coachc.evaluate.measure import Measured, measure
 from coachc.evaluate.replay import KINDS, Setup, replay
 from coachc.evaluate.tasks import BundleTasks, HalfKind, Tasks
+from coachc.runtime.bundle.label_check import check_labels, classes_of
+from coachc.runtime.bundle.skipped import Skipped
 from coachc.runtime.bundle.source import open_source
 from coachc.runtime.bundle.store import Bundle
 from coachc.runtime.online.policy import Policy
@@ -39,7 +41,7 @@ class EvalOptions:
     frames_per_second : float or None
         Frames of videos that are taken.
     limit : int or None
-        At most that many samples.
+        At most that many samples; labelled ones spread over their classes, unless they are a stream.
     repeat : int
         Times the samples are gone through.
     cuts : bool
@@ -74,9 +76,12 @@ def policies_of(bundle: Bundle) -> dict[str, dict[str, Policy]]:
 
 
 def evaluate(
-    bundle: Bundle, options: EvalOptions, progress: Progress = lambda stage, done, total: None
+    bundle: Bundle,
+    options: EvalOptions,
+    progress: Progress = lambda stage, done, total: None,
+    left_out: Callable[[Sequence[Skipped]], None] = lambda skipped: None,
 ) -> dict[str, Measured]:
-    """Replay samples through a bundle under each policy.
+    """Replay samples through a bundle under each policy; `left_out` is told of files that are no samples.
 
     Raises
     ------
@@ -90,13 +95,21 @@ def evaluate(
             f"{bundle.path}: cut '{chosen}' has no online policy",
             hint="compile with --calib on labelled images; cuts that send nothing quantized have none",
         )
+    model = bundle.manifest.model
     source = open_source(
-        options.data, bundle.manifest.model.inputs, bundle.manifest.preprocess, options.frames_per_second, options.limit
+        options.data,
+        model.inputs,
+        bundle.manifest.preprocess,
+        options.frames_per_second,
+        options.limit,
+        spread=not options.stream,
     )
+    check_labels(source.labels, classes_of(model.outputs[0].shape, model.inputs[0].shape[0]), source.name_of)
     if len(source) == 0:
         raise DataError(f"{options.data} holds no samples")
     base = {name: named["none"] for name, named in policies.items()}
     tasks = BundleTasks(bundle, source, base, options.limit, lambda done: progress("read samples", done, len(source)))
+    left_out(source.skipped)
     order = np.arange(len(tasks))
     if not options.stream:
         order = np.random.default_rng(options.seed).permutation(order)

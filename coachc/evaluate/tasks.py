@@ -10,8 +10,8 @@ import numpy as np
 
 from coachc.calib.accuracy import top1
 from coachc.calib.spool import Spool
+from coachc.runtime.bundle.feeds import Source
 from coachc.runtime.bundle.manifest_types import Cut
-from coachc.runtime.bundle.source import Source
 from coachc.runtime.bundle.store import Bundle
 from coachc.runtime.cloud.service import Service
 from coachc.runtime.engines.engine import Engine

@@ -14,6 +14,7 @@ from coachc.calib.measurements import Measurements
 from coachc.calib.reference_answers import trials_of
 from coachc.planning.precisions import FixedPrecision, MeasuredPrecision, PrecisionSource
 from coachc.planning.problem import Problem, Progress, silent
+from coachc.runtime.bundle.label_check import classes_of
 from coachc.runtime.bundle.manifest_types import Preprocess
 
 
@@ -86,7 +87,14 @@ def open_calibration(
     """
     model = problem.model
     inputs = [model.values[name] for name in model.inputs]
-    data = open_dataset(source, inputs, preprocess, max_samples=max_samples)
+    data = open_dataset(
+        source,
+        inputs,
+        preprocess,
+        max_samples=max_samples,
+        classes=classes_of(model.values[model.outputs[0]].shape, inputs[0].shape[0] if inputs[0].shape else 1),
+        advance=lambda done, total: progress("read samples", done, total),
+    )
     observer = Observer(inputs)
     data.watch = observer
     progress("whole model", 0, data.samples)

@@ -95,7 +95,7 @@ _EMPTY = {"engines": [], "half_precision": []}  # type: Dict[str, Any]
 
 # Fields of `preprocess` that came later. Absent they mean this, and with this meaning they are not written: bundles
 # from before can be read, and readers from before can read what they can carry out.
-_LATER_FIELDS = {"crop": "none", "resize_to": []}  # type: Dict[str, Any]
+_LATER_FIELDS = {"crop": "none", "resize_to": [], "orientation": "stored"}  # type: Dict[str, Any]
 
 
 def _without_later_fields(fields: Dict[str, Any]) -> Dict[str, Any]:
@@ -159,6 +159,7 @@ _complete_preprocess = f.record(
     std=f.list_of(f.number),
     crop=f.one_of(m.CROPS),
     resize_to=f.list_of(f.whole),
+    orientation=f.one_of(m.ORIENTATIONS),
 )
 _model = f.record(
     m.ModelInfo, name=f.text, sha256=f.sha256, opset=f.whole, inputs=f.list_of(_spec), outputs=f.list_of(_spec)

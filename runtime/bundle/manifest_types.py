@@ -40,6 +40,7 @@ RESIZES = ("nearest", "bilinear", "bicubic", "lanczos", "area")
 COLORS = ("rgb", "bgr", "gray")
 LAYOUTS = ("nchw", "nhwc")
 CROPS = ("none", "center", "center-square")
+ORIENTATIONS = ("stored", "exif")
 
 #: Precision of a task: of all packed values, or one for each value of the cut; None for the chosen ones.
 Bits = Union[None, int, Tuple[int, ...]]
@@ -322,6 +323,9 @@ class Preprocess(NamedTuple):
         out of the middle. center-square: cut the largest square out of the middle, then resize to `size`.
     resize_to : tuple of int
         With crop "center" only: (length of the shorter side,), which keeps the aspect ratio, or (height, width).
+    orientation : {"stored", "exif"}
+        exif: pictures that a camera stored on their side are turned upright, as their EXIF data say, before anything
+        else. stored: they stay as they lie in the file. Frames of videos are as OpenCV gives them, either way.
     """
 
     size: Tuple[int, int]
@@ -333,6 +337,7 @@ class Preprocess(NamedTuple):
     std: Tuple[float, ...]
     crop: str = "none"
     resize_to: Tuple[int, ...] = ()
+    orientation: str = "stored"
 
 
 class ModelInfo(NamedTuple):

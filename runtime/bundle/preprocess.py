@@ -4,15 +4,15 @@ Needs Pillow, imported where it is used: devices that read arrays do without it.
 """
 
 import io
-import os
 from typing import Any, Tuple, Union
 
 import numpy as np
 
-from ..errors import SourceError
+from .image_file import Path, import_pillow, mode_of, open_image
 from .manifest_types import Preprocess
 
-Path = Union[str, "os.PathLike[str]"]
+#: Inputs that take pictures: uint8 the pixels as they are, floats what the preprocessing makes of them.
+IMAGE_DTYPES = ("uint8", "float16", "float32", "float64")
 
 _FILTERS = {"nearest": "NEAREST", "bilinear": "BILINEAR", "bicubic": "BICUBIC", "lanczos": "LANCZOS", "area": "BOX"}
 
@@ -32,8 +32,8 @@ def load_image(image: Union[bytes, Path], preprocess: Preprocess) -> np.ndarray:
 
     Raises
     ------
-    SourceError
-        If the file cannot be read as an image, or Pillow is missing.
+    UnreadablePicture, SourceError
+        If the file cannot be read as an image; if Pillow is missing.
     """
     return normalize(pixels(image, preprocess), preprocess)
 
@@ -53,15 +53,15 @@ def pixels(image: Union[bytes, Path, np.ndarray], preprocess: Preprocess) -> np.
 
     Raises
     ------
-    SourceError
-        If the file cannot be read as an image, or Pillow is missing.
+    UnreadablePicture, SourceError
+        If the file cannot be read as an image; if Pillow is missing.
     """
-    pillow = _pillow()
+    pillow = import_pillow()
     height, width = preprocess.size
     if isinstance(image, np.ndarray):
-        picture = pillow.fromarray(image).convert(_mode(preprocess))
+        picture = pillow.fromarray(image).convert(mode_of(preprocess.color))
     else:
-        picture = _decoded(image, preprocess)
+        picture = open_image(image, preprocess.color, preprocess.orientation)
     if preprocess.crop == "center-square":
         side = min(picture.size)
         picture = _centre(picture, side, side)
@@ -71,15 +71,6 @@ def pixels(image: Union[bytes, Path, np.ndarray], preprocess: Preprocess) -> np.
         filters = getattr(pillow, "Resampling", pillow)
         picture = picture.resize(target, getattr(filters, _FILTERS[preprocess.resize]))
     return np.array(_centre(picture, width, height), dtype=np.uint8).reshape(height, width, -1)
-
-
-def _decoded(image: Union[bytes, Path], preprocess: Preprocess) -> Any:
-    shown = "the image" if isinstance(image, bytes) else os.fspath(image)
-    try:
-        with _pillow().open(io.BytesIO(image) if isinstance(image, bytes) else os.fspath(image)) as opened:
-            return opened.convert(_mode(preprocess))
-    except Exception as exc:  # Pillow's decoders raise OSError, ValueError, SyntaxError and struct.error
-        raise SourceError(f"cannot read {shown}: {exc}") from exc
 
 
 def _resized(found: Tuple[int, int], preprocess: Preprocess) -> Tuple[int, int]:
@@ -106,36 +97,44 @@ def _centre(picture: Any, width: int, height: int) -> Any:
     return picture.crop((left, top, left + width, top + height))
 
 
-def normalize(image: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """Pixels to the model's input: ``(pixel / pixel_scale - mean) / std`` in float32.
+def normalize(image: np.ndarray, preprocess: Preprocess, dtype: str = "float32") -> np.ndarray:
+    """Pixels to the model's input: ``(pixel / pixel_scale - mean) / std`` in float32, then cast.
 
     Parameters
     ----------
     image : ndarray of uint8, shape (H, W, C)
         As `pixels` makes it: RGB or gray.
     preprocess : Preprocess
+    dtype : str
+        One of `IMAGE_DTYPES`; uint8 where `leaves_pixels` only.
 
     Returns
     -------
-    ndarray of float32, shape (1, C, H, W), or (1, H, W, C) for layout nhwc
+    ndarray of `dtype`, shape (1, C, H, W), or (1, H, W, C) for layout nhwc
     """
     # Of 256 pixel values, not of every pixel: the same numbers in a quarter of the time.
     levels = np.arange(256, dtype=np.float32)[:, np.newaxis] / np.float32(preprocess.pixel_scale)
     table = (levels - np.array(preprocess.mean, dtype=np.float32)) / np.array(preprocess.std, dtype=np.float32)
+    table = table.astype(dtype)
     if preprocess.color == "bgr":
         image = image[:, :, ::-1]
     height, width, channels = image.shape
     first = preprocess.layout == "nchw"
-    x = np.empty((1, channels, height, width) if first else (1, height, width, channels), dtype=np.float32)
+    x = np.empty((1, channels, height, width) if first else (1, height, width, channels), dtype=dtype)
     for channel in range(channels):
         plane = x[0, channel] if first else x[0, :, :, channel]
         plane[...] = table[:, channel][image[:, :, channel]]
     return x
 
 
+def leaves_pixels(preprocess: Preprocess) -> bool:
+    """Whether the model gets pixels as they are, 0 to 255: all that an input of uint8 can take."""
+    return preprocess.pixel_scale == 1 and set(preprocess.mean) == {0.0} and set(preprocess.std) == {1.0}
+
+
 def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
     """Pixels (H, W, 3) RGB or (H, W, 1) gray, uint8, as a JPEG file of that quality (1 to 95)."""
-    pillow = _pillow()
+    pillow = import_pillow()
     stream = io.BytesIO()
     pillow.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(stream, "JPEG", quality=quality)
     return stream.getvalue()
@@ -155,25 +154,13 @@ def decode_jpeg(data: bytes, preprocess: Preprocess) -> np.ndarray:
     SourceError
         If Pillow is missing.
     """
-    pillow = _pillow()
+    pillow = import_pillow()
     height, width = preprocess.size
     try:
         with pillow.open(io.BytesIO(data)) as opened:
             found = (opened.format, opened.size)
             if found == ("JPEG", (width, height)):
-                return np.array(opened.convert(_mode(preprocess)), dtype=np.uint8).reshape(height, width, -1)
+                return np.array(opened.convert(mode_of(preprocess.color)), dtype=np.uint8).reshape(height, width, -1)
     except Exception as exc:
         raise ValueError(f"not a readable JPEG: {exc}") from exc
     raise ValueError(f"expected a JPEG of {width} x {height} pixels, found {found[0]} of {found[1][0]} x {found[1][1]}")
-
-
-def _mode(preprocess: Preprocess) -> str:
-    return "L" if preprocess.color == "gray" else "RGB"
-
-
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError as exc:
-        raise SourceError("Pillow is not installed, and images need it", hint="pip install 'coachc[images]'") from exc
-    return Image

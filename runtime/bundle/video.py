@@ -14,6 +14,7 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import SourceError
+from .skipped import printable
 
 # Matroska rounds timestamps to milliseconds, so a frame may come that much before its time.
 _EARLY_S = 0.002
@@ -150,6 +151,9 @@ def _opened(path: str) -> Tuple[Any, Any]:
     cv2 = _opencv()
     # Absolute: the colon of a relative path would end the name of a protocol.
     name = os.path.abspath(path)
+    if printable(name) != name:
+        # OpenCV ends the process at such a name (4.6 and 5.0 do).
+        raise SourceError(f"the name of {printable(path)} is no UTF-8, which OpenCV needs", hint="rename it")
     for backend in _BACKENDS:
         capture = cv2.VideoCapture(name, getattr(cv2, backend))
         if capture.isOpened():

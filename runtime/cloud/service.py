@@ -109,7 +109,7 @@ class Service:
             image = decode_jpeg(received.arrays[value.codes].tobytes(), preprocess)
         except ValueError as exc:
             raise RemoteProtocolError(f"tensor '{value.codes}': {exc}") from exc
-        return {value.name: normalize(image, preprocess).astype(value.dtype, copy=False)}
+        return {value.name: normalize(image, preprocess, value.dtype)}
 
     def _get(self, path: str) -> Response:
         model = "/v2/models/" + self.name

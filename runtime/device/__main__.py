@@ -19,6 +19,10 @@ from .report import show_progress
 from .run_bundle import run_bundle
 
 
+LIMIT = "at most N tasks: labelled images spread over their classes, else the first ones"
+STRICT = "end at the first picture that cannot be read, instead of leaving it out and naming it"
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog=command_of("device"), description="Run a bundle on this device.")
@@ -40,7 +44,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     add_arguments(parser)
     parser.add_argument("--in-flight", metavar="N", type=_positive(int), default=2, help="default %(default)s")
     parser.add_argument("--timeout", metavar="SECONDS", type=_positive(float), default=10.0, help="default %(default)s")
-    parser.add_argument("--limit", metavar="N", type=_positive(int), help="at most N tasks")
+    parser.add_argument("--limit", metavar="N", type=_positive(int), help=LIMIT)
+    parser.add_argument("--strict", action="store_true", help=STRICT)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout instead of a table")
     options = parser.parse_args(argv)
     try:
@@ -52,6 +57,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             in_flight=options.in_flight,
             timeout_s=options.timeout,
             limit=options.limit,
+            strict=options.strict,
             cut=options.cut,
             bits=options.bits,
             policy=options.policy,

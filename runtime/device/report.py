@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..bundle.manifest_types import Manifest
+from ..bundle.skipped import Skipped, skipped_json, skipped_text
 from ..errors import CoachRuntimeError
 from .metrics import Summary
 from .run_task import Done
@@ -114,6 +115,8 @@ class Report(NamedTuple):
     predictions : tuple of int
         Top-1 class of each row, in the source's order; empty where the first output does not hold one row per input
         row.
+    skipped : tuple of Skipped
+        Files of the source that were left out.
     online : Online
     """
 
@@ -130,6 +133,7 @@ class Report(NamedTuple):
     device_s: float
     round_trip_s: float
     predictions: Tuple[int, ...]
+    skipped: Tuple[Skipped, ...]
     online: Online
 
     def to_json(self) -> Dict[str, Any]:
@@ -140,6 +144,7 @@ class Report(NamedTuple):
             "mode": self.mode,
             "engine": self.engine,
             "tasks": self.tasks,
+            "skipped": skipped_json(self.skipped),
             "accuracy": self.accuracy,
             "bytes_per_task": self.bytes_per_task,
             "payload_bytes_per_task": self.payload_bytes_per_task,
@@ -165,6 +170,8 @@ class Report(NamedTuple):
             ("throughput", f"{self.throughput_per_s:.1f} tasks/s"),
             ("stages", f"device {_ms(self.device_s)} round trip {_ms(self.round_trip_s)} ms"),
         ]
+        if self.skipped:
+            lines.insert(3, ("skipped", skipped_text(self.skipped)))
         lines += self.online.lines(self.tasks)
         return "\n".join(f"{name:<16}{value}" for name, value in lines)
 

@@ -12,9 +12,12 @@ from typing import Any, Callable, Iterator, Optional, Sequence
 
 import numpy as np
 
+from ..bundle.feeds import Source
+from ..bundle.image_source import ImageSource
+from ..bundle.label_check import check_labels, classes_of
 from ..bundle.manifest_types import Cut, Manifest
 from ..bundle.signature import trusted_keys
-from ..bundle.source import ImageSource, Source, open_source
+from ..bundle.source import open_source
 from ..bundle.store import Bundle, open_bundle
 from ..engines.choice import factory_of
 from ..engines.halves import DeviceHalf, EngineFactory, Halves
@@ -45,6 +48,7 @@ def run_bundle(
     in_flight: int = 2,
     timeout_s: float = 10.0,
     limit: Optional[int] = None,
+    strict: bool = False,
     cut: Optional[str] = None,
     bits: Optional[int] = None,
     policy: Optional[str] = None,
@@ -76,7 +80,9 @@ def run_bundle(
     timeout_s : float
         For connecting, and for each wait on a connection.
     limit : int, optional
-        At most that many tasks.
+        At most that many tasks: labelled images spread over their classes, else the first ones.
+    strict : bool
+        A picture that cannot be read ends the run; else it is left out, and the report names it.
     cut : str, optional
         The run stays at this one.
     bits : int, optional
@@ -114,8 +120,9 @@ def run_bundle(
     """
     bundle = open_bundle(bundle_path, trusted_keys(trust))
     chosen = choose_policies(bundle, cut, bits, policy, server is not None, allow_offline)
-    source = open_source(source_path, bundle.manifest.model.inputs, bundle.manifest.preprocess)
-    tasks = len(source) if limit is None else min(limit, len(source))
+    model = bundle.manifest.model
+    source = open_source(source_path, model.inputs, bundle.manifest.preprocess, limit=limit, strict=strict)
+    check_labels(source.labels, classes_of(model.outputs[0].shape, model.inputs[0].shape[0]), source.name_of)
     load_start_s = time.perf_counter()
     halves = Halves(bundle, factory_of(engine, bundle, "device", engine_factory, engine_cache), providers)
     _load(halves, chosen, bundle.manifest)
@@ -132,17 +139,16 @@ def run_bundle(
             for cloud in clouds:
                 cleanup.callback(cloud.connection.close)
             uplink = _uplink(bundle, clouds, chosen, driver, allow_offline, timeout_s)
-        stage = DeviceStage(halves, chosen.policies, driver, top1_of(bundle.manifest.model), chosen.alone)
+        stage = DeviceStage(halves, chosen.policies, driver, top1_of(model), chosen.alone)
         half = halves.half(chosen.cut.name)
         start_s = time.perf_counter()
         rows: Any = _images(chosen.cut, source) if half.takes_images else iter(source)
         cleanup.enter_context(closing(rows))  # a generator that holds files open
-        feeds = itertools.islice(rows, tasks)
-        run_tasks(feeds, stage, uplink, answers.add, lambda task: progress(task + 1, tasks), interval_s)
+        run_tasks(rows, stage, uplink, answers.add, lambda task: progress(task + 1, len(source)), interval_s)
         elapsed_s = time.perf_counter() - start_s
     bandwidth = driver.bandwidth_bytes_per_s if chosen.sending else None
     online = answers.online(chosen.name, driver.moves, bandwidth, load_s)
-    return _report(half, source.labels, answers.in_order(), elapsed_s, online)
+    return _report(half, source, answers.in_order(), elapsed_s, online)
 
 
 def _load(halves: Halves, chosen: ChosenPolicies, manifest: Manifest) -> None:
@@ -239,9 +245,8 @@ def _images(cut: Cut, source: Source) -> Iterator[Arrays]:
     return ({cut.values[0].name: image} for image in source.images())
 
 
-def _report(
-    half: DeviceHalf, labels: Optional[np.ndarray], done: Sequence[Done], elapsed_s: float, online: Online
-) -> Report:
+def _report(half: DeviceHalf, source: Source, done: Sequence[Done], elapsed_s: float, online: Online) -> Report:
+    labels = source.labels
     predictions = tuple(itertools.chain.from_iterable(item.predictions for item in done))
     accuracy = None
     if labels is not None and predictions:
@@ -260,5 +265,6 @@ def _report(
         device_s=mean([item.device_s for item in done]),
         round_trip_s=mean([item.round_trip_s for item in done if not item.exit]),
         predictions=predictions,
+        skipped=source.skipped,
         online=online,
     )

@@ -39,6 +39,22 @@ def test_pictures(tmp_path):
     assert found.doubts == ()
 
 
+@pytest.mark.needs("PIL")
+def test_what_is_left_out(tmp_path):
+    from PIL import Image
+
+    for number in range(5):
+        Image.new("L", (3, 2), 40 * number).save(tmp_path / f"{number}.png")
+    (tmp_path / "3.png").write_bytes(b"cut short")
+    (tmp_path / "x.heic").write_bytes(b"")
+    found, data = report(tmp_path, (1, 1, 2, 3), GRAY)
+    assert [one.path for one in found.skipped] == ["x.heic", "3.png"]
+    assert found.samples == len(list(data)) == len(data.positions) == 4
+    values = sorted(int(feed["x"][0, 0, 0, 0]) for feed in data)
+    assert values == sorted(40 * position for position in data.positions.tolist()) == [0, 40, 80, 160]
+    assert found.doubts == ("1 of the images cannot be read, the first of them 3.png",)
+
+
 def test_arrays_and_their_first_label_of_a_batch(tmp_path):
     np.savez(tmp_path / "d.npz", x=np.zeros((8, 3, 2, 3), np.float32), labels=np.arange(8))
     found, data = report(tmp_path / "d.npz", (2, 3, 2, 3))

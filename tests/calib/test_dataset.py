@@ -7,6 +7,7 @@ import pytest
 
 from coachc.calib.dataset import MIX_PARTNERS, RANDOM, RANDOM_SAMPLES, open_dataset
 from coachc.core.graph import Value
+from coachc.errors import DataError
 from coachc.runtime.bundle.manifest_types import Preprocess
 from coachc.runtime.errors import SourceError
 
@@ -192,6 +193,13 @@ def test_samples_that_do_not_suit(tmp_path, options, message):
         open_dataset(archive(tmp_path, labels=False, **options)[0], [INPUT], None, max_samples=5)
 
 
+def test_inputs_of_a_type_that_numpy_has_not(tmp_path):
+    for source in ("random", archive(tmp_path)[0], str(tmp_path)):
+        with pytest.raises(DataError, match="input 'input' takes bfloat16, which no sample can be given as") as caught:
+            open_dataset(source, [Value("input", "bfloat16", (1, 2, 3))], None, max_samples=1)
+        assert caught.value.hint == "export the model with an input of float32 or float16"
+
+
 def test_nothing_there(tmp_path):
     with pytest.raises(SourceError, match="no such source"):
         open_dataset(str(tmp_path / "absent.npz"), [INPUT], None, max_samples=5)
@@ -244,6 +252,18 @@ class TestMixed:
             assert feed["half"].dtype == np.float16
             assert feed["index"].dtype == np.int64
             assert not feed["index"].any()
+
+
+def test_pixels_of_a_camera_are_blended_as_their_floats_are(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 4)).astype(np.uint8)
+    blended = []
+    for dtype in ("uint8", "float32"):
+        np.savez(tmp_path / "d.npz", x=pixels.astype(dtype))
+        data = open_dataset(str(tmp_path / "d.npz"), [Value("x", dtype, (1, 3, 4, 4))], None, max_samples=20)
+        blended.append(np.concatenate([feed["x"] for feed in data.mixed()]))
+    assert blended[0].dtype == np.uint8
+    assert np.abs(blended[0] - blended[1]).max() <= 0.5 + 1e-4
+    assert not np.array_equal(blended[0], np.concatenate([feed["x"] for feed in data]))
 
 
 def test_frames_of_a_clip_are_blended_alike(tmp_path):

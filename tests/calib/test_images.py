@@ -104,9 +104,58 @@ def test_names_of_classes(tmp_path):
     assert (source.class_names, source.layout, source.labels) == ((), "no labels", None)
 
 
-def test_an_unreadable_picture_is_named_and_the_threads_end(tmp_path):
+def broken(path, *names):
+    for name in names:
+        (path / name).write_bytes(b"no picture")
+
+
+def test_unreadable_pictures_are_named_and_left_out_of_all_passes(tmp_path, decoded):
     source = CalibrationImages(folder(tmp_path / "d"), [SPEC], GRAY)
-    (tmp_path / "d" / "class 1" / "2.png").write_bytes(b"no picture")
-    with pytest.raises(SourceError, match=r"cannot read .*class 1/2\.png"):
-        grays(source)
+    broken(tmp_path / "d" / "class 1", "2.png", "3.png")
+    source.take(np.array([11, 6, 0, 7, 5]))
+    heard = []
+    assert source.leave_out_unreadable(lambda done, total: heard.append((done, total))).tolist() == [0, 2, 4]
+    assert heard == [(1, 5), (2, 5), (3, 5)]
+    for _ in range(2):
+        assert grays(source) == [83, 0, 41]
+        assert [int(image[0, 0, 0]) for image in source.images()] == [83, 0, 41]
+    assert (len(source), source.labels.tolist(), len(decoded)) == (3, [2, 0, 1], 5)
+    named = [("class 1/2.png", "cannot be read: no image of a known kind")]
+    named += [("class 1/3.png", "cannot be read: no image of a known kind")]
+    assert [tuple(one) for one in source.skipped] == [tuple(one) for one in source.unreadable] == named
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+
+
+def test_what_then_fills_no_batch_is_left_out_too(tmp_path):
+    source = CalibrationImages(folder(tmp_path / "d"), [SPEC._replace(shape=(4, 1, 2, 3))], GRAY)
+    broken(tmp_path / "d" / "class 1", "2.png")
+    assert source.leave_out_unreadable().tolist() == [0, 1, 2, 3, 4, 5, 7, 8]
+    assert (len(source), grays(source), source.labels.tolist()) == (
+        2,
+        [0, 1, 2, 3, 40, 41, 43, 80],
+        [0] * 4 + [1] * 3 + [2],
+    )
+    assert [int(image[0, 0, 0]) for image in source.images()] == [0, 1, 2, 3, 40, 41, 43, 80]
+    assert [one.path for one in source.unreadable] == ["class 1/2.png"]
+    assert [tuple(one) for one in source.skipped[1:]] == [
+        (f"class 2/{number}.png", "left over, fills no batch of 4") for number in (1, 2, 3)
+    ]
+
+
+def test_unreadable_pictures_where_there_is_no_space(tmp_path, monkeypatch):
+    monkeypatch.setattr("coachc.calib.activation_cache.CACHE_BYTES", 6 * 5)
+    source = CalibrationImages(folder(tmp_path / "d"), [SPEC], GRAY)
+    broken(tmp_path / "d", "class 0/1.png", "class 2/3.png")
+    source.leave_out_unreadable()
+    assert [grays(source) for _ in range(2)] == [[0, 2, 3, 40, 41, 42, 43, 80, 81, 82]] * 2
+    assert len(source.skipped) == 2
+
+
+def test_a_folder_of_broken_pictures(tmp_path):
+    source = CalibrationImages(folder(tmp_path / "d", each=1), [SPEC], GRAY)
+    broken(tmp_path / "d", *[f"class {label}/0.png" for label in range(3)])
+    with pytest.raises(SourceError, match=r"no image of .*d can be read") as caught:
+        source.leave_out_unreadable()
+    assert caught.value.context == (
+        "left out  3: class 0/0.png, class 1/0.png, class 2/0.png (cannot be read: no image of a known kind)",
+    )

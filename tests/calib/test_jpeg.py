@@ -92,7 +92,7 @@ def test_pictures_are_measured(tmp_path, smooth):
     assert found.note == "quality 90, size measured on 30 images"
     assert found.accuracy.samples == 30
     assert found.accuracy.whole == pytest.approx(np.mean(judge.float_right))
-    assert found.keeps_budget == (found.accuracy.loss <= 0.2)
+    assert found.keeps_budget == (found.accuracy.loss_bound <= 0.2)
     if smooth:
         assert found.accuracy.split == pytest.approx(found.accuracy.whole, abs=0.1)
     else:
@@ -115,6 +115,36 @@ def test_arrays_that_were_pictures_give_a_size_but_no_accuracy(tmp_path):
         assert found.note == "quality 90, size measured on 12 pictures made back from the arrays"
         sizes[name] = found.size_bytes
     assert 300 < sizes["waves"] < 0.8 * sizes["noise"]
+
+
+@pytest.mark.needs("PIL")
+@pytest.mark.parametrize(("dtype", "low", "high"), [("bool", 0, 2), ("int8", -128, 128), ("uint8", 0, 256)])
+def test_arrays_of_other_types_are_pictures_too(tmp_path, dtype, low, high):
+    arrays = np.random.default_rng(0).integers(low, high, (4, 3, 24, 32)).astype(dtype)
+    sizes = []
+    for stretched in (arrays, np.round((arrays.astype(float) - low) / (high - 1 - low) * 255).astype(np.float32)):
+        np.savez(tmp_path / "a.npz", x=stretched)
+        value = Value("x", str(stretched.dtype), (1, 3, 24, 32))
+        data = open_dataset(str(tmp_path / "a.npz"), [value], None, max_samples=100, ordered=True)
+        sizes.append(measure_jpeg(None, [value], data, None, 0.1).size_bytes)
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.002)
+
+
+@pytest.mark.needs("PIL")
+def test_a_camera_of_bytes_is_measured_as_the_floats_of_its_pixels(tmp_path):
+    weight = random_weight("k", 2304, 5)
+    found = []
+    for dtype, nodes in (("uint8", [op("Cast", "x", "c", to=1)]), ("float32", [op("Identity", "x", "c")])):
+        nodes += [op("Flatten", "c", "f"), op("Gemm", "f k", "y")]
+        proto = net(nodes, [info("x", (1, 3, 24, 32), dtype)], [info("y", (1, 5))], [weight])
+        (tmp_path / dtype).mkdir()
+        folder = photographs(tmp_path / dtype, 8)
+        pixels = RGB._replace(pixel_scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
+        inputs = [Value("x", dtype, (1, 3, 24, 32))]
+        data = open_dataset(folder, inputs, pixels, max_samples=100)
+        found.append(measure_jpeg(proto, inputs, data, trials_of(proto, data)[0].judge, 0.1))
+    assert found[0].accuracy is not None
+    assert found[0] == found[1]
 
 
 @pytest.mark.needs("PIL")

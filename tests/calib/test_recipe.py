@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from coachc.calib.recipe import KEYS, Recipe, format_recipe, parse_recipe
 from coachc.errors import UsageError
-from coachc.runtime.bundle.manifest_types import COLORS, CROPS, LAYOUTS, RESIZES
+from coachc.runtime.bundle.manifest_types import COLORS, CROPS, LAYOUTS, ORIENTATIONS, RESIZES
 
 FULL = Recipe(
     data="images/val",
@@ -26,6 +26,7 @@ FULL = Recipe(
     pixel_scale=255.0,
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
+    orientation="stored",
 )
 
 
@@ -48,6 +49,7 @@ def test_a_full_recipe():
             "pixel_scale": 255.0,
             "mean": [0.485, 0.456, 0.406],
             "std": [0.229, 0.224, 0.225],
+            "orientation": "stored",
         },
     }
     assert parse_recipe(text, "r.toml") == FULL
@@ -80,6 +82,7 @@ recipes = st.builds(
     pixel_scale=st.none() | positive,
     mean=st.none() | st.tuples(numbers) | st.tuples(numbers, numbers, numbers),
     std=st.none() | st.tuples(positive) | st.tuples(positive, positive, positive),
+    orientation=st.none() | st.sampled_from(ORIENTATIONS),
 )
 
 

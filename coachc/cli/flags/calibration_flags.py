@@ -32,7 +32,10 @@ class CalibrationFlags(FlagGroup):
     budget: Annotated[
         str, typer.Option(help="Accuracy that may be lost, in percent of samples (0.5%) or as a fraction (0.005).")
     ] = "0.5%"
-    samples: Annotated[int, typer.Option(help="Use at most this many calibration samples.", min=1)] = 2000
+    samples: Annotated[
+        int,
+        typer.Option(help="Use at most this many calibration samples, of labelled ones each class its share.", min=1),
+    ] = 2000
     images: ImageFlags = ImageFlags()  # noqa: RUF009  (frozen)
     recipe: Annotated[
         str | None,

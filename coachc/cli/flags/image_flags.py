@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageFlags(FlagGroup):
-    """`--mean`, `--std`, `--pixel-scale`, `--color`, `--resize`, `--crop` and `--resize-to`.
+    """`--mean`, `--std`, `--pixel-scale`, `--color`, `--resize`, `--crop`, `--resize-to` and `--orientation`.
 
     `size` and `layout` are a recipe's: the input it was made for. They have no flag, since the model decides.
     """
@@ -27,7 +27,10 @@ class ImageFlags(FlagGroup):
         "0"
     )
     std: Annotated[str, typer.Option(help="Images: divided by per channel, e.g. 0.229,0.224,0.225.")] = "1"
-    pixel_scale: Annotated[float, typer.Option(help="Images: pixels 0..255 are divided by this first.")] = 255.0
+    pixel_scale: Annotated[
+        float | None,
+        typer.Option(help="Images: pixels 0..255 are divided by this first. Default: 255; 1 for uint8 inputs."),
+    ] = None
     color: Annotated[str, typer.Option(help="Images: rgb, bgr or gray. Default: by the model's channels.")] = ""
     resize: Annotated[str, typer.Option(help="Images: nearest, bilinear, bicubic, lanczos or area.")] = "bilinear"
     crop: Annotated[
@@ -43,6 +46,10 @@ class ImageFlags(FlagGroup):
             metavar="256|256x320", help="Images: what --crop center crops from: shorter side, or height x width."
         ),
     ] = ""
+    orientation: Annotated[
+        str,
+        typer.Option(help="Images: exif (turned upright as the camera says) or stored (as they lie in the file)."),
+    ] = "exif"
     size: tuple[int, ...] = ()
     layout: str = ""
 
@@ -56,7 +63,9 @@ def preprocess_of(model: Model, flags: ImageFlags) -> Preprocess | None:
         A flag cannot be understood, or does not suit the model or another flag.
     """
     from coachc.calib.input_overview import channel_axis
-    from coachc.runtime.bundle.manifest_types import COLORS, RESIZES, Preprocess
+    from coachc.cli.options import one_of
+    from coachc.runtime.bundle.manifest_types import COLORS, ORIENTATIONS, RESIZES, Preprocess
+    from coachc.runtime.bundle.preprocess import leaves_pixels
 
     shape = model.values[model.inputs[0]].shape
     axis = channel_axis(shape)
@@ -75,24 +84,34 @@ def preprocess_of(model: Model, flags: ImageFlags) -> Preprocess | None:
         raise UsageError(
             f"--color '{color}' does not suit an input of {channels} channel(s)", hint=f"one of {', '.join(COLORS)}"
         )
-    if not 0 < flags.pixel_scale < math.inf:
-        found = f"--pixel-scale {flags.pixel_scale:g}"
+    as_they_are = model.values[model.inputs[0]].dtype == "uint8"
+    pixel_scale = flags.pixel_scale if flags.pixel_scale is not None else 1.0 if as_they_are else 255.0
+    if not 0 < pixel_scale < math.inf:
+        found = f"--pixel-scale {pixel_scale:g}"
         raise UsageError(f"{found} is not a positive number", hint="255 maps pixels to 0..1")
     deviations = parse_floats(flags.std, "--std", channels)
     if not all(s > 0 for s in deviations):
         raise UsageError(f"--std '{flags.std}' has a number that is not positive")
     crop, resize_to = _crop(flags, size)
-    return Preprocess(
+    preprocess = Preprocess(
         size=(size[0], size[1]),
         resize=flags.resize,
         color=color,
         layout=layout,
-        pixel_scale=flags.pixel_scale,
+        pixel_scale=pixel_scale,
         mean=parse_floats(flags.mean, "--mean", channels),
         std=deviations,
         crop=crop,
         resize_to=resize_to,
+        orientation=one_of(flags.orientation, "--orientation", ORIENTATIONS),
     )
+    if as_they_are and not leaves_pixels(preprocess):
+        raise UsageError(
+            f"input '{model.inputs[0]}' takes pixels as they are (uint8), which --mean, --std and --pixel-scale change",
+            context=[f"found  pixel scale {pixel_scale:g}, mean {flags.mean}, std {flags.std}"],
+            hint="leave them out: the model normalizes by itself",
+        )
+    return preprocess
 
 
 def parse_floats(text: str, flag: str, count: int) -> tuple[float, ...]:

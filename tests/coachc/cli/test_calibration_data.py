@@ -65,6 +65,7 @@ def test_pictures_in_json(picture_model, picture_folder, tmp_path, command):
         "std": [0.229, 0.224, 0.225],
         "crop": "center-square",
         "resize_to": [],
+        "orientation": "exif",
     }
     assert (data["range_samples"], data["preview"], data["warnings"]) == (18, None, [])
     (found,) = data["inputs"]

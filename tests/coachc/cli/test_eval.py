@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from coachc.runtime.bundle.manifest_types import Preprocess
 from coachc.runtime.bundle.store import open_bundle
 from coachc.runtime.online.policy_file import decode_policies
+from tests.helpers.bundles import rewrite_manifest
 from tests.helpers.commands import coachc, compile_json, succeed
+from tests.helpers.pictures import png
 
 pytestmark = [pytest.mark.needs("onnxruntime"), pytest.mark.needs("sklearn")]
 
@@ -42,6 +46,35 @@ def test_the_default_exits_and_keeps_the_accuracy(digits):
     assert results["oracle"]["exits"]["value"] >= default["exits"]["value"]
     assert plain["exits"]["value"] == 0
     assert set(default["busy"]) == {"device", "link", "cloud"}
+
+
+@pytest.mark.needs("PIL")
+def test_a_limit_is_of_all_classes_and_what_is_no_picture_is_named(digits, tmp_path):
+    """Of the last class there is one picture only, and that is broken."""
+    path, _, test = digits
+    shutil.copytree(path, tmp_path / "pictures.coach")
+    preprocess = Preprocess((64, 64), "nearest", "gray", "nchw", 255.0, (0.0,), (1.0,))
+    rewrite_manifest(tmp_path / "pictures.coach", lambda raw: raw.update(preprocess=preprocess._asdict()))
+    with np.load(test) as stored:
+        pixels, labels = np.rint(stored["input"] * 255).clip(0, 255).astype(np.uint8), stored["labels"]
+    for label in range(10):
+        (tmp_path / "images" / str(label)).mkdir(parents=True)
+        for row in np.flatnonzero(labels == label)[: 1 if label == 9 else 4]:
+            (tmp_path / "images" / str(label) / f"{row}.png").write_bytes(png(pixels[row, 0]))
+    (broken,) = (tmp_path / "images" / "9").iterdir()
+    broken.write_bytes(b"")
+    arguments = ["eval", tmp_path / "pictures.coach", "--data", tmp_path / "images", "--limit", 10, "--policy", "none"]
+    spread, stream = coachc(*arguments), coachc(*arguments, "--stream")
+    assert (spread.code, stream.code, stream.err) == (0, 0, "")
+    assert spread.err == f"skipped 1: 9/{broken.name} (cannot be read: no image of a known kind)\n"
+    assert ": 9 tasks; times simulated" in spread.out
+    assert ": 10 tasks; times simulated" in stream.out
+    (tmp_path / "images" / "10").mkdir()
+    (tmp_path / "images" / "10" / "x.png").write_bytes(b"")
+    outcome = coachc(*arguments)
+    assert (outcome.code, outcome.out) == (1, "")
+    # Names sort as text: 10 comes before 2.
+    assert "has label 10, and the model has 10 outputs" in outcome.err
 
 
 def test_what_is_printed_is_what_was_measured(digits):

@@ -35,7 +35,7 @@ def test_what_was_used_is_written_and_used_again(picture_model, picture_folder, 
     recipe = tmp_path / "recipes" / "r.toml"
     recipe.parent.mkdir()
     flags = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225", "--resize-to", "10", "--samples", "15"]
-    flags += ["--budget", "5%", "--resize", "bicubic"]
+    flags += ["--budget", "5%", "--resize", "bicubic", "--orientation", "stored"]
     first = compile_json(
         picture_model, tmp_path / "a.coach", "--calib", picture_folder, *flags, "--save-recipe", recipe
     )
@@ -51,6 +51,7 @@ def test_what_was_used_is_written_and_used_again(picture_model, picture_folder, 
             "pixel_scale": 255.0,
             "mean": [0.485, 0.456, 0.406],
             "std": [0.229, 0.224, 0.225],
+            "orientation": "stored",
         },
     }
     again = compile_json(picture_model, tmp_path / "b.coach", "--recipe", recipe)

@@ -74,6 +74,19 @@ def test_crops_that_make_no_sense_are_refused(fields, message):
         from_json_bytes(changed(**fields))
 
 
+def test_which_way_up_pictures_are_is_written_where_it_is_new():
+    upright = PLAIN._replace(orientation="exif")
+    data = written(upright)
+    assert json.loads(data.decode())["preprocess"]["orientation"] == "exif"
+    assert from_json_bytes(data).preprocess == upright
+    assert "orientation" not in json.loads(written(PLAIN).decode())["preprocess"]
+    # A bundle from before: pictures were not turned.
+    assert from_json_bytes(written(PLAIN)).preprocess.orientation == "stored"
+    assert from_json_bytes(changed(orientation="stored")).preprocess == PLAIN
+    with pytest.raises(BundleError, match="'preprocess.orientation': expected one of stored, exif, found \"up\""):
+        from_json_bytes(changed(orientation="up"))
+
+
 def test_preprocess_that_is_no_object_is_refused():
     raw = json.loads(written(PLAIN).decode())
     with pytest.raises(BundleError, match="'preprocess': expected an object, found 7"):

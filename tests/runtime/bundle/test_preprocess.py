@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from coachc.runtime.bundle.manifest_types import Preprocess
-from coachc.runtime.bundle.preprocess import decode_jpeg, encode_jpeg, load_image, normalize, pixels
+from coachc.runtime.bundle.preprocess import decode_jpeg, encode_jpeg, leaves_pixels, load_image, normalize, pixels
 from coachc.runtime.errors import SourceError
+from tests.helpers.pictures import with_orientation
 
 RGB = Preprocess((3, 5), "bilinear", "rgb", "nchw", 255.0, (0.5, 0.25, 0.0), (0.5, 1.0, 2.0))
 
@@ -89,6 +90,51 @@ def test_unexpected_jpegs_are_refused():
         decode_jpeg(encode_jpeg(array, 90)[:-20], RGB)
     with pytest.raises(SourceError, match="cannot read the image"):
         load_image(b"hello", RGB)
+
+
+RAW = RGB._replace(pixel_scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+def test_bytes_are_the_pixels_themselves(layout):
+    image = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    image[0, 0] = (1, 2, 3)
+    wanted = image if layout == "nhwc" else image.transpose(2, 0, 1)
+    found = normalize(image, RAW._replace(layout=layout), "uint8")
+    assert (found.dtype, found.shape) == (np.uint8, (1,) + wanted.shape)
+    assert np.array_equal(found[0], wanted)
+    assert normalize(image, RAW._replace(color="bgr", layout="nhwc"), "uint8")[0, 0, 0].tolist() == [3, 2, 1]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_other_floats_are_a_cast_of_what_float32_gets(dtype):
+    image = np.random.RandomState(3).randint(0, 256, (9, 7, 3)).astype(np.uint8)
+    found = normalize(image, RGB, dtype)
+    assert found.dtype == dtype
+    assert np.array_equal(found, normalize(image, RGB).astype(dtype))
+
+
+@pytest.mark.parametrize(
+    ("changed", "leaves"),
+    [
+        ({}, True),
+        ({"pixel_scale": 255.0}, 0),
+        ({"mean": (0.0, 0.0, 1.0)}, 0),
+        ({"std": (1.0, 2.0, 1.0)}, False),
+    ],
+)
+def test_which_preprocessing_leaves_pixels_alone(changed, leaves):
+    assert leaves_pixels(RAW._replace(**changed)) == leaves
+
+
+@pytest.mark.needs("PIL")
+@pytest.mark.parametrize(("orientation", "red"), [("exif", (0, 255)), ("stored", (255, 0))])
+def test_pictures_are_turned_before_they_are_cropped(orientation, red):
+    picture = np.zeros((64, 32, 3), np.uint8)
+    picture[:32] = (255, 0, 0)
+    data = with_orientation(image_bytes(picture, "JPEG", quality=95), 3)
+    found = pixels(data, RGB._replace(size=(2, 1), resize="area", orientation=orientation))
+    assert np.abs(found[:, 0, 0].astype(int) - red).max() <= 3
 
 
 def steps(height, width):

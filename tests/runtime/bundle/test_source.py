@@ -6,12 +6,14 @@ import zlib
 import numpy as np
 import pytest
 
+from coachc.runtime.bundle.image_source import ImageSource
 from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
-from coachc.runtime.bundle.source import ImageSource, open_source
+from coachc.runtime.bundle.source import open_source
 from coachc.runtime.errors import SourceError
 
 SPEC = TensorSpec("input", "float32", (1, 1, 2, 2))
 GRAY = Preprocess((2, 2), "nearest", "gray", "nchw", 255.0, (0.0,), (1.0,))
+RAW = GRAY._replace(pixel_scale=1.0)
 
 
 def save(path, compressed=False, **arrays):
@@ -81,10 +83,41 @@ def test_a_limit_of_tasks(tmp_path):
         png(tmp_path / "d" / name, 0)
     source = open_source(tmp_path / "d", [SPEC], GRAY, limit=3)
     assert ([path[-7:] for path in source.paths], source.labels.tolist()) == (
-        ["a/1.png", "a/2.png", "b/1.png"],
-        [0, 0, 1],
+        ["a/2.png", "b/1.png", "b/2.png"],
+        [0, 1, 1],
     )
     assert (len(source), source.groups, source.frames) == (3, None, None)
+    first = open_source(tmp_path / "d", [SPEC], GRAY, limit=3, spread=False)
+    assert [path[-7:] for path in first.paths] == ["a/1.png", "a/2.png", "b/1.png"]
+
+
+def test_a_limit_draws_across_classes(tmp_path):
+    for name in ["a/%02d.png" % number for number in range(30)] + ["b/0.png", "c/0.png", "c/1.png"]:
+        (tmp_path / "d").mkdir(exist_ok=True)
+        png(tmp_path / "d" / name, 0)
+    source = open_source(tmp_path / "d", [SPEC], GRAY, limit=6)
+    assert source.labels.tolist() == [0, 0, 0, 0, 1, 2]
+    assert source.paths == sorted(source.paths)
+    assert source.paths == open_source(tmp_path / "d", [SPEC], GRAY, limit=6).paths
+    # Loose pictures may be a camera's: the first ones.
+    loose = open_source(tmp_path / "d" / "a", [SPEC], GRAY, limit=3)
+    assert [path[-6:] for path in loose.paths] == ["00.png", "01.png", "02.png"]
+    batched = open_source(tmp_path / "d", [SPEC._replace(shape=(3, 1, 2, 2))], GRAY, limit=2)
+    assert batched.labels.tolist() == [0, 0, 0, 1, 2, 2]
+
+
+def test_a_limit_draws_rows_across_classes_where_that_is_asked_for(tmp_path):
+    x, labels = np.arange(80, dtype=np.float32).reshape(20, 1, 2, 2), np.arange(20) // 10
+    path = save(tmp_path / "d.npz", input=x, labels=labels)
+    source = open_source(path, [SPEC], None, limit=4, spread=True)
+    assert source.labels.tolist() == [0, 0, 1, 1]
+    rows = [int(feed["input"][0, 0, 0, 0]) // 4 for feed in source]
+    assert rows == sorted(set(rows)) and labels[rows].tolist() == source.labels.tolist()
+    assert source.name_of(3) == f"row {rows[3]} of {path}"
+    assert open_source(path, [SPEC], None, limit=4).labels.tolist() == [0, 0, 0, 0]
+    # Rows of clips are a stream.
+    path = save(tmp_path / "d.npz", input=x, labels=labels, groups=labels)
+    assert open_source(path, [SPEC], None, limit=4, spread=True).labels.tolist() == [0, 0, 0, 0]
 
 
 def test_a_frame_rate_is_for_videos(tmp_path):
@@ -201,27 +234,9 @@ def test_folders_of_images_and_their_labels(tmp_path):
     source = open_source(tmp_path / "loose", [SPEC], GRAY)
     assert ([path[-5:] for path in source.paths], source.labels) == (["1.bmp", "2.png"], None)
     with open(str(tmp_path / "loose" / "labels.csv"), "w", newline="") as stream:
-        csv.writer(stream).writerows([["file", "label"], ["2.png", 4], ["1.bmp", 0], ["2.png", 1]])
+        csv.writer(stream).writerows([["file", "label"], ["2.png", 4], ["1.bmp", 0]])
     source = open_source(tmp_path / "loose", [SPEC], GRAY)
-    assert ([path[-5:] for path in source.paths], source.labels.tolist()) == (["2.png", "1.bmp", "2.png"], [4, 0, 1])
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("name,label\n", "needs the columns file,label"),
-        ("", "needs the columns file,label"),
-        ("file,label\n", "no image in"),
-        ("file,label\nx.png,1\n", "line 2: no such file 'x.png'"),
-        ("file,label\n1.png,cat\n", "line 2: label 'cat' is not a class index"),
-        ("file,label\n1.png\n", "line 2: label 'None' is not a class index"),
-    ],
-)
-def test_wrong_label_files_are_refused(tmp_path, text, message):
-    png(tmp_path / "d" / "1.png", 0)
-    (tmp_path / "d" / "labels.csv").write_text(text)
-    with pytest.raises(SourceError, match=message):
-        open_source(tmp_path / "d", [SPEC], GRAY)
+    assert ([path[-5:] for path in source.paths], source.labels.tolist()) == (["2.png", "1.bmp"], [4, 0])
 
 
 def test_unsuitable_folders_are_refused(tmp_path):
@@ -237,6 +252,11 @@ def test_unsuitable_folders_are_refused(tmp_path):
         open_source(tmp_path / "d", [SPEC._replace(shape=(1, 3, 4, 4))], GRAY)
     with pytest.raises(SourceError, match="has 1 rows, which do not fill batches of 2"):
         open_source(tmp_path / "d", [SPEC._replace(shape=(2, 1, 2, 2))], GRAY)
+    (tmp_path / "d" / "labels.csv").write_text("file,label\n")
+    with pytest.raises(SourceError, match="no image in .*d, nor a video") as caught:
+        open_source(tmp_path / "d", [SPEC], GRAY)
+    assert caught.value.context == ("labels.csv lists none",)
+    (tmp_path / "d" / "labels.csv").unlink()
     png(tmp_path / "d" / "cats" / "1.png", 0)
     with pytest.raises(SourceError, match="holds images both loose and in folders"):
         open_source(tmp_path / "d", [SPEC], GRAY)
@@ -255,12 +275,83 @@ def test_images_become_feeds(tmp_path):
 
 
 @pytest.mark.needs("PIL")
-def test_an_unreadable_image_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("dtype", "preprocess", "wanted"),
+    [
+        ("uint8", RAW, [0, 51, 102]),
+        ("float16", GRAY, np.array([0, 0.2, 0.4], np.float16)),
+        ("float64", GRAY, np.array([0, 0.2, 0.4], np.float32)),
+        ("float32", RAW, [0, 51, 102]),
+    ],
+)
+def test_images_for_inputs_of_other_types(tmp_path, dtype, preprocess, wanted):
+    for index in range(3):
+        png(tmp_path / "d" / f"{index}.png", 51 * index)
+    feeds = [feed["input"] for feed in open_source(tmp_path / "d", [SPEC._replace(dtype=dtype)], preprocess)]
+    assert {(feed.dtype, feed.shape) for feed in feeds} == {(np.dtype(dtype), (1, 1, 2, 2))}
+    assert [feed[0, 0, 0, 0] for feed in feeds] == list(wanted)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "bool", "uint16", "bfloat16"])
+def test_types_that_images_do_not_suit(tmp_path, dtype):
+    png(tmp_path / "d" / "1.png", 0)
+    for preprocess in (GRAY, RAW, None):
+        with pytest.raises(SourceError, match=f"images do not suit input 'input': it takes {dtype}") as caught:
+            open_source(tmp_path / "d", [SPEC._replace(dtype=dtype)], preprocess)
+        assert caught.value.context == ("expected  uint8, float16, float32, float64",)
+    with pytest.raises(
+        SourceError, match=r"takes pixels as they are \(uint8\), and the bundle says to change"
+    ) as caught:
+        open_source(tmp_path / "d", [SPEC._replace(dtype="uint8")], GRAY)
+    assert caught.value.context == ("found  pixel_scale 255, mean (0.0,), std (1.0,)",)
+
+
+@pytest.mark.needs("PIL")
+def test_unreadable_images_are_named_and_left_out(tmp_path):
+    for label, name in enumerate(("a/0.png", "a/1.png", "b/0.png", "b/1.png", "b/2.png")):
+        (tmp_path / "d").mkdir(exist_ok=True)
+        png(tmp_path / "d" / name, 51 * label)
+    (tmp_path / "d" / "a" / "1.png").write_bytes(b"not a picture")
+    (tmp_path / "d" / "b" / "2.png").write_bytes((tmp_path / "d" / "b" / "1.png").read_bytes()[:40])
+    source = open_source(tmp_path / "d", [SPEC], RAW)
+    assert (len(source), source.skipped) == (5, ())
+    for _ in range(2):
+        assert [int(feed["input"][0, 0, 0, 0]) for feed in source] == [0, 102, 153]
+        assert (len(source), source.labels.tolist()) == (3, [0, 1, 1])
+    assert [one.path for one in source.skipped] == ["a/1.png", "b/2.png"]
+    assert source.skipped[0].reason == "cannot be read: no image of a known kind"
+    assert source.skipped[1].reason.startswith("cannot be read: ")
+    strict = open_source(tmp_path / "d", [SPEC], RAW, strict=True)
+    with pytest.raises(SourceError, match="cannot read .*a/1.png: no image of a known kind"):
+        list(strict)
+
+
+@pytest.mark.needs("PIL")
+def test_images_that_then_fill_no_batch(tmp_path):
+    for number in range(6):
+        png(tmp_path / "d" / f"{number}.png", 10 * number)
+    (tmp_path / "d" / "1.png").write_bytes(b"")
+    source = open_source(tmp_path / "d", [SPEC._replace(shape=(2, 1, 2, 2))], RAW)
+    for _ in range(2):
+        assert [feed["input"][:, 0, 0, 0].tolist() for feed in source] == [[0, 20], [30, 40]]
+    assert [tuple(one) for one in source.skipped] == [
+        ("1.png", "cannot be read: no image of a known kind"),
+        ("5.png", "left over, fills no batch of 2"),
+    ]
+
+
+@pytest.mark.needs("PIL")
+def test_a_folder_without_a_readable_image(tmp_path):
     (tmp_path / "d").mkdir()
-    (tmp_path / "d" / "broken.png").write_bytes(b"not a picture")
+    for number in range(5):
+        (tmp_path / "d" / f"{number}.png").write_bytes(b"not a picture")
     source = open_source(tmp_path / "d", [SPEC], GRAY)
-    with pytest.raises(SourceError, match="cannot read .*broken.png"):
-        list(source)
+    for _ in range(2):
+        with pytest.raises(SourceError, match="no image of .*d can be read") as caught:
+            list(source)
+        assert caught.value.context == (
+            "left out  5: 0.png, 1.png, 2.png and 2 more (cannot be read: no image of a known kind)",
+        )
 
 
 def test_without_pillow_the_way_out_is_named(tmp_path, monkeypatch):

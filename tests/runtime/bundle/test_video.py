@@ -1,14 +1,16 @@
 """Frames of videos: which are taken, their order and colours, and what damaged files lead to."""
 
+import os
 import sys
 import tracemalloc
 
 import numpy as np
 import pytest
 
+from coachc.runtime.bundle.image_source import ImageSource
 from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
 from coachc.runtime.bundle.preprocess import normalize, pixels
-from coachc.runtime.bundle.source import ImageSource, open_source
+from coachc.runtime.bundle.source import open_source
 from coachc.runtime.bundle.video import choose_frames, read_clips, read_frames
 from coachc.runtime.errors import SourceError
 from tests.helpers.videos import CODECS, TOLERANCE, ScriptedVideo, grays, write_video
@@ -179,6 +181,15 @@ class TestFiles:
         with pytest.raises(SourceError, match="v.mp4 is empty"):
             choose_frames(str(path))
 
+    def test_a_name_that_opencv_would_end_the_process_at(self, tmp_path):
+        name = os.fsdecode(os.fsencode(str(write_video(tmp_path / "v.avi", grays([20, 40])))) + b"\xe9.avi")
+        os.rename(str(tmp_path / "v.avi"), name)
+        with pytest.raises(
+            SourceError, match=r"the name of .*v.avi\\xe9.avi is no UTF-8, which OpenCV needs"
+        ) as caught:
+            choose_frames(name)
+        assert caught.value.hint == "rename it"
+
     def test_names_that_look_like_addresses_or_patterns(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         for name in ("rtsp:x.avi", "50%.avi", "a b%02d.avi"):
@@ -222,11 +233,11 @@ class TestSources:
 
     def test_a_list_of_labels(self, tmp_path):
         root = self.folder(tmp_path / "d")
-        (root / "labels.csv").write_text("file,label\nb/1.mp4,7\na/1.avi,2\nb/1.mp4,5\n")
+        (root / "labels.csv").write_text("file,label\nb/1.mp4,7\na/1.avi,2\n")
         source = open_source(root, [SPEC], GRAY)
-        assert source.labels.tolist() == [7] * 3 + [2] * 4 + [5] * 3
-        assert source.groups.tolist() == [0] * 3 + [1] * 4 + [2] * 3
-        assert near(levels_of(source), [210, 220, 230, 10, 20, 30, 40, 210, 220, 230])
+        assert source.labels.tolist() == [7] * 3 + [2] * 4
+        assert source.groups.tolist() == [0] * 3 + [1] * 4
+        assert near(levels_of(source), [210, 220, 230, 10, 20, 30, 40])
 
     def test_loose_videos(self, tmp_path):
         source = open_source(self.folder(tmp_path / "d") / "a", [SPEC], GRAY)
@@ -253,9 +264,35 @@ class TestSources:
     def test_a_limit(self, tmp_path):
         spec = SPEC._replace(shape=(2, 1, 2, 2))
         (self.folder(tmp_path / "d") / "b" / "1.mp4").write_bytes(b"never opened")
-        source = open_source(tmp_path / "d", [spec], GRAY, limit=3)
+        source = open_source(tmp_path / "d", [spec], GRAY, limit=3, spread=False)
         assert (len(source), source.labels.tolist(), source.groups.tolist()) == (3, [0] * 6, [0] * 4 + [1] * 2)
         assert near(levels_of(source), [10, 20, 30, 40, 110, 120])
+
+    def test_a_limit_is_shared_by_the_videos_of_classes(self, tmp_path):
+        root = self.folder(tmp_path / "d")
+        source = open_source(root, [SPEC], GRAY, limit=7)
+        # Two videos of class a with 4 and 5 frames, one of class b with 3: 3 + 2 + 2.
+        assert source.labels.tolist() == [0] * 5 + [1] * 2
+        assert source.groups.tolist() == [0] * 3 + [1] * 2 + [2] * 2
+        assert near(levels_of(source), [10, 20, 30, 110, 120, 210, 220])
+        # Fewer tasks than videos: of all classes.
+        few = open_source(root, [SPEC], GRAY, limit=2)
+        assert (few.labels.tolist(), few.groups.tolist()) == ([0, 1], [0, 1])
+        # Where a video has less, the next ones have more; loose videos are a stream.
+        assert open_source(root, [SPEC], GRAY, limit=15).groups.tolist() == [0] * 4 + [1] * 5 + [2] * 3
+        assert open_source(root / "a", [SPEC], GRAY, limit=5).groups.tolist() == [0] * 4 + [1]
+
+    @pytest.mark.parametrize(("dtype", "scale"), [("uint8", 1.0), ("float16", 255.0), ("float64", 255.0)])
+    def test_frames_for_inputs_of_other_types(self, tmp_path, dtype, scale):
+        root = self.folder(tmp_path / "d") / "a"
+        preprocess = GRAY._replace(pixel_scale=scale)
+        found = [feed[SPEC.name] for feed in open_source(root, [SPEC._replace(dtype=dtype)], preprocess)]
+        wanted = [feed[SPEC.name] for feed in open_source(root, [SPEC], preprocess)]
+        assert len(found) == len(wanted) > 0
+        assert {feed.dtype for feed in found} == {np.dtype(dtype)}
+        assert np.array_equal(found, np.array(wanted).astype(dtype))
+        with pytest.raises(SourceError, match="images do not suit input .*: it takes int32"):
+            open_source(root, [SPEC._replace(dtype="int32")], preprocess)
 
     def test_the_same_way_from_pixels_to_inputs_as_for_images(self, tmp_path):
         preprocess = Preprocess(

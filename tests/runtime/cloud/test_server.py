@@ -228,6 +228,35 @@ def test_jpeg_inference(bundle):
     assert b"tensor 'input': not a readable JPEG" in response.body
 
 
+@pytest.mark.needs("PIL")
+@pytest.mark.parametrize(("dtype", "scale"), [("uint8", 1.0), ("float16", 255.0)])
+def test_jpegs_for_inputs_of_other_types(tmp_path, dtype, scale):
+    from coachc.runtime.bundle.preprocess import decode_jpeg, encode_jpeg
+
+    manifest = make_manifest()
+    preprocess = PREPROCESS._replace(pixel_scale=scale, mean=(0.0,) * 3, std=(1.0,) * 3)
+    model = manifest.model._replace(inputs=(manifest.model.inputs[0]._replace(dtype=dtype),))
+    jpeg = manifest.cut("jpeg")
+    jpeg = jpeg._replace(values=(jpeg.values[0]._replace(dtype=dtype),))
+    manifest = manifest._replace(preprocess=preprocess, model=model, cuts=(manifest.cut("device-only"), jpeg))
+    manifest = manifest._replace(chosen="jpeg")
+    files = {"model.onnx": FILES["model.onnx"]}
+    fed = []
+
+    def engine(feed):
+        fed.append(feed["input"])
+        return {"scores": np.zeros((1, 5), np.float32)}
+
+    service = make_service(write_bundle(str(tmp_path / "b"), manifest, files, ROLES), "jpeg", FakeEngine(engine))
+    data = encode_jpeg(np.random.RandomState(0).randint(0, 256, (4, 4, 3)).astype(np.uint8), 95)
+    headers, body = infer_request(service.cut, {"input": np.frombuffer(data, np.uint8)})
+    assert service.infer(headers, body).status == 200
+    (found,) = fed
+    pixels = decode_jpeg(data, preprocess).transpose(2, 0, 1)[np.newaxis]
+    assert found.dtype == np.dtype(dtype)
+    assert np.array_equal(found, (pixels.astype(np.float32) / np.float32(scale)).astype(dtype))
+
+
 def test_what_is_not_served_is_not_found(bundle):
     app = CloudApp(make_service(bundle))
     for method, path in (("GET", "/v2/models/other"), ("POST", "/v2/models/other/infer"), ("GET", "/"), ("PUT", "/v2")):

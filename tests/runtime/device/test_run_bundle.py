@@ -11,6 +11,7 @@ import pytest
 
 from coachc.runtime.bundle.manifest_types import Layout, TensorSpec
 from coachc.runtime.bundle.numeric import dequantize, quantize
+from coachc.runtime.bundle.source import open_source
 from coachc.runtime.bundle.store import write_bundle
 from coachc.runtime.cloud.service import Response
 from coachc.runtime.device import __main__, report
@@ -57,7 +58,7 @@ def bundle(tmp_path):
 @pytest.fixture
 def source(tmp_path):
     labels = THROUGH_THE_CUT.copy()
-    labels[:5] += 1
+    labels[:5] = (labels[:5] + 1) % 5
     np.savez(str(tmp_path / "data.npz"), input=X, labels=labels)
     return str(tmp_path / "data.npz")
 
@@ -229,6 +230,91 @@ def test_jpeg_images(bundle, tmp_path):
     assert report.accuracy == float(np.mean(np.array(expected) == [0, 0, 0, 1, 1, 1]))
     assert (report.engine, report.mode) == ("none", "cloud-jpeg")
     assert 300 < report.payload_bytes_per_task < report.bytes_per_task
+
+
+def class_folders(root, counts):
+    """Noise pictures in one folder per class, each of another seed; their answers, by path."""
+    from PIL import Image
+
+    answers = {}
+    for label, count in enumerate(counts):
+        for index in range(count):
+            path = root / f"class{label}" / f"{index:02}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.RandomState(100 * label + index).randint(0, 256, (4, 4, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(str(path))
+            answers[os.path.relpath(str(path), str(root))] = int(
+                whole_model(((pixels / 255 - 0.5) / 0.25).astype(np.float32).transpose(2, 0, 1)[np.newaxis]).argmax()
+            )
+    return answers
+
+
+@pytest.mark.needs("PIL")
+@pytest.mark.parametrize("cut", ["device-only", "jpeg"])
+def test_pictures_that_cannot_be_read_are_left_out_and_named(bundle, tmp_path, cut):
+    root = tmp_path / "images"
+    answers = class_folders(root, [3, 3])
+    (root / "class0" / "01.png").write_bytes(b"no picture")
+    (root / "class1" / "03.heic").write_bytes(b"")
+    with Loopback(make_service(bundle, "jpeg")) as server:
+        report = run(bundle, server.address, str(root), cut=cut)
+        with pytest.raises(SourceError, match="cannot read .*class0/01.png: no image of a known kind"):
+            run(bundle, server.address, str(root), cut=cut, strict=True)
+    read = [name for name in sorted(answers) if name != "class0/01.png"]
+    labels = [int(name[5]) for name in read]
+    assert report.tasks == len(report.predictions) == 5
+    if cut == "device-only":
+        assert report.predictions == tuple(answers[name] for name in read)
+    assert report.accuracy == np.mean(np.array(report.predictions) == labels)
+    assert report.to_json()["skipped"] == {
+        "count": 2,
+        "files": [
+            {"file": "class1/03.heic", "reason": "no picture's ending: '.heic'"},
+            {"file": "class0/01.png", "reason": "cannot be read: no image of a known kind"},
+        ],
+    }
+    assert report.table().splitlines()[3] == (
+        "skipped         2: class1/03.heic (no picture's ending: '.heic'); "
+        "class0/01.png (cannot be read: no image of a known kind)"
+    )
+
+
+@pytest.mark.needs("PIL")
+def test_a_limit_draws_pictures_across_classes(bundle, tmp_path):
+    root = tmp_path / "images"
+    answers = class_folders(root, [8, 8, 4])
+    seen = []
+    report = run(bundle, None, str(root), cut="device-only", limit=5, progress=lambda *args: seen.append(args))
+    source = open_source(str(root), bundle.manifest.model.inputs, bundle.manifest.preprocess, limit=5)
+    names = [os.path.relpath(path, str(root)) for path in source.paths]
+    assert sorted(name[5] for name in names) == ["0", "0", "1", "1", "2"]
+    assert report.predictions == tuple(answers[name] for name in names)
+    assert seen == [(number, 5) for number in range(1, 6)]
+
+
+@pytest.mark.needs("PIL")
+def test_labels_that_are_no_output_end_a_run_before_it_begins(bundle, source, tmp_path):
+    class_folders(tmp_path / "images", [1] * 7)
+    with pytest.raises(SourceError, match="class5/00.png has label 5, and the model has 5 outputs") as caught:
+        run(bundle, None, str(tmp_path / "images"), cut="device-only", engine_factory=None)
+    assert caught.value.context == ("expected  0 to 4", "found     5, and 1 more outside")
+    np.savez(source, input=X, labels=np.arange(N) % 5 - 1)
+    with pytest.raises(SourceError, match="row 0 of .*data.npz has label -1, and the model has 5 outputs"):
+        run(bundle, None, source, cut="device-only", engine_factory=None)
+
+
+@pytest.mark.needs("PIL")
+def test_strict_on_the_command_line(bundle, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("coachc.runtime.device.run_bundle.OrtEngine", None)
+    monkeypatch.setitem(run_bundle.__kwdefaults__, "engine_factory", fake_engine_for)
+    class_folders(tmp_path / "images", [2])
+    (tmp_path / "images" / "class0" / "00.png").write_bytes(b"")
+    arguments = [bundle.path, "--source", str(tmp_path / "images"), "--cut", "device-only"]
+    assert __main__.main(arguments + ["--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["skipped"]["count"] == 1
+    assert __main__.main(arguments + ["--strict"]) == 1
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("error[source]: cannot read ")) == ("", 1)
 
 
 def test_jpeg_needs_images(bundle, source):
@@ -529,6 +615,7 @@ def test_the_command_line_prints_one_json_object_last(bundle, source, capsys, mo
             "packed_bytes_per_task",
             "payload_bytes_per_task",
             "policy",
+            "skipped",
             "stage_s",
             "tasks",
             "tasks_by_bits",

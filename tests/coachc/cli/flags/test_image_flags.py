@@ -12,8 +12,8 @@ from coachc.errors import UsageError
 from coachc.runtime.bundle.manifest_types import Preprocess
 
 
-def model_of(*shapes):
-    values = {f"x{i}": Value(f"x{i}", "float32", shape) for i, shape in enumerate(shapes)}
+def model_of(*shapes, dtype="float32"):
+    values = {f"x{i}": Value(f"x{i}", dtype, shape) for i, shape in enumerate(shapes)}
     return SimpleNamespace(values=values, inputs=tuple(values))
 
 
@@ -22,10 +22,41 @@ PICTURE = model_of((1, 3, 24, 32))
 
 def test_the_defaults():
     assert preprocess_of(PICTURE, ImageFlags()) == Preprocess(
-        (24, 32), "bilinear", "rgb", "nchw", 255.0, (0.0,) * 3, (1.0,) * 3
+        (24, 32), "bilinear", "rgb", "nchw", 255.0, (0.0,) * 3, (1.0,) * 3, orientation="exif"
     )
     gray = preprocess_of(model_of((1, 24, 32, 1)), ImageFlags(mean="0.5"))
-    assert gray == Preprocess((24, 32), "bilinear", "gray", "nhwc", 255.0, (0.5,), (1.0,))
+    assert gray == Preprocess((24, 32), "bilinear", "gray", "nhwc", 255.0, (0.5,), (1.0,), orientation="exif")
+
+
+def test_which_way_up():
+    assert preprocess_of(PICTURE, ImageFlags(orientation="stored")).orientation == "stored"
+    with pytest.raises(UsageError, match="--orientation 'up' is unknown") as caught:
+        preprocess_of(PICTURE, ImageFlags(orientation="up"))
+    assert caught.value.hint == "one of stored, exif"
+
+
+CAMERA = model_of((1, 24, 32, 3), dtype="uint8")
+
+
+@pytest.mark.parametrize("flags", [{}, {"pixel_scale": 1.0, "mean": "0,0,0", "std": "1.0"}])
+def test_a_camera_of_bytes_gets_pixels(flags):
+    found = preprocess_of(CAMERA, ImageFlags(**flags))
+    assert (found.pixel_scale, found.mean, found.std, found.layout) == (1.0, (0.0,) * 3, (1.0,) * 3, "nhwc")
+
+
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [
+        ({"mean": "0.5"}, "found  pixel scale 1, mean 0.5, std 1"),
+        ({"std": "0.2,0.2,0.3"}, "found  pixel scale 1, mean 0, std 0.2,0.2,0.3"),
+        ({"pixel_scale": 255.0}, "found  pixel scale 255, mean 0, std 1"),
+    ],
+)
+def test_a_camera_of_bytes_normalizes_by_itself(flags, found):
+    with pytest.raises(UsageError, match=r"input 'x0' takes pixels as they are \(uint8\), which --mean") as caught:
+        preprocess_of(CAMERA, ImageFlags(**flags))
+    assert caught.value.context == (found,)
+    assert caught.value.hint == "leave them out: the model normalizes by itself"
 
 
 @pytest.mark.parametrize(
