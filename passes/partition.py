@@ -251,7 +251,7 @@ def unfit(graph: GraphView, mask: int, costs: Costs, limits: Limits) -> Unfit | 
     """What keeps a partition from being emitted or run at any precision; None if nothing does."""
     for name in graph.cut_values(mask):
         if not graph.values[name].cuttable:
-            return Unfit("shape", f"'{name}' has no static shape")
+            return Unfit("shape", f"'{name}' has no static shape, or no type that can be sent")
     if refused := limits.placement.against(graph, mask):
         return Unfit("target", refused)
     needed = device_memory_bytes(graph, mask, costs.device.element_bytes)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 
-from coachc.checks.recompose import Finding, compare, run_halves
+from coachc.checks.recompose import Finding, Whole, compare, run_halves
+from coachc.checks.storing_session import StoringSession
 from coachc.errors import CheckFailure
 from coachc.frontend import ort
 from coachc.frontend.fuse import fuse
@@ -44,7 +45,7 @@ def check_all_cuts(
     graph = fuse(model)
     masks, complete = all_ideals(graph, limit=limit)
     feed = ort.seeded_inputs(model.proto, seed)
-    whole = ort.run(model.proto, feed)
+    whole = Whole(model).run(feed)
     if any(not np.all(np.isfinite(a)) for a in whole.values() if a.dtype.kind == "f"):
         raise CheckFailure(f"{model.name} gives values that are not finite on seeded inputs (seed {seed})")
     worst, cut_count, tensors, skipped = 0.0, 0, 0, 0
@@ -56,15 +57,15 @@ def check_all_cuts(
         if not all(graph.values[name].cuttable for name in cut):
             skipped += 1
             continue
-        # Written once for the checker and the engine: with large weights, writing takes longer than either.
-        device, cloud = (half.SerializeToString() for half in split(model, graph, mask))
-        for half in (device, cloud):
+        halves = split(model, graph, mask)
+        for half in halves:
             try:
-                onnx.checker.check_model(half, full_check=True)
+                onnx.checker.check_model(half.SerializeToString(), full_check=True)
             except Exception as exc:  # ValidationError and InferenceError share no base but Exception
                 where = "cut at " + ", ".join(cut)
                 raise CheckFailure(f"onnx's checker refuses a half, {where}", context=[str(exc)[:500]]) from exc
-        together = run_halves(ort.session(device), ort.session(cloud), feed)
+        device, cloud = (StoringSession(half) for half in halves)
+        together = run_halves(device, cloud, feed)
         worst = max(worst, compare(whole, together, "cut at " + ", ".join(cut)))
         cut_count += 1
         tensors = max(tensors, len(cut))

@@ -14,7 +14,8 @@ from coachc.checks.bundle_half import Half
 from coachc.checks.engines import check_carried, check_half_precision
 from coachc.checks.manifest_match import check_description, check_ends, device_mask
 from coachc.checks.quantized import check_quantized
-from coachc.checks.recompose import Feed, Finding, compare, run_halves
+from coachc.checks.recompose import Feed, Finding, Whole, compare, run_halves
+from coachc.checks.storing_session import StoringSession
 from coachc.core.graph import GraphView
 from coachc.emit.two_halves import MODEL_PATH
 from coachc.errors import CheckFailure
@@ -86,10 +87,8 @@ def _check_whole(bundle: Bundle, cut: Cut, model: Model, feeds: Sequence[Feed], 
             context=[f"expected {sorted(model.inputs)} -> {sorted(model.outputs)}", f"found    {sorted(side.inputs)}"],
             hint="recompile the bundle",
         )
-    whole, segments = ort.session(model.proto), side.load()
-    worst = max(
-        compare(ort.run_session(whole, feed), {**feed, **segments.run(feed)}, f"cut '{cut.name}'") for feed in feeds
-    )
+    whole, segments = Whole(model), side.load()
+    worst = max(compare(whole.run(feed), {**feed, **segments.run(feed)}, f"cut '{cut.name}'") for feed in feeds)
     detail = f"{len(side.models)} segments in order, {len(feeds)} {kind} inputs, against the whole model: "
     return Finding(f"cut {cut.name}", f"{detail}relative difference {worst:.1e}")
 
@@ -100,18 +99,19 @@ def _check_cut(
     halves = _half(bundle, cut.on_device), _half(bundle, cut.on_cloud)
     mask = device_mask(graph, halves, cut)
     check_ends(graph, mask, halves, cut)
-    whole = ort.session(model.proto)
-    head, tail = (ort.session(half) for half in split(model, graph, mask))
+    whole = Whole(model)
+    head, tail = (StoringSession(half) for half in split(model, graph, mask))
     worst, floats = 0.0, []
     for feed in feeds:
         together = run_halves(head, tail, feed)
-        worst = max(worst, compare(ort.run_session(whole, feed), together, f"cut '{cut.name}', unquantized"))
+        worst = max(worst, compare(whole.run(feed), together, f"cut '{cut.name}', unquantized"))
         floats.append({value.name: together[boundary_name(graph, value.name)] for value in cut.values})
     bits = ", ".join(f"{value.name} at {value.bits} bits" for value in cut.values)
     yield Finding(f"cut {cut.name}", f"every path from input to output crosses it once: {bits}")
     yield Finding(
         "recomposed",
-        f"{len(feeds)} {kind} inputs, float halves against the whole model: relative difference {worst:.1e}",
+        f"{len(feeds)} {kind} inputs, float halves against the whole model: relative difference {worst:.1e}"
+        + whole.said,
     )
     yield from check_quantized(cut, halves, model, graph.members_outside(mask), feeds, floats, kind=kind)
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import onnx
 
-from coachc.frontend import ort
+from coachc.checks.storing_session import StoringSession
 from coachc.runtime.engines.engine import Engine
 from coachc.runtime.engines.halves import Chain
 
@@ -52,17 +51,4 @@ class Half:
 
     def load(self) -> Engine:
         """Ready to run, one model after the other as the runtime does."""
-        return Chain([_Session(model) for model in self.models])
-
-
-class _Session(Engine):
-    """A model in ONNX Runtime, run as it is written."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self._session = ort.session(model)
-        self.input_names = tuple(item.name for item in self._session.get_inputs())
-        self.output_names = tuple(item.name for item in self._session.get_outputs())
-        self.description = f"onnxruntime {ort.version()}"
-
-    def run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return ort.run_session(self._session, feed)
+        return Chain([StoringSession(model) for model in self.models])

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from coachc.checks.storing_session import StoringSession
 from coachc.errors import CheckFailure
 from coachc.frontend import ort
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+from coachc.frontend.model import Model
+from coachc.frontend.rounding import admissible, narrow_unit
+from coachc.runtime.engines.engine import Engine
 
 Feed = Mapping[str, np.ndarray]
 
@@ -42,13 +42,52 @@ class Finding:
     detail: str
 
 
-def run_halves(device: InferenceSession, cloud: InferenceSession, feed: Feed) -> dict[str, np.ndarray]:
+def run_halves(device: Engine, cloud: Engine, feed: Feed) -> dict[str, np.ndarray]:
     """Outputs of both halves and the boundary values, each crossing as it is."""
-    made = ort.run_session(device, feed)
-    return {**made, **ort.run_session(cloud, {item.name: made[item.name] for item in cloud.get_inputs()})}
+    made = device.run(feed)
+    return {**made, **cloud.run({name: made[name] for name in cloud.input_names})}
 
 
-def compare(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], where: str) -> float:
+class Whole:
+    """The whole model as halves are compared with it: every value stored, see `frontend.rounding`.
+
+    Parameters
+    ----------
+    model : Model
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._stored = StoringSession(model.proto)
+        self._untouched = ort.session(model.proto) if narrow_unit(model.proto) else None
+        self._admissible = admissible(model.proto, TOLERANCE)
+        self._apart = 0.0
+
+    def run(self, feed: Feed) -> dict[str, np.ndarray]:
+        """What halves have to give.
+
+        Raises
+        ------
+        CheckFailure
+            It is further from what the model gives as it is than a few roundings.
+        """
+        stored = self._stored.run(feed)
+        if self._untouched is not None:
+            expected = ort.run_session(self._untouched, feed)
+            where = "the model with all values stored"
+            self._apart = max(self._apart, compare(expected, stored, where, self._admissible))
+        return stored
+
+    @property
+    def said(self) -> str:
+        """How far storing every value moves the outputs; empty for a model in float32."""
+        if self._untouched is None:
+            return ""
+        return f", which rounding to half precision moves by {self._apart:.1e} (at most {self._admissible:.1e})"
+
+
+def compare(
+    expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], where: str, tolerance: float = TOLERANCE
+) -> float:
     """Largest relative difference over all outputs.
 
     Parameters
@@ -59,6 +98,8 @@ def compare(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray],
         At least the names of `expected`.
     where : str
         The cut, for the message.
+    tolerance : float
+        Largest admissible difference.
 
     Returns
     -------
@@ -68,7 +109,7 @@ def compare(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray],
     Raises
     ------
     CheckFailure
-        An output has another type or shape, or differs by more than `TOLERANCE`.
+        An output has another type or shape, or differs by more than is admissible.
     """
     worst = 0.0
     for name, wanted in expected.items():
@@ -87,10 +128,10 @@ def compare(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray],
         else:
             scale = float(np.max(np.abs(wanted.astype(np.float64)))) or 1.0
             difference = float(np.max(np.abs(wanted.astype(np.float64) - found[name]))) / scale
-        if not difference <= TOLERANCE:
+        if not difference <= tolerance:
             raise CheckFailure(
                 f"output '{name}' differs at {where}",
-                context=[f"relative difference {difference:.3g}", f"admissible {TOLERANCE:g}"],
+                context=[f"relative difference {difference:.3g}", f"admissible {tolerance:g}"],
             )
         worst = max(worst, difference)
     return worst

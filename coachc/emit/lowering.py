@@ -14,6 +14,7 @@ from coachc.errors import ModelError
 from coachc.frontend import ort, walk
 from coachc.frontend.opset import newest_opset, opset_of
 from coachc.frontend.pass_driver import Observer
+from coachc.frontend.rounding import admissible
 from coachc.passes.lower.agree import TOLERANCE, difference
 from coachc.passes.lower.limits import Limits, Lowered, common
 from coachc.passes.lower.rewrite_model import lower
@@ -130,7 +131,7 @@ def lower_for(
     if not lowered.changed:
         return model, None
     found = difference(model, lowered.model, feed=feed, codes=codes) if ort.available() else float("nan")
-    if found > TOLERANCE:
+    if found > admissible(model, TOLERANCE):
         why = f"lowered to opset {lowered.opset} it computes something else (relative difference {found:.2g})"
         return model, Lowering(path, name, source, source, failure=why, hint="export it at the older opset")
     return lowered.model, Lowering(path, name, source, lowered.opset, lowered.applied, found)

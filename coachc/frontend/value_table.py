@@ -76,7 +76,8 @@ def trace_values(model: onnx.ModelProto) -> tuple[dict[str, Value], onnx.ModelPr
     for name in listed:
         dtype = types.get(name, _UNKNOWN)
         shape = static.get(name, first.get(name, ()))
-        values[name] = Value(name, dtype, shape, cuttable=name in static and dtype in ITEM_BYTES)
+        # What NumPy has no type for cannot be sent.
+        values[name] = Value(name, dtype, shape, cuttable=name in static and dtype in ITEM_BYTES.keys() - {"bfloat16"})
     return values, _write_shapes(model, values, static, frozenset(first))
 
 

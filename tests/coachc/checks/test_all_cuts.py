@@ -12,11 +12,12 @@ from onnx import numpy_helper
 from coachc.checks import all_cuts
 from coachc.errors import CheckFailure
 from coachc.frontend.onnx_import import import_model
-from coachc.models.synthetic import chain, inception
+from coachc.models.synthetic import chain, inception, residual
 from coachc.passes.cut import split
 from tests.helpers.bundles import save
 from tests.helpers.commands import succeed
 from tests.helpers.light import up_to_concat, with_weights
+from tests.helpers.narrow import in_float16, through_bfloat16
 from tests.helpers.real_data import needs_data, weights
 
 
@@ -46,6 +47,15 @@ def test_every_cut_of_a_trained_network():
     assert cut_everywhere(weights("cifar10_resnet20")) == (23, 2)
 
 
+@pytest.mark.parametrize("make", [in_float16, through_bfloat16])
+@pytest.mark.parametrize("net", [chain, inception, residual])
+def test_halves_of_narrow_floats_are_the_model_to_the_last_digit(net, make, tmp_path):
+    """What they are compared with stores what crosses; that moves a model of float16 by less than its type's bound."""
+    model = import_model(save(make(net()), tmp_path / "net.onnx"))
+    (finding,) = all_cuts.check_all_cuts(model)
+    assert finding.detail.endswith("largest relative difference 0.0e+00") or "not cut" in finding.detail
+
+
 def wrong_split(change):
     """`passes.cut.split` with something done to the cloud half."""
 
@@ -60,7 +70,7 @@ def wrong_split(change):
 def change_weight(cloud: onnx.ModelProto) -> None:
     for tensor in cloud.graph.initializer:
         array = numpy_helper.to_array(tensor)
-        tensor.CopyFrom(numpy_helper.from_array(array * np.float32(1.001), tensor.name))
+        tensor.CopyFrom(numpy_helper.from_array((array * np.float32(1.001)).astype(array.dtype), tensor.name))
 
 
 def skip_relu(cloud: onnx.ModelProto) -> None:
@@ -69,9 +79,13 @@ def skip_relu(cloud: onnx.ModelProto) -> None:
             node.op_type = "Identity"
 
 
+NARROW = {"float32": lambda model: model, "float16": in_float16, "bfloat16": through_bfloat16}
+
+
+@pytest.mark.parametrize("make", NARROW.values(), ids=NARROW)
 @pytest.mark.parametrize("change", [change_weight, skip_relu])
-def test_a_wrong_half_is_found(change, tmp_path, monkeypatch):
-    model = import_model(save(inception(), tmp_path / "net.onnx"))
+def test_a_wrong_half_is_found(change, make, tmp_path, monkeypatch):
+    model = import_model(save(make(inception()), tmp_path / "net.onnx"))
     monkeypatch.setattr(all_cuts, "split", wrong_split(change))
     with pytest.raises(CheckFailure, match="output 'logits' differs at cut at input") as caught:
         all_cuts.check_all_cuts(model)
