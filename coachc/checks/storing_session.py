@@ -18,10 +18,13 @@ class StoringSession(Engine):
     Parameters
     ----------
     model : onnx.ModelProto
+    written : bytes, optional
+        The same, serialized: with large weights, writing it takes longer than loading it.
     """
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self._session = ort.session(storing(model))
+    def __init__(self, model: onnx.ModelProto, written: bytes | None = None) -> None:
+        stored = storing(model)
+        self._session = ort.session(written if written is not None and stored is model else stored)
         self.input_names = tuple(item.name for item in self._session.get_inputs())
         self.output_names = tuple(item.name for item in model.graph.output)
         self.description = f"onnxruntime {ort.version()}"

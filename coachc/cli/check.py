@@ -30,6 +30,9 @@ def check(
     all_cuts: Annotated[
         bool, typer.Option("--all-cuts", help="Model: cut it at every partition and compare with the whole.")
     ] = False,
+    seconds: Annotated[
+        float, typer.Option(help="Model: --all-cuts ends after that time and says what it covered.", min=1.0)
+    ] = 120.0,
     engine: Annotated[
         str | None,
         typer.Option(help="Bundle: compare with TensorRT on this machine's GPU: trt (built here) or rtx (carried)."),
@@ -90,7 +93,9 @@ def check(
         findings = [Finding("model", f"opset {model.opset}: read, checked and loaded, {len(model.values)} values")]
         if all_cuts:
             with reporting() as progress:
-                findings += check_all_cuts(model, seed=seed, advance=lambda done, total: progress("cut", done, total))
+                findings += check_all_cuts(
+                    model, seed=seed, seconds=seconds, advance=lambda done, total: progress("cut", done, total)
+                )
         reports = check_model_targets(model.proto, path, specs)
     print(FORMATS["json" if json else output_format](findings, reports))
     if not all(report.ok for report in reports):

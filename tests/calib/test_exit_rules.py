@@ -20,21 +20,23 @@ def trial(count=1500, seed=0, easy=0.5, changed=0.001, clips=0):
 
 def by_hand(trials, budget):
     """The lowest threshold before the first that fails, going down one sample at a time."""
+    candidates = np.sort(np.concatenate([t.score for t in trials]))[::-1]
+    exits = [[t.score >= candidate for candidate in candidates] for t in trials]
+    bounds = [
+        joint(
+            np.array([np.unique(t.units[e & t.wrong]).size for e in each]),
+            np.array([np.unique(t.units[~e & t.changed]).size for e in each]),
+            len(set(t.units)),
+        )
+        for t, each in zip(trials, exits, strict=True)
+    ]
     best = np.inf
-    for candidate in np.sort(np.concatenate([t.score for t in trials]))[::-1]:
-        exits = [t.score >= candidate for t in trials]
-        bounds = [
-            joint(
-                np.array(len(set(t.units[e & t.wrong]))),
-                np.array(len(set(t.units[~e & t.changed]))),
-                len(set(t.units)),
-            )
-            for t, e in zip(trials, exits, strict=True)
-        ]
-        if max(bounds) > budget:
+    for place, candidate in enumerate(candidates):
+        if max(bound[place] for bound in bounds) > budget:
             break
-        few = all((e & t.wrong).sum() <= WRONG_EXITS * e.sum() for t, e in zip(trials, exits, strict=True))
-        if few and exits[-1].mean() >= LEAST_SHARE:
+        here = [each[place] for each in exits]
+        few = all((e & t.wrong).sum() <= WRONG_EXITS * e.sum() for t, e in zip(trials, here, strict=True))
+        if few and here[-1].mean() >= LEAST_SHARE:
             best = candidate
     return best
 

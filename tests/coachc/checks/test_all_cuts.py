@@ -112,6 +112,24 @@ def test_beyond_the_limit_the_prefixes_are_checked_and_it_is_said(tmp_path):
     assert len(seen) == seen[0][1]
 
 
+def test_what_time_allows_is_spread_over_the_model_and_said(tmp_path, monkeypatch):
+    model = import_model(save(inception(), tmp_path / "net.onnx"))
+    clock = iter(range(1000))
+    monkeypatch.setattr(all_cuts.time, "monotonic", lambda: next(clock))
+    (finding,) = all_cuts.check_all_cuts(model, seconds=8)
+    assert re.match(r"8 of \d+ partitions, spread over the model, in 8 s: 8 cut and recomposed", finding.detail)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 9, 100])
+def test_the_order_has_every_place_once_and_no_gap_that_time_would_leave(count):
+    order = list(all_cuts.spread(count))
+    assert sorted(order) == list(range(count))
+    for seen in range(2, count):
+        places = sorted(order[:seen])
+        gaps = [after - before for before, after in zip(places, [*places[1:], count], strict=True)]
+        assert max(gaps) <= 4 * count / seen
+
+
 def test_values_that_are_not_finite_prove_nothing(tmp_path):
     proto = chain()
     tensor = proto.graph.initializer[-1]
