@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coachc.errors import ModelError, ToolchainError, UsageError
+from coachc.errors import FileError, ModelError, ToolchainError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -52,15 +52,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises
     ------
-    UsageError
+    FileError
         If the folder of `path` does not exist or `path` is a folder.
     """
     if not path.parent.is_dir():
-        raise UsageError(
-            f"cannot write {path}: the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"
-        )
+        raise FileError(f"cannot write {path}: the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}")
     if path.is_dir():
-        raise UsageError(f"cannot write {path}: it is a folder", hint=f"-o {path / 'model.onnx'}")
+        raise FileError(f"cannot write {path}: it is a folder", hint=f"-o {path / 'model.onnx'}")
     temporary = path.with_name(f".{path.name}.partial")
     try:
         yield temporary

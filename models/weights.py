@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coachc.errors import ModelError, ToolchainError, UsageError
+from coachc.errors import FileError, ModelError, ToolchainError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -33,15 +33,15 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
     Raises
     ------
-    UsageError
-        If the file is missing or its suffix unknown.
+    FileError, UsageError
+        If the file is missing; if its suffix is unknown.
     ModelError
         If it cannot be read, or holds something else than named tensors.
     ToolchainError
         If `safetensors` is needed and not installed.
     """
     if not path.is_file():
-        raise UsageError(f"no weights at {path}", hint="--weights FILE.pth or FILE.safetensors")
+        raise FileError(f"no weights at {path}", hint="--weights FILE.pth or FILE.safetensors")
     if path.suffix == ".safetensors":
         state: object = _read_safetensors(path)
     elif path.suffix in {".pth", ".pt"}:

@@ -13,13 +13,12 @@ from .bundle.manifest_types import Manifest
 from .bundle.signature import trusted_keys
 from .bundle.store import open_bundle
 from .engines.engine_cache import DEFAULT_CACHE
-from .errors import CoachRuntimeError
 from .health import board, gpu, modules
 from .health.findings import Checkup, Finding, gather
 from .health.machine import Machine, survey
 from .health.suits import suits
 from .health.system import System
-from .programs import command_of
+from .programs import command_of, run_program
 
 #: The bundle's target -> its compute capability, "" where it is not known.
 Capability = Callable[[str], str]
@@ -133,11 +132,11 @@ def main(argv: Optional[Sequence[str]] = None, system: Optional[System] = None) 
     parser.add_argument("--engine-cache", metavar="DIR", help="where engines are kept; default " + DEFAULT_CACHE)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout instead of a table")
     options = parser.parse_args(argv)
-    try:
-        checkup = examine(system or System(), options.side, options.bundle, options.trust, options.engine_cache)
-    except CoachRuntimeError as exc:
-        print(exc.render(), file=sys.stderr)
-        return exc.exit_code
+    return run_program(lambda: _run(options, system or System()))
+
+
+def _run(options: argparse.Namespace, system: System) -> int:
+    checkup = examine(system, options.side, options.bundle, options.trust, options.engine_cache)
     print(json.dumps(checkup.to_json(), indent=1) if options.json else checkup.text())
     return checkup.exit_code
 

@@ -61,6 +61,7 @@ def check(
     from coachc.cost.device import find_device
     from coachc.errors import UsageError
     from coachc.frontend.onnx_import import import_model
+    from coachc.runtime.errors import FINDING
 
     one_of(output_format, "--format", FORMATS)
     if json and output_format not in ("text", "json"):
@@ -93,4 +94,4 @@ def check(
         reports = check_model_targets(model.proto, path, specs)
     print(FORMATS["json" if json else output_format](findings, reports))
     if not all(report.ok for report in reports):
-        raise typer.Exit(3)
+        raise typer.Exit(FINDING)

@@ -83,12 +83,12 @@ def explain(
 
 
 def _of_bundle(path: str) -> dict[str, Any]:
-    from coachc.errors import UsageError
     from coachc.runtime.bundle.store import open_bundle
+    from coachc.runtime.errors import BundleError
 
     manifest = open_bundle(path).manifest
     if "explanation" not in manifest.plan:
-        raise UsageError(
+        raise BundleError(
             f"{path} was compiled by {manifest.producer}, which kept no explanation", hint="compile it again"
         )
     return dict(manifest.plan)

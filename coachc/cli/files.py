@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 
-from coachc.errors import UsageError
+from coachc.errors import FileError
 
 
 def check_place(path: str, flag: str) -> None:
-    """Raise UsageError if no file can be written at `path`, before the work is done that it would hold."""
+    """Raise FileError if no file can be written at `path`, before the work is done that it would hold."""
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        raise UsageError(f"{flag} {path}: there is no folder {folder}", hint="name a file in a folder that exists")
+        raise FileError(f"{flag} {path}: there is no folder {folder}", hint="name a file in a folder that exists")
     if os.path.isdir(path):
-        raise UsageError(f"{flag} {path} is a folder", hint="name a file")
+        raise FileError(f"{flag} {path} is a folder", hint="name a file")
 
 
 def write_file(path: str, data: bytes) -> None:
@@ -22,7 +22,7 @@ def write_file(path: str, data: bytes) -> None:
 
     Raises
     ------
-    UsageError
+    FileError
         It cannot be written.
     """
     partial = f"{path}.{os.getpid()}.partial"
@@ -31,7 +31,7 @@ def write_file(path: str, data: bytes) -> None:
             stream.write(data)
         os.replace(partial, path)
     except OSError as exc:
-        raise UsageError(f"cannot write {path}: {exc.strerror}", hint="name a file in a folder that exists") from exc
+        raise FileError(f"cannot write {path}: {exc.strerror}", hint="name a file in a folder that exists") from exc
     finally:
         with contextlib.suppress(OSError):
             os.unlink(partial)

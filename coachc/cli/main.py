@@ -1,13 +1,12 @@
 """The command line: one Typer command a file, and the one place where an error becomes an exit code.
 
-Exit codes: 0 done; 1 an error the user can mend; 2 wrong usage; 3 a check failed or a bug of ours; 130 interrupted.
+Exit codes are named in `runtime.errors`, and `EPILOG` tells them to users.
 Nothing heavy is imported here or at the top of a command's file, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
 import sys
-import traceback
 from typing import Annotated
 
 import typer
@@ -33,10 +32,17 @@ from coachc.cli.unpack import unpack
 from coachc.cli.verify import verify
 from coachc.errors import CoachError
 from coachc.runtime.errors import CoachRuntimeError
+from coachc.runtime.programs import run_program
+
+EPILOG = (
+    "Exit codes: 0 done; 1 an error you can mend; 2 wrong usage; 3 a finding (check: something differs or does not "
+    "build; doctor: not ready; eval --replay: a decision differs); 70 a bug in coachc; 130 interrupted."
+)
 
 app = typer.Typer(
     name="coachc",
     help="Compile an ONNX vision model into a device half, a cloud half and the quantized link between them.",
+    epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -73,16 +79,4 @@ def main(
 
 def run() -> None:
     """Entry point: errors become one message on stderr and an exit code."""
-    try:
-        app()
-    except (CoachError, CoachRuntimeError) as error:
-        print(error.render(), file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)
-    except Exception:
-        traceback.print_exc()
-        print("error[internal]: this is a bug in coachc; please report it with the lines above", file=sys.stderr)
-        sys.exit(3)
+    sys.exit(run_program(app, (CoachError, CoachRuntimeError)))

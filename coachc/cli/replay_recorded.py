@@ -26,6 +26,7 @@ def replay_recorded(bundle: str, record: str, other_flags: Sequence[str], json: 
     from coachc.errors import UsageError
     from coachc.evaluate.replay_record import replay_record
     from coachc.runtime.bundle.store import open_bundle
+    from coachc.runtime.errors import FINDING
 
     if other_flags:
         raise UsageError(
@@ -35,7 +36,7 @@ def replay_recorded(bundle: str, record: str, other_flags: Sequence[str], json: 
     found = replay_record(open_bundle(bundle), record)
     print(json_module.dumps(dataclasses.asdict(found), indent=1) if json else _table(record, found))
     if found.equal != found.decisions:
-        raise typer.Exit(3)
+        raise typer.Exit(FINDING)
 
 
 def _table(record: str, found: Replayed) -> str:

@@ -186,7 +186,7 @@ def find_device(name: str, *, side: str) -> DeviceSpec:
 
     Raises
     ------
-    ProfileError
+    UsageError
         Unknown (suggests the nearest), or known but not for this side.
     """
     if name.lower() == LOCAL:
@@ -198,13 +198,13 @@ def find_device(name: str, *, side: str) -> DeviceSpec:
         return spec
     fitting = sorted(alias for alias, s in by_name.items() if side in s.sides) + [LOCAL]
     if spec is not None:
-        raise ProfileError(
+        raise UsageError(
             f"{spec.name} is a {' and '.join(spec.sides)} target, not a {side}",
             context=[f"{side}s: {', '.join(fitting)}"],
             hint=f"choose one with --{side}; `coachc devices` lists them all",
         )
     near = difflib.get_close_matches(name.lower(), fitting, n=1, cutoff=0.4)
-    raise ProfileError(
+    raise UsageError(
         f"unknown {side} '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""),
         context=[f"{side}s: {', '.join(fitting)}"],
         hint="`coachc devices` lists every target with its TensorRT version and precisions",

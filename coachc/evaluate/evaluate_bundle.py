@@ -14,6 +14,7 @@ from coachc.evaluate.replay import KINDS, Setup, replay
 from coachc.evaluate.tasks import BundleTasks, HalfKind, Tasks
 from coachc.runtime.bundle.source import open_source
 from coachc.runtime.bundle.store import Bundle
+from coachc.runtime.errors import BundleError
 from coachc.runtime.online.policy import Policy
 from coachc.runtime.online.policy_file import decode_policies
 
@@ -86,7 +87,7 @@ def evaluate(
     chosen = bundle.manifest.chosen
     policies = policies_of(bundle)
     if chosen not in policies or not policies[chosen]["none"].rungs:
-        raise UsageError(
+        raise BundleError(
             f"{bundle.path}: cut '{chosen}' has no online policy",
             hint="compile with --calib on labelled images; cuts that send nothing quantized have none",
         )

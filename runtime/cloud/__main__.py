@@ -6,8 +6,7 @@ from typing import Optional, Sequence
 
 from ..engines.choice import add_arguments
 from ..engines.ort_engine import CPU
-from ..errors import CoachRuntimeError
-from ..programs import command_of
+from ..programs import command_of, run_program
 from .server import DEFAULT_LISTEN, serve
 
 
@@ -22,8 +21,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     add_arguments(parser)
     parser.add_argument("--threads", type=int, default=0, help="0: ONNX Runtime chooses")
     options = parser.parse_args(argv)
-    try:
-        serve(
+    return run_program(
+        lambda: serve(
             options.bundle,
             options.listen,
             options.cut,
@@ -33,10 +32,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             options.engine,
             options.engine_cache,
         )
-    except CoachRuntimeError as exc:
-        print(exc.render(), file=sys.stderr)
-        return exc.exit_code
-    return 0
+    )
 
 
 if __name__ == "__main__":

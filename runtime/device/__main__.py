@@ -12,9 +12,8 @@ if __name__ == "__main__":
 
 from ..engines.choice import add_arguments
 from ..engines.ort_engine import CPU
-from ..errors import CoachRuntimeError
 from ..online.policy import POLICIES, PREFERENCES
-from ..programs import command_of
+from ..programs import command_of, run_program
 from .report import show_progress
 from .run_bundle import run_bundle
 
@@ -43,35 +42,34 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--limit", metavar="N", type=_positive(int), help="at most N tasks")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout instead of a table")
     options = parser.parse_args(argv)
-    try:
-        report = run_bundle(
-            options.bundle,
-            options.server,
-            options.source,
-            providers=tuple(options.provider or (CPU,)),
-            in_flight=options.in_flight,
-            timeout_s=options.timeout,
-            limit=options.limit,
-            cut=options.cut,
-            bits=options.bits,
-            policy=options.policy,
-            prefer=options.prefer,
-            interval_s=1 / options.fps if options.fps else 0.0,
-            stats=options.stats,
-            record=options.record,
-            trust=options.trust,
-            allow_offline=options.allow_offline,
-            engine=options.engine,
-            engine_cache=options.engine_cache,
-            progress=show_progress if sys.stderr.isatty() else lambda done, total: None,
-        )
-    except CoachRuntimeError as exc:
-        print(exc.render(), file=sys.stderr)
-        return exc.exit_code
+    return run_program(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    report = run_bundle(
+        options.bundle,
+        options.server,
+        options.source,
+        providers=tuple(options.provider or (CPU,)),
+        in_flight=options.in_flight,
+        timeout_s=options.timeout,
+        limit=options.limit,
+        cut=options.cut,
+        bits=options.bits,
+        policy=options.policy,
+        prefer=options.prefer,
+        interval_s=1 / options.fps if options.fps else 0.0,
+        stats=options.stats,
+        record=options.record,
+        trust=options.trust,
+        allow_offline=options.allow_offline,
+        engine=options.engine,
+        engine_cache=options.engine_cache,
+        progress=show_progress if sys.stderr.isatty() else lambda done, total: None,
+    )
     if report.online.bandwidth_bytes_per_s is None and options.server is not None:
         print(f"note: cut '{report.cut}' runs on the device alone; --server is not used", file=sys.stderr)
     print(json.dumps(report.to_json()) if options.json else report.table())
-    return 0
 
 
 def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:

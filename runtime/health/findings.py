@@ -2,6 +2,8 @@
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from ..errors import FINDING
+
 OK, MISSING, WRONG = "ok", "missing", "wrong"
 STATES = (OK, MISSING, WRONG)
 SIDES = ("device", "cloud")
@@ -70,8 +72,8 @@ class Checkup(NamedTuple):
 
     @property
     def exit_code(self) -> int:
-        """0, or 3 where something that is needed is missing or wrong."""
-        return 3 if self.failed else 0
+        """0, or FINDING where something that is needed is missing or wrong."""
+        return FINDING if self.failed else 0
 
     def to_json(self) -> Dict[str, Any]:
         """A JSON object."""

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from coachc.errors import ModelError, ToolchainError, UsageError
+from coachc.errors import FileError, ModelError, ToolchainError, UsageError
 
 pytestmark = pytest.mark.needs("torch")
 
@@ -173,7 +173,7 @@ def test_entries_that_are_no_tensors_are_named(tmp_path):
 def test_a_missing_file_and_an_unknown_suffix(tmp_path):
     from coachc.models.weights import read_state_dict
 
-    with pytest.raises(UsageError, match=r"no weights at .*absent\.pth"):
+    with pytest.raises(FileError, match=r"no weights at .*absent\.pth"):
         read_state_dict(tmp_path / "absent.pth")
     (tmp_path / "weights.h5").touch()
     with pytest.raises(UsageError, match=r"cannot tell the format of .*weights\.h5"):

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from coachc.errors import ModelError, ToolchainError, UsageError
+from coachc.errors import FileError, ModelError, ToolchainError, UsageError
 from coachc.models import zoo
 from coachc.models.onnx_writer import MAX_OPSET, MIN_OPSET, write_onnx
 
@@ -113,9 +113,9 @@ def test_wrong_weights_leave_nothing_behind(tmp_path):
 
 
 def test_an_output_that_cannot_be_written(tmp_path):
-    with pytest.raises(UsageError, match=r"the folder .*absent does not exist"):
+    with pytest.raises(FileError, match=r"the folder .*absent does not exist"):
         zoo.export_model("digits", tmp_path / "absent" / "model.onnx")
-    with pytest.raises(UsageError, match="it is a folder"):
+    with pytest.raises(FileError, match="it is a folder"):
         zoo.export_model("digits", tmp_path)
 
 

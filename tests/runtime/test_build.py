@@ -67,14 +67,14 @@ def test_the_engines_of_one_cut(bundle, trt, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said", "hint"),
+    ("arguments", "code", "said", "hint"),
     [
-        (["--cut", "jpeg"], "cut 'jpeg' runs nothing on the device", "these do: middle, device-only, raw"),
-        (["--cut", "nothing"], "the bundle has no cut 'nothing'", "--cut takes one of"),
+        (["--cut", "jpeg"], 1, "cut 'jpeg' runs nothing on the device", "these do: middle, device-only, raw"),
+        (["--cut", "nothing"], 2, "the bundle has no cut 'nothing'", "--cut takes one of"),
     ],
 )
-def test_what_cannot_be_built_is_said(bundle, trt, capsys, arguments, said, hint):
-    assert main([bundle.path] + arguments) == 1
+def test_what_cannot_be_built_is_said(bundle, trt, capsys, arguments, code, said, hint):
+    assert main([bundle.path] + arguments) == code
     err = capsys.readouterr()[1]
     assert said in err and hint in err
 

@@ -32,11 +32,11 @@ def samples(tmp_path):
     return samples_for(chain(), tmp_path / "samples.npz")
 
 
-def refused(folder: Path, arguments: list[object], *patterns: str, code: int = 1) -> str:
+def refused(folder: Path, arguments: list[object], *patterns: str) -> str:
     """Run a compilation that must fail: one message that matches, nothing on stdout, nothing new in `folder`."""
     before = files(folder)
     outcome = coachc("compile", *arguments)
-    assert (outcome.code, outcome.out) == (code, ""), outcome
+    assert (outcome.code, outcome.out) == (2 if outcome.err.startswith("error[usage]") else 1, ""), outcome
     assert re.findall(r"error\[\w+\]: ", outcome.err) == [outcome.err[: outcome.err.index(" ") + 1]], outcome.err
     for pattern in patterns:
         assert re.search(pattern, outcome.err), f"{pattern!r} not in\n{outcome.err}"
@@ -47,7 +47,7 @@ def refused(folder: Path, arguments: list[object], *patterns: str, code: int = 1
 FLAGS = {
     "unknown device": (
         ["--device", "tx"],
-        r"^error\[profile\]: unknown device 'tx'; did you mean 'tx2'\?",
+        r"^error\[usage\]: unknown device 'tx'; did you mean 'tx2'\?",
         r"devices: .*xavier-nx",
         "hint: `coachc devices`",
     ),

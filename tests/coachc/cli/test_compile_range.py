@@ -162,5 +162,5 @@ def test_one_way_over_the_whole_range_is_a_bundle_of_one(picture_model, picture_
 def test_a_range_that_is_none(text, pattern, tmp_path):
     model = save(chain(), tmp_path / "net.onnx")
     outcome = coachc("compile", model, "--device", "tx2", "--calib", "random", "--bandwidth", text)
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert pattern in outcome.err

@@ -109,7 +109,7 @@ def test_a_bundle_that_does_not_split_has_no_cut(tmp_path):
 @pytest.mark.parametrize("name", ["blocks.png", "blocks", "svg"])
 def test_only_svg_is_drawn(name, model, tmp_path):
     outcome = coachc("inspect", model, "--draw", tmp_path / name)
-    assert (outcome.code, outcome.out) == (1, "")
+    assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith("error[usage]: --draw '")
     assert "is not the name of an .svg file" in outcome.err
     assert "hint: for example --draw blocks.svg" in outcome.err

@@ -130,7 +130,7 @@ def test_local_stands_on_both_sides(side):
 
 @pytest.mark.parametrize(("typed", "meant"), [("tx-2", "tx2"), ("orin", "orin-nx"), ("xaviernx", "xavier-nx")])
 def test_an_unknown_device_suggests_the_nearest(typed, meant):
-    with pytest.raises(ProfileError, match=f"unknown device '{typed}'; did you mean '{meant}'") as caught:
+    with pytest.raises(UsageError, match=f"unknown device '{typed}'; did you mean '{meant}'") as caught:
         find_device(typed, side="device")
     assert "tx2" in caught.value.context[0]
     assert "a6000" not in caught.value.context[0]
@@ -138,16 +138,16 @@ def test_an_unknown_device_suggests_the_nearest(typed, meant):
 
 
 def test_nothing_like_it_suggests_nothing():
-    with pytest.raises(ProfileError, match=r"unknown cloud 'zzz'$"):
+    with pytest.raises(UsageError, match=r"unknown cloud 'zzz'$"):
         find_device("zzz", side="cloud")
 
 
 def test_a_server_is_no_device():
-    with pytest.raises(ProfileError, match="a6000 is a cloud target, not a device") as caught:
+    with pytest.raises(UsageError, match="a6000 is a cloud target, not a device") as caught:
         find_device("a6000", side="device")
     assert caught.value.context[0].startswith("devices: ")
     assert caught.value.hint.startswith("choose one with --device")
-    with pytest.raises(ProfileError, match="tx2 is a device target, not a cloud"):
+    with pytest.raises(UsageError, match="tx2 is a device target, not a cloud"):
         find_device("tx2", side="cloud")
 
 

@@ -25,6 +25,7 @@ from coachc.runtime.errors import (
     LocalProtocolError,
     RemoteProtocolError,
     SourceError,
+    UsageError,
     WrongBundleError,
 )
 from coachc.runtime.link.cloud_half import CloudHalf
@@ -154,7 +155,7 @@ def test_a_precision_that_is_not_there_is_an_error_before_anything_runs(tmp_path
         (bundle, "raw", 4, "cut 'raw' sends no packed values", "leave out --bits"),
         (bundle, "device-only", 4, "cut 'device-only' sends no packed values", "leave out --bits"),
     ):
-        with pytest.raises(BundleError, match=f"--bits {bits}: {message}") as caught:
+        with pytest.raises(UsageError, match=f"--bits {bits}: {message}") as caught:
             run(where, "127.0.0.1:1", source, cut=cut, bits=bits)
         assert caught.value.hint == hint
     with Loopback(make_service(constant)) as server:
@@ -166,7 +167,7 @@ def test_one_half_with_constants_fixes_the_precision(tmp_path, source):
     for side in ("device_parameters", "cloud_parameters"):
         cuts = (manifest.cuts[0]._replace(**{side: ""}),) + manifest.cuts[1:]
         bundle = write_bundle(str(tmp_path / side), manifest._replace(cuts=cuts), FILES, ROLES)
-        with pytest.raises(BundleError, match="cannot be sent at 2 bits") as caught:
+        with pytest.raises(UsageError, match="cannot be sent at 2 bits") as caught:
             run(bundle, "127.0.0.1:1", source, bits=2)
         assert caught.value.hint == "it can at 4"
 
@@ -276,7 +277,7 @@ def test_server_unreachable(bundle, source):
     with pytest.raises(ConnectionFailed, match="no server at 127.0.0.1:1: ") as caught:
         run(bundle, "127.0.0.1:1", source)
     assert caught.value.hint == "coachc serve BUNDLE --listen 127.0.0.1:1"
-    with pytest.raises(ConnectionFailed, match="cut 'middle' needs a server") as caught:
+    with pytest.raises(UsageError, match="cut 'middle' needs a server") as caught:
         run(bundle, None, source)
     assert caught.value.hint == "--server HOST:PORT"
 
@@ -552,9 +553,9 @@ def test_the_precision_on_the_command_line(tmp_path, source, capsys, monkeypatch
         arguments = [bundle.path, "--server", server.address, "--source", source, "--json", "--bits"]
         assert __main__.main(arguments + ["2"]) == 0
         assert json.loads(capsys.readouterr().out)["packed_bytes_per_task"] == 14
-        assert __main__.main(arguments + ["5"]) == 1
+        assert __main__.main(arguments + ["5"]) == 2
     assert capsys.readouterr().err == (
-        "error[bundle]: --bits 5: value 'features' of cut 'middle' cannot be sent at 5 bits\n"
+        "error[usage]: --bits 5: value 'features' of cut 'middle' cannot be sent at 5 bits\n"
         "  hint: it can at 2, 3, 4, 8\n"
     )
 
@@ -569,10 +570,10 @@ def test_device_only_on_the_command_line_notes_the_unused_server(bundle, source,
 
 
 def test_errors_on_the_command_line(bundle, source, capsys):
-    assert __main__.main([bundle.path, "--source", source, "--cut", "other"]) == 1
+    assert __main__.main([bundle.path, "--source", source, "--cut", "other"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("error[bundle]: ")
+    assert captured.err.startswith("error[usage]: ")
     assert "hint: --cut takes one of middle, device-only, raw, jpeg" in captured.err
     for flag, value in (("--limit", "0"), ("--in-flight", "-1"), ("--timeout", "0"), ("--timeout", "nan")):
         with pytest.raises(SystemExit):

@@ -12,7 +12,14 @@ from coachc.runtime.device import __main__
 from coachc.runtime.device.run_bundle import run_bundle
 from coachc.runtime.engines.fake_engine import FakeEngine
 from coachc.runtime.engines.halves import Engines, Halves, cloud_engine
-from coachc.runtime.errors import BundleError, CoachRuntimeError, ConnectionFailed, EngineError, WrongBundleError
+from coachc.runtime.errors import (
+    BundleError,
+    CoachRuntimeError,
+    ConnectionFailed,
+    EngineError,
+    UsageError,
+    WrongBundleError,
+)
 from coachc.runtime.online import recording
 from coachc.runtime.online.controller import Observation, State, decide
 from coachc.runtime.online.feature import feature_of
@@ -499,10 +506,10 @@ def test_beginning_without_a_server_has_to_be_allowed(bundle, source):
     assert report.predictions == tuple(LABELS)
     assert (report.online.exits, report.bytes_per_task) == ({"device": N}, 0)
     assert f"{N} at device-only; 1 moves" in report.table()
-    with pytest.raises(BundleError, match="policy none cannot begin without a server") as caught:
+    with pytest.raises(UsageError, match="policy none cannot begin without a server") as caught:
         run(bundle, "127.0.0.1:1", source, policy="none", allow_offline=True)
     assert caught.value.hint == "leave out --allow-offline"
-    with pytest.raises(ConnectionFailed, match="cut 'one' needs a server"):
+    with pytest.raises(UsageError, match="cut 'one' needs a server"):
         run(bundle, None, source)
 
 
@@ -584,7 +591,7 @@ def test_a_cut_without_a_policy(tmp_path, source):
 
 
 def test_bits_and_a_policy_exclude_each_other(bundle, source):
-    with pytest.raises(BundleError, match="--policy paper chooses the precision, and so does --bits 4"):
+    with pytest.raises(UsageError, match="--policy paper chooses the precision, and so does --bits 4"):
         run(bundle, "127.0.0.1:1", source, policy="paper", bits=4)
 
 
