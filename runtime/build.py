@@ -21,7 +21,7 @@ from .engines.gpu_quantizer import quantizing_cut
 from .engines.load_dialect import dialect_of, load_dialect
 from .engines.trt_factory import to_build
 from .errors import BundleError
-from .programs import command_of, run_program
+from .programs import argument_parser, run_program
 
 SIDES = ("device", "cloud")
 #: What `trtexec_command` needs of a TensorRT that is not installed here.
@@ -88,7 +88,7 @@ def build_bundle(
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog=command_of("build"), description="Build a bundle's engines here.")
+    parser = argument_parser("build", "Build a bundle's engines here.")
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--side", choices=SIDES, default="device", help="what this machine is; default %(default)s")
     parser.add_argument("--cut", metavar="NAME", help="only what this cut runs")

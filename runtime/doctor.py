@@ -18,7 +18,8 @@ from .health.findings import Checkup, Finding, gather
 from .health.machine import Machine, survey
 from .health.suits import suits
 from .health.system import System
-from .programs import command_of, run_program
+from .paragraphs import columns_of
+from .programs import argument_parser, run_program
 
 #: The bundle's target -> its compute capability, "" where it is not known.
 Capability = Callable[[str], str]
@@ -121,9 +122,7 @@ def _facts(system: System, machine: Machine, found: gpu.Accelerator) -> Any:
 
 def main(argv: Optional[Sequence[str]] = None, system: Optional[System] = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog=command_of("doctor"), description="What this machine lacks, and the command that mends it."
-    )
+    parser = argument_parser("doctor", "What this machine lacks, and the command that mends it.")
     sides = parser.add_mutually_exclusive_group()
     sides.add_argument("--device", action="store_const", const="device", dest="side", help="look at it as a device")
     sides.add_argument("--cloud", action="store_const", const="cloud", dest="side", help="look at it as a server")
@@ -137,7 +136,7 @@ def main(argv: Optional[Sequence[str]] = None, system: Optional[System] = None) 
 
 def _run(options: argparse.Namespace, system: System) -> int:
     checkup = examine(system, options.side, options.bundle, options.trust, options.engine_cache)
-    print(json.dumps(checkup.to_json(), indent=1) if options.json else checkup.text())
+    print(json.dumps(checkup.to_json(), indent=1) if options.json else checkup.text(columns_of(sys.stdout)))
     return checkup.exit_code
 
 

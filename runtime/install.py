@@ -10,7 +10,7 @@ from typing import Optional, Sequence
 from .bundle.archive import LIMIT_BYTES, open_archive
 from .bundle.installation import Installed, install, rollback
 from .bundle.signature import trusted_keys
-from .programs import command_of, run_program
+from .programs import argument_parser, run_program
 
 MIB = 1 << 20
 
@@ -25,9 +25,7 @@ def describe(done: Installed, folder: str) -> str:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog=command_of("install"), description="Install a bundle, or go back to the one before."
-    )
+    parser = argument_parser("install", "Install a bundle, or go back to the one before.")
     parser.add_argument("file", nargs="?", metavar="FILE.coachz", help="as coachc pack writes it; - is standard input")
     parser.add_argument("--into", metavar="DIR", help="install there; DIR/current is the bundle that runs")
     parser.add_argument("--rollback", metavar="DIR", help="run the bundle that was installed there before")

@@ -1,5 +1,6 @@
 """What all programs share: what to type to start or update them, and how they end."""
 
+import argparse
 import contextlib
 import errno
 import os
@@ -21,6 +22,26 @@ def command_of(program: str) -> str:
     installed coachc has it inside.
     """
     return "python3 -m {}.{}".format(__package__, program)
+
+
+def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
+    """A parser that refuses an option given twice, where argparse would take the last."""
+    parser = argparse.ArgumentParser(prog=command_of(program), description=description)
+    parser.register("action", None, _Once)
+    return parser
+
+
+class _Once(argparse.Action):
+    """Stores one value. A parser is made for each run, and its actions with it."""
+
+    given = False
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Optional[str] = None) -> None:
+        if self.given and option_string is not None:
+            message = "is given twice, {} and {}, and takes one value"
+            raise argparse.ArgumentError(self, message.format(getattr(namespace, self.dest), values))
+        self.given = True
+        setattr(namespace, self.dest, values)
 
 
 def how_to_update(package: Optional[str] = __package__) -> str:

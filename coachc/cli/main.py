@@ -22,6 +22,7 @@ from coachc.cli.explain import explain
 from coachc.cli.export import export
 from coachc.cli.inspect import inspect
 from coachc.cli.keygen import keygen
+from coachc.cli.once import OnceCommand
 from coachc.cli.pack import pack
 from coachc.cli.push import push
 from coachc.cli.rollback import rollback
@@ -48,24 +49,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("export")(export)
-app.command("inspect")(inspect)
-app.command("compile")(compile_)
-app.command("check")(check)
-app.command("explain")(explain)
-app.command("compare")(compare)
-app.command("serve")(serve)
-app.command("run")(run_)
-app.command("eval")(eval_)
-app.command("devices")(devices)
-app.command("doctor")(doctor)
-app.command("pack")(pack)
-app.command("unpack")(unpack)
-app.command("keygen")(keygen)
-app.command("sign")(sign)
-app.command("verify")(verify)
-app.command("push")(push)
-app.command("rollback")(rollback)
+app.command("export", cls=OnceCommand)(export)
+app.command("inspect", cls=OnceCommand)(inspect)
+app.command("compile", cls=OnceCommand)(compile_)
+app.command("check", cls=OnceCommand)(check)
+app.command("explain", cls=OnceCommand)(explain)
+app.command("compare", cls=OnceCommand)(compare)
+app.command("serve", cls=OnceCommand)(serve)
+app.command("run", cls=OnceCommand)(run_)
+app.command("eval", cls=OnceCommand)(eval_)
+app.command("devices", cls=OnceCommand)(devices)
+app.command("doctor", cls=OnceCommand)(doctor)
+app.command("pack", cls=OnceCommand)(pack)
+app.command("unpack", cls=OnceCommand)(unpack)
+app.command("keygen", cls=OnceCommand)(keygen)
+app.command("sign", cls=OnceCommand)(sign)
+app.command("verify", cls=OnceCommand)(verify)
+app.command("push", cls=OnceCommand)(push)
+app.command("rollback", cls=OnceCommand)(rollback)
 
 
 @app.callback(invoke_without_command=True)

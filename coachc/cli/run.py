@@ -70,6 +70,7 @@ def run(
     from coachc.runtime.device.report import show_progress
     from coachc.runtime.device.run_bundle import run_bundle
     from coachc.runtime.online.policy import POLICIES, PREFERENCES
+    from coachc.runtime.paragraphs import columns_of
 
     for flag, value, known in (("--policy", policy, POLICIES), ("--prefer", prefer, PREFERENCES)):
         if value is not None and value not in known:
@@ -96,4 +97,4 @@ def run(
         trust=trust,
         progress=show_progress if sys.stderr.isatty() else lambda done, total: None,
     )
-    print(json_module.dumps(report.to_json()) if json else report.table())
+    print(json_module.dumps(report.to_json()) if json else report.table(columns_of(sys.stdout)))

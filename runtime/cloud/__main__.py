@@ -1,18 +1,17 @@
 """The cloud program: ``python3 -m runtime.cloud BUNDLE`` serves the cloud halves of a bundle."""
 
-import argparse
 import sys
 from typing import Optional, Sequence
 
 from ..engines.choice import add_arguments
 from ..engines.ort_engine import CPU
-from ..programs import command_of, run_program
+from ..programs import argument_parser, run_program
 from .server import DEFAULT_LISTEN, serve
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog=command_of("cloud"), description="Serve the cloud halves of a bundle.")
+    parser = argument_parser("cloud", "Serve the cloud halves of a bundle.")
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--listen", metavar="HOST:PORT", default=DEFAULT_LISTEN, help="default %(default)s")
     parser.add_argument("--cut", metavar="NAME", help="only this cut; all that have a cloud half otherwise")

@@ -13,14 +13,15 @@ if __name__ == "__main__":
 from ..engines.choice import add_arguments
 from ..engines.ort_engine import CPU
 from ..online.policy import POLICIES, PREFERENCES
-from ..programs import command_of, run_program
+from ..paragraphs import columns_of
+from ..programs import argument_parser, run_program
 from .report import show_progress
 from .run_bundle import run_bundle
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog=command_of("device"), description="Run a bundle on this device.")
+    parser = argument_parser("device", "Run a bundle on this device.")
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--server", metavar="HOST:PORT", help="needed unless the cut is device-only")
     parser.add_argument("--source", metavar="PATH", required=True, help="FILE.npz, or a folder of images")
@@ -69,7 +70,7 @@ def _run(options: argparse.Namespace) -> None:
     )
     if report.online.bandwidth_bytes_per_s is None and options.server is not None:
         print(f"note: cut '{report.cut}' runs on the device alone; --server is not used", file=sys.stderr)
-    print(json.dumps(report.to_json()) if options.json else report.table())
+    print(json.dumps(report.to_json()) if options.json else report.table(columns_of(sys.stdout)))
 
 
 def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:

@@ -16,7 +16,7 @@ from coachc.runtime.engines.dialect import Settings
 from coachc.runtime.engines.load_dialect import dialect_of
 from coachc.runtime.engines.load_kernels import load_kernels
 from coachc.runtime.engines.trt_factory import TrtFactory, to_build
-from coachc.runtime.errors import BundleError, EngineError
+from coachc.runtime.errors import BundleError, UsageError
 from tests.helpers.fake_cuda import FakeDriver
 from tests.helpers.fake_tensorrt import fake_tensorrt
 from tests.helpers.online_bundles import make_online_bundle
@@ -167,7 +167,7 @@ def test_the_choice_of_an_engine(bundle):
 
     assert factory_of("ort", bundle, "device", otherwise) is otherwise
     assert isinstance(factory_of("trt", bundle, "device", otherwise), TrtFactory)
-    with pytest.raises(EngineError, match="there is no engine 'gpu'") as caught:
+    with pytest.raises(UsageError, match="there is no engine 'gpu'") as caught:
         factory_of("gpu", bundle, "device", otherwise)
     assert caught.value.hint == "one of ort, trt"
 

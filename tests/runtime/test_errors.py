@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from coachc.runtime import errors
-from coachc.runtime.programs import run_program
+from coachc.runtime.programs import argument_parser, run_program
 
 
 def test_render_gives_message_context_and_hint():
@@ -130,3 +130,17 @@ def test_renders_like_the_compiler_does():
     arguments = {"context": ["one", "two"], "hint": "three"}
     ours = errors.CoachRuntimeError("text", **arguments).render()
     assert ours.replace("error[runtime]", "error[error]") == CoachError("text", **arguments).render()
+
+
+def test_a_program_refuses_an_option_given_twice(capsys):
+    parser = argument_parser("device", "Run.")
+    parser.add_argument("bundle")
+    parser.add_argument("--server")
+    parser.add_argument("--cut")
+    parser.add_argument("--provider", action="append")
+    given = parser.parse_args(["b", "--server", "a:1", "--provider", "x", "--provider", "y"])
+    assert (given.server, given.provider) == ("a:1", ["x", "y"])
+    with pytest.raises(SystemExit) as stopped:
+        parser.parse_args(["b", "--cut", "split", "--cut=raw"])
+    assert stopped.value.code == 2
+    assert "argument --cut: is given twice, split and raw, and takes one value" in capsys.readouterr().err

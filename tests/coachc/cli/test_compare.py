@@ -174,7 +174,7 @@ def test_samples_measure_the_bits(tmp_path):
         (["--family", "onnx"], "--family 'onnx' is unknown", "one of tensorrt, eager"),
         (["--device", "orin-nano", "--family", "eager"], "orin-nano has no PyTorch eager profile", "the other family"),
         (["--bandwidth", "20Mbit,50"], "bandwidth '50' has no unit", "write --bandwidth 50Mbit"),
-        (["--bandwidth", "20Mbit,"], "'' is not a positive number with a unit", "for example 20Mbit"),
+        (["--bandwidth", "20Mbit,"], "--bandwidth '' is not a number with a unit", "for example --bandwidth 20Mbit"),
         (["--budget", "much", "--calib", "random"], "--budget 'much' is not a fraction", "--budget 0.5%"),
         (["--device", "a6000"], "a6000 is a cloud target, not a device", "--device"),
     ],

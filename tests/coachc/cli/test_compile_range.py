@@ -155,8 +155,8 @@ def test_one_way_over_the_whole_range_is_a_bundle_of_one(picture_model, picture_
         ("100Mbit..2Mbit", "bandwidth range '100Mbit..2Mbit' does not go up"),
         ("2Mbit..2Mbit", "does not go up"),
         ("2..100Mbit", "bandwidth '2' has no unit"),
-        ("2Mbit..", "'' is not a positive number with a unit"),
-        ("2Mbit..3Mbit..4Mbit", "is not a positive number with a unit"),
+        ("2Mbit..", "--bandwidth '' is not a number with a unit"),
+        ("2Mbit..3Mbit..4Mbit", "is a range, and this takes one rate"),
     ],
 )
 def test_a_range_that_is_none(text, pattern, tmp_path):

@@ -72,7 +72,7 @@ def test_blocks_as_a_tree(build, tmp_path):
     result = coachc("inspect", path, "--json").json()
     assert lines[0] == "net"
     assert lines[1].startswith(("├── 1", "└── 1"))
-    assert sum("virtual," in line for line in lines) >= result["virtual_blocks"]
+    assert sum("parallel branches" in line for line in lines) >= result["virtual_blocks"]
     assert "operators in" in lines[-1]
     assert not any("MFLOP" in line for line in lines)
 

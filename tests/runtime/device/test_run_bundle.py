@@ -192,8 +192,8 @@ def test_coded_values_over_loopback(tmp_path, coding):
     saved = plain.bytes_per_task - coded.bytes_per_task
     # The JSON header is coded too, and the request says so.
     assert abs(saved - (1922 - coded.payload_bytes_per_task)) < 150
-    assert "payload, coded from 1922)" in coded.table()
-    assert "(1922 payload)" in plain.table()
+    assert "of tensors, 1922 before entropy coding)" in coded.table()
+    assert "(1922 of tensors)" in plain.table()
 
 
 def test_features_stay_on_the_device(tmp_path, source):

@@ -505,7 +505,7 @@ def test_beginning_without_a_server_has_to_be_allowed(bundle, source):
     report = run(bundle, "127.0.0.1:1", source, allow_offline=True)
     assert report.predictions == tuple(LABELS)
     assert (report.online.exits, report.bytes_per_task) == ({"device": N}, 0)
-    assert f"{N} at device-only; 1 moves" in report.table()
+    assert f"{N} at device-only; changed 1 times" in report.table()
     with pytest.raises(UsageError, match="policy none cannot begin without a server") as caught:
         run(bundle, "127.0.0.1:1", source, policy="none", allow_offline=True)
     assert caught.value.hint == "leave out --allow-offline"
@@ -624,5 +624,5 @@ def test_the_command_line(bundle, source, tmp_path, capsys, monkeypatch):
     assert sorted(lines_of(stats)[0]) == [
         "audit", "bandwidth_bytes_per_s", "bits", "bytes", "cut", "exit", "label", "latency_s", "task",
     ]  # fmt: skip
-    for word in ("policy          default", "exits ", "audits ", "bits ", "link ", "loading "):
+    for word in ("policy          default", "early exits ", "exits checked ", "bits ", "link ", "loading "):
         assert word in shown
