@@ -53,5 +53,5 @@ def _wrapped(line: str, width: int, hang: int) -> str:
     if len(line) <= width:
         return line
     indent = len(line) - len(line.lstrip())
-    below = " " * min(hang if indent < hang else indent + 2, width // 2)
+    below = " " * min(hang if indent <= hang else indent + 2, width // 2)
     return textwrap.fill(line, width, subsequent_indent=below, break_long_words=False, break_on_hyphens=False)

@@ -9,6 +9,7 @@ import traceback
 from typing import Any, Callable, Optional, Tuple, Type
 
 from .errors import INTERRUPTED, MENDABLE, SOFTWARE, CoachRuntimeError
+from .paragraphs import columns_of, hanging
 
 #: What a full disk, a read-only one, permissions and limits say: the machine's to mend, wherever it comes up.
 _OF_THE_MACHINE = {
@@ -75,7 +76,7 @@ def run_program(main: Callable[[], Any], mendable: Tuple[Type[Exception], ...] =
         code = exc.exit_code  # type: ignore[attr-defined]
         if code == SOFTWARE:
             traceback.print_exc()
-        print(exc.render(), file=sys.stderr)  # type: ignore[attr-defined]
+        print(hanging(exc.render(), columns_of(sys.stderr), 4), file=sys.stderr)  # type: ignore[attr-defined]
         return int(code)
     except KeyboardInterrupt:
         return INTERRUPTED

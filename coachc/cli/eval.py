@@ -155,8 +155,9 @@ def print_policies(screen: Screen, model: str, link: str, results: dict[str, Mea
     screen.line(f"{model}, link {link}: {tasks} tasks; simulated with the stage times the plan was made with")
     screen.table(_COLUMNS, rows)
     screen.line(
-        "lost: accuracy below the whole model's, at most (95 % confidence). exits: tasks answered on the device alone. "
-        "right: of these, how many the whole model answers alike. Last: how busy each stage is."
+        "lost: accuracy below the whole model's, and what that is at most (95 % confidence). exits: tasks answered on "
+        "the device alone, and their 95 % interval. right: exits with the whole model's answer. device, link, cloud: "
+        "share of the time that each works."
     )
     bound = [f"{kind} {m.link_bound:.0%}" for kind, m in results.items() if m.link_bound > 0]
     if bound:
@@ -169,6 +170,6 @@ def print_policies(screen: Screen, model: str, link: str, results: dict[str, Mea
 
 _COLUMNS = (
     Column("policy", "text"),
-    *map(Column, ("accuracy", "lost", "at most", "exits", "95 %", "right", "bytes")),
+    *map(Column, ("accuracy", "lost", "at most", "exits", "between", "right", "bytes")),
     *map(Column, ("mean ms", "p50", "p95", "p99", "tasks/s", "device", "link", "cloud")),
 )

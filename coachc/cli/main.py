@@ -13,6 +13,7 @@ import typer
 
 from coachc import __version__
 from coachc.cli.check import check
+from coachc.cli.command_line import OnceCommand, WholeSentences
 from coachc.cli.compare import compare
 from coachc.cli.compile import compile_
 from coachc.cli.devices import devices
@@ -22,7 +23,6 @@ from coachc.cli.explain import explain
 from coachc.cli.export import export
 from coachc.cli.inspect import inspect
 from coachc.cli.keygen import keygen
-from coachc.cli.once import OnceCommand
 from coachc.cli.pack import pack
 from coachc.cli.push import push
 from coachc.cli.rollback import rollback
@@ -44,8 +44,8 @@ app = typer.Typer(
     name="coachc",
     help="Compile an ONNX vision model into a device half, a cloud half and the quantized link between them.",
     epilog=EPILOG,
+    cls=WholeSentences,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -80,4 +80,4 @@ def main(
 
 def run() -> None:
     """Entry point: errors become one message on stderr and an exit code."""
-    sys.exit(run_program(app, (CoachError, CoachRuntimeError)))
+    sys.exit(run_program(lambda: app(prog_name="coachc"), (CoachError, CoachRuntimeError)))

@@ -56,7 +56,7 @@ def table_lines(columns: Sequence[Column], rows: Sequence[Row], width: int) -> l
         room = width - gap * (len(columns) - 1)
         if sum(least) <= room:
             return _as_table(columns, rows, _spread(columns, whole, least, room), " " * gap)
-    return [line for row in rows for line in _as_list(columns, row, width)]
+    return _as_lists(columns, rows, width)
 
 
 def _least(column: Column, cells: Sequence[str]) -> int:
@@ -68,15 +68,13 @@ def _least(column: Column, cells: Sequence[str]) -> int:
 
 
 def _spread(columns: Sequence[Column], whole: Sequence[int], least: Sequence[int], room: int) -> list[int]:
-    """Widths between least and whole that fill the room: names and texts first, the relatively narrowest of them."""
+    """Widths between least and whole that fill the room: names and texts first, of them those that lack the least."""
     widths = list(least)
-    for numbers in (False, True):
-        places = [place for place, column in enumerate(columns) if (column.kind == "number") == numbers]
-        while sum(widths) < room:
-            growing = [place for place in places if widths[place] < whole[place]]
-            if not growing:
-                break
-            widths[min(growing, key=lambda place: widths[place] / whole[place])] += 1
+    lacking = sorted(
+        range(len(columns)), key=lambda place: (columns[place].kind == "number", whole[place] - least[place])
+    )
+    for place in lacking:
+        widths[place] += max(0, min(whole[place] - least[place], room - sum(widths)))
     return widths
 
 
@@ -113,35 +111,42 @@ def _padded(column: Column, text: str, width: int) -> str:
     return text.rjust(width) if column.kind == "number" else text.ljust(width)
 
 
-def _as_list(columns: Sequence[Column], row: Row, width: int) -> list[Line]:
-    """The first cell, and below it the others, each after its title and as many on a line as fit."""
+def _as_lists(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[Line]:
+    """Of each row the first cell, and below it the others, each after its title and as many on a line as fit."""
     room = width - 4
-    head = " ".join(_on_one_line(row.cells[0].split("\n"), room))
-    lines = [f"{head} {columns[0].title}" if columns[0].kind == "number" else head]
-    flowing = ""
-    for column, cell in zip(columns[1:], row.cells[1:], strict=True):
-        texts = [text for text in cell.split("\n") if text]
-        if column.kind == "name":
-            texts = _on_one_line(texts, room - len(column.title))
-        if not texts:
-            continue
-        pair = f"{column.title}: {'; '.join(texts)}"
-        if flowing and len(flowing) + len(_APART) + len(pair) <= width:
-            flowing += _APART + pair
-            continue
-        lines += [flowing] if flowing else []
-        flowing = f"  {pair}"
-    lines += [flowing] if flowing else []
-    return [
-        Line(text, row.bold)
-        for line in lines
-        for text in textwrap.wrap(
-            line, width, subsequent_indent=" " * 4, break_long_words=False, break_on_hyphens=False
-        )
+    names = [
+        _one_line_each([text for row in rows for text in row.cells[place].split("\n")], room - len(column.title))
+        if column.kind == "name"
+        else {}
+        for place, column in enumerate(columns)
     ]
+    found = []
+    for row in rows:
+        cells = [
+            "; ".join(names[place].get(text, text) for text in cell.split("\n") if text)
+            for place, cell in enumerate(row.cells)
+        ]
+        head = f"{cells[0]} {columns[0].title}" if columns[0].kind == "number" else cells[0]
+        pairs = [f"{column.title}: {cell}" for column, cell in zip(columns[1:], cells[1:], strict=True) if cell]
+        for line in [head, *_flowing(pairs, width)]:
+            wrapped = textwrap.wrap(
+                line, width, subsequent_indent=" " * 4, break_long_words=False, break_on_hyphens=False
+            )
+            found += [Line(text, row.bold) for text in wrapped]
+    return found
 
 
-def _on_one_line(names: Sequence[str], width: int) -> list[str]:
+def _flowing(pairs: Sequence[str], width: int) -> list[str]:
+    """Indented lines of as many pairs as fit."""
+    lines: list[str] = []
+    for pair in pairs:
+        if lines and len(lines[-1]) + len(_APART) + len(pair) <= width:
+            lines[-1] += _APART + pair
+        else:
+            lines.append(f"  {pair}")
+    return lines
+
+
+def _one_line_each(names: Sequence[str], width: int) -> dict[str, str]:
     """Names that two would share when shortened stay whole."""
-    short = fitted(names, width, 1)
-    return [short[name].replace("\n", "") for name in names]
+    return {name: text.replace("\n", "") for name, text in fitted(names, width, 1).items()}

@@ -58,7 +58,7 @@ def parse_address(text: str) -> Address:
     UsageError
         It is something else, or holds a character that has no place there.
     """
-    found = _ADDRESS.fullmatch(text) or _SCP.fullmatch(text)
+    found = (_ADDRESS if "://" in text else _SCP).fullmatch(text)
     port = int(found.groupdict().get("port") or 0) or None if found is not None else None
     if found is None or (port is not None and port >= 1 << 16):
         raise _wrong(text)
@@ -139,7 +139,7 @@ def _wrong(text: str) -> UsageError:
     if with_port is not None and not text.startswith(SCHEME):
         hint = f"with a port: ssh://{with_port[1]}{with_port[2]}; a registry is oci://{text}"
     elif home is not None and not home[2][0].isdecimal():
-        hint = f"give the folder as an absolute path: {home[1]}:/home/USER/{home[2]}"
+        hint = f"give the folder as an absolute path: {home[1]}:/home/USER/{home[2].removeprefix('~/')}"
     return UsageError(
         f"{text!a} is not an address to install at",
         context=[

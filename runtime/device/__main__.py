@@ -15,7 +15,7 @@ from ..engines.ort_engine import CPU
 from ..online.policy import POLICIES, PREFERENCES
 from ..paragraphs import columns_of
 from ..programs import argument_parser, run_program
-from .report import show_progress
+from .report import progress_of
 from .run_bundle import run_bundle
 
 
@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace) -> None:
         allow_offline=options.allow_offline,
         engine=options.engine,
         engine_cache=options.engine_cache,
-        progress=show_progress if sys.stderr.isatty() else lambda done, total: None,
+        progress=progress_of(sys.stderr),
     )
     if report.online.bandwidth_bytes_per_s is None and options.server is not None:
         print(f"note: cut '{report.cut}' runs on the device alone; --server is not used", file=sys.stderr)

@@ -1,7 +1,7 @@
 """What a run measured: as values, as JSON and as a table; and each task as a line of JSON while it goes on."""
 
 import json
-import sys
+import os
 import threading
 from collections import Counter
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 from ..bundle.manifest_types import Manifest
 from ..errors import CoachRuntimeError
 from ..paragraphs import hanging
+from ..progress_lines import ProgressLines, can_redraw
 from .metrics import Summary
 from .run_task import Done
 
@@ -262,6 +263,13 @@ def _ms(seconds: float) -> str:
     return f"{1000 * seconds:.2f}"
 
 
-def show_progress(done: int, total: int) -> None:
-    """One line on stderr that rewrites itself."""
-    print(f"\r{done}/{total} tasks", end="\n" if done == total else "", file=sys.stderr, flush=True)
+def progress_of(stream: Any) -> Callable[[int, int], None]:
+    """What shows how many tasks are done: a line that rewrites itself on a terminal, a line now and then elsewhere."""
+    if not can_redraw(stream, os.environ.get("TERM", "")):
+        lines = ProgressLines(stream)
+        return lambda done, total: lines("tasks", done, total)
+
+    def show(done: int, total: int) -> None:
+        print(f"\r{done}/{total} tasks", end="\n" if done == total else "", file=stream, flush=True)
+
+    return show

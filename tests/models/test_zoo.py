@@ -139,11 +139,13 @@ def test_digits_is_copied(tmp_path):
     assert (result.opset, result.trained) == (13, True)
 
 
-def test_digits_takes_neither_weights_nor_another_opset(tmp_path):
+def test_digits_takes_no_weights_classes_or_other_opset(tmp_path):
     with pytest.raises(UsageError, match="--weights does not apply"):
         zoo.export_model("digits", tmp_path / "model.onnx", weights=tmp_path / "weights.pth")
     with pytest.raises(UsageError, match="digits comes as a file of opset 13, not 17"):
         zoo.export_model("digits", tmp_path / "model.onnx", opset=17)
+    with pytest.raises(UsageError, match="digits comes with its 10 classes: --classes does not apply"):
+        zoo.export_model("digits", tmp_path / "model.onnx", classes=3)
     assert not list(tmp_path.iterdir())
 
 

@@ -220,7 +220,9 @@ def test_an_output_in_the_way_stays_as_it_was(model, samples, tmp_path):
     folder.mkdir()
     (folder / "thesis.txt").write_text("ten years")
     arguments = [model, "--device", "tx2", "--calib", samples, "-o"]
-    refused(tmp_path, [*arguments, folder], "precious exists already", "hint: --force replaces a bundle")
+    refused(
+        tmp_path, [*arguments, folder], "precious is not a bundle and will not be replaced", "hint: give another path"
+    )
     refused(tmp_path, [*arguments, folder, "--force"], "precious is not a bundle and will not be replaced")
     refused(tmp_path, [*arguments, samples, "--force"], "is not a bundle and will not be replaced")
     refused(tmp_path, [*arguments, tmp_path / "nowhere" / "o"], "cannot write .*nowhere/o: its folder does not exist")
@@ -230,7 +232,7 @@ def test_an_output_in_the_way_stays_as_it_was(model, samples, tmp_path):
 def test_an_output_in_the_way_is_said_before_the_work_is_done(model, tmp_path):
     (tmp_path / "o").mkdir()
     arguments = [model, "--device", "tx2", "--calib", tmp_path / "missing.npz", "-o", tmp_path / "o"]
-    refused(tmp_path, arguments, "o exists already")
+    refused(tmp_path, arguments, "o is not a bundle and will not be replaced")
 
 
 def test_force_replaces_a_bundle(model, samples, tmp_path):
@@ -300,7 +302,7 @@ def test_without_labels_agreement_stands_in(model, tmp_path):
     samples = samples_for(chain(), tmp_path / "unlabelled.npz", labels=False)
     report = compile_json(model, tmp_path / "o.coach", "--calib", samples, "--mode", "split")
     assert (report["accuracy"]["kind"], report["accuracy"]["float"]) == ("agreement", 1.0)
-    assert "not certified" in report["warnings"][0]
+    assert "accuracy not proven: the measured loss is " in report["warnings"][0]
 
 
 def test_the_same_inputs_give_the_same_bytes(model, samples, tmp_path):
@@ -337,11 +339,11 @@ def test_the_table_shows_every_way_with_its_provenance(model, samples, tmp_path)
         "cloud only, raw",
         "cloud only, JPEG",
         "proven optimal",
-        "against labels",
+        "against the labels",
     ):
         assert text in table
-    assert re.search(r"device +estimated \(fitted\)", table)
-    assert re.search(r"cloud +estimated \(guess\)", table)
+    assert re.search(r"device +estimated, fitted to published measurements: ", table)
+    assert re.search(r"cloud +estimated, scaled from another target and never measured: ", table)
 
 
 def test_local_targets_are_measured(model, samples, tmp_path):
@@ -351,7 +353,7 @@ def test_local_targets_are_measured(model, samples, tmp_path):
     assert report["plan"]["device_s"] > 0
     succeed("check", tmp_path / "o.coach")
     table = succeed("compile", model, *arguments, "-o", tmp_path / "p.coach")
-    assert re.search(r"device +measured \(measured\): ", table)
+    assert re.search(r"device +measured on this machine: ", table)
 
 
 def test_a_newer_opset_than_the_target_parses_is_lowered_and_said(tmp_path):

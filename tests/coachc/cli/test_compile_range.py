@@ -123,7 +123,7 @@ def test_the_table_a_person_reads(tmp_path):
     flags = ["--device", "tx2", "--calib", samples, "-o", tmp_path / "o.coach"]
     said = succeed("compile", model, *flags, "--bandwidth", "1Mbit..1Gbit")
     assert "-> 1 to 1000 Mbit/s (table: 31.62 Mbit/s), 5 ms -> a6000" in said
-    assert "cuts of the bundle, nested; times at the middle of the range" in said
+    assert "cuts of the bundle, each inside the next; times at the middle of the range" in said
     assert "longer between results than the best plan found there" in said
     assert "Mbit/s" in said
     assert "device-only" in said

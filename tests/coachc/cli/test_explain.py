@@ -156,7 +156,7 @@ def test_samples_measure_the_precision_of_the_neighbours(tmp_path):
     # What no search asked about is marked as a bound, in the title as in the cells.
     text = succeed("explain", model, "--calib", samples, "--budget", "10%")
     unsure = not all(move["bits_known"] for move in moves)
-    assert ("least period by bandwidth (* precision not measured: at best)" in text) == unsure
+    assert ("best plan by bandwidth (* precision not measured: as good as it can be)" in text) == unsure
     assert (">= " in text) == (unsure or not all(o["bits_known"] for o in found["explanation"]["runners_up"]))
 
 

@@ -40,11 +40,11 @@ def test_a_table_that_fits_is_aligned():
 def test_titles_and_texts_wrap_before_anything_is_shortened():
     rows = [Row(("  cloud only, raw", "/layer3/relu", "4", "0.66", "1,507.3", "best of all"))]
     assert texts(COLUMNS, rows, 53) == [
-        "          cut           bits  device  frames/s  note",
-        "                                  ms",
-        "  cloud   /layer3/relu     4    0.66   1,507.3  best",
-        "  only,                                         of",
-        "  raw                                           all",
+        "       cut           bits  device  frames/s  note",
+        "                               ms",
+        "cloud  /layer3/relu     4    0.66   1,507.3  best of",
+        "  only,                                        all",
+        "  raw",
     ]
 
 
@@ -61,6 +61,15 @@ def test_a_table_that_does_not_fit_is_a_list():
         "  none",
         "  bits: -   device ms: 1   frames/s: 2",
     ]
+
+
+def test_names_differ_in_lists_too():
+    names = [f"/backbone/features/{stage}/block/conv/Conv_output" for stage in ("first", "second")]
+    columns = (Column("cut", "name"), *(Column(f"figure{place}") for place in range(6)))
+    shown = texts(columns, [Row((name, *"123456")) for name in names], 40)
+    heads = [line for line in shown if not line.startswith(" ")]
+    assert len(set(heads)) == 2
+    assert all(head.startswith("/backbone/") and head.endswith("/Conv_output") for head in heads)
 
 
 def test_cells_of_several_lines_stay_beside_each_other():

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import signal
@@ -581,10 +582,17 @@ def test_errors_on_the_command_line(bundle, source, capsys):
         assert "has to be positive, not " + value in capsys.readouterr().err
 
 
-def test_progress_rewrites_its_line(capsys):
-    report.show_progress(1, 2)
-    report.show_progress(2, 2)
-    assert capsys.readouterr().err == "\r1/2 tasks\r2/2 tasks\n"
+def test_progress_rewrites_its_line_on_a_terminal_alone(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    for stream, said in ((Terminal(), "\r1/2 tasks\r2/2 tasks\n"), (io.StringIO(), "")):
+        show = report.progress_of(stream)
+        show(1, 2)
+        show(2, 2)
+        assert stream.getvalue() == said
 
 
 @pytest.mark.needs("uvicorn")
