@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coachc.errors import ToolchainError, UsageError
-from coachc.models.onnx_writer import check_opset, replacing, write_onnx
+from coachc.models.onnx_writer import check_opset, check_output, replacing, write_onnx
 
 if TYPE_CHECKING:
     import torch
@@ -181,6 +181,7 @@ def export_model(
     """
     check_name(name)
     check_opset(opset)
+    check_output(output_path)
     if name == DIGITS:
         return _copy_digits(output_path, weights, opset, classes)
     net = build(name, weights=weights, classes=classes)

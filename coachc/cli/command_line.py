@@ -29,7 +29,9 @@ class OnceCommand(TyperCommand):
             return super().parse_args(ctx, args)
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         for parameter, times in Counter(order).items():
-            single = parameter.param_type_name == "option" and not (parameter.multiple or parameter.is_flag)
+            single = parameter.param_type_name == "option" and not (
+                parameter.multiple or getattr(parameter, "is_flag", False)
+            )
             if times > 1 and single:
                 name = max(parameter.opts, key=len)
                 given = ", ".join(_values(args, parameter.opts))

@@ -136,7 +136,7 @@ def test_audits_go_to_the_server(bundle, source):
     agreed = sum(labels_at(X[t : t + 1], "one", expected[t].rung)[0] == expected[t].label for t in exits)
     assert report.online.audits_agreed == agreed > 0
     assert report.to_json()["audit_agreement"] == agreed / len(exits)
-    assert f"{len(exits)}, {agreed} agreed" in report.table()
+    assert f"{len(exits)} sent to the server all the same, {agreed} got the same answer" in report.table()
 
 
 def test_the_papers_policy_stays_at_its_cut_and_is_not_audited(tmp_path, source):
