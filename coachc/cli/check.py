@@ -99,6 +99,6 @@ def check(
     if json or output_format != "text":
         print(text)
     else:
-        Screen().line(text, 8)
+        Screen().line(text, 18)
     if not all(report.ok for report in reports):
         raise typer.Exit(FINDING)
