@@ -3,19 +3,22 @@
     CoachError               message + context + hint, no traceback, exit 1
       ModelError             unreadable model, unsupported operator, dynamic shape
       DataError              calibration or source data missing or of the wrong shape
-      ProfileError           device unknown; measurements missing, stale or from another machine
+      FileError              a file or folder missing, in the way, not to be written, or not what its flag takes
+      ProfileError           measurements missing, stale or from another machine
       InfeasibleError        valid request without a solution; carries the closest one found
       ToolchainError         ONNX Runtime, TensorRT or torch is missing or failed
-      UsageError             a flag's value cannot be understood
+      UsageError             a flag's value cannot be understood, or does not go with another; exit 2
       CheckFailure           `coachc check` found a difference; exit 3
-    InternalError            an invariant of ours failed: traceback, exit 3; not a CoachError
+    InternalError            an invariant of ours failed: traceback, exit 70; not a CoachError
 
-Damaged bundles and the network are the runtime's: `runtime.errors.CoachRuntimeError`.
+Damaged bundles and the network are the runtime's: `runtime.errors.CoachRuntimeError`, where the exit codes are named.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+from coachc.runtime.errors import FINDING, MENDABLE, USAGE
 
 
 class CoachError(Exception):
@@ -32,7 +35,7 @@ class CoachError(Exception):
     """
 
     kind = "error"
-    exit_code = 1
+    exit_code = MENDABLE
 
     def __init__(self, message: str, *, context: Iterable[str] = (), hint: str = "") -> None:
         super().__init__(message)
@@ -56,6 +59,10 @@ class DataError(CoachError):
     kind = "data"
 
 
+class FileError(CoachError):
+    kind = "file"
+
+
 class ProfileError(CoachError):
     kind = "profile"
 
@@ -70,11 +77,12 @@ class ToolchainError(CoachError):
 
 class UsageError(CoachError):
     kind = "usage"
+    exit_code = USAGE
 
 
 class CheckFailure(CoachError):
     kind = "check"
-    exit_code = 3
+    exit_code = FINDING
 
 
 class InternalError(Exception):

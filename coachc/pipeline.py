@@ -28,8 +28,9 @@ from coachc.planning.online import NoPolicy, online_json, online_policies, polic
 from coachc.planning.plan_bundle import plan_bundle
 from coachc.planning.problem import Problem, Progress, Setting, limits_of, load_problem, silent
 from coachc.planning.summary import planned_json, setting_json
+from coachc.runtime.bundle.destination import check_destination
 from coachc.runtime.bundle.manifest_types import Preprocess
-from coachc.runtime.bundle.store import Bundle, check_destination
+from coachc.runtime.bundle.store import Bundle
 
 #: Of the file of measurements beside a bundle that is being made.
 PARTIAL_SUFFIX = ".partial"

@@ -60,15 +60,16 @@ def transition(inputs: int) -> nn.Sequential:
 
 
 class DenseNet(nn.Module):
-    """[N, 3, 224, 224] -> logits [N, 1000].
+    """[N, 3, 224, 224] -> logits [N, classes].
 
     Parameters
     ----------
     counts : tuple of int
         Dense layers in each block.
+    classes : int
     """
 
-    def __init__(self, counts: tuple[int, ...]) -> None:
+    def __init__(self, counts: tuple[int, ...], classes: int) -> None:
         super().__init__()
         layers: OrderedDict[str, nn.Module] = OrderedDict(
             conv0=nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),
@@ -87,13 +88,13 @@ class DenseNet(nn.Module):
         self.features = nn.Sequential(layers)
         self.relu = nn.ReLU()
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(channels, 1000)
+        self.classifier = nn.Linear(channels, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.relu(self.features(x))
         return self.classifier(self.avgpool(x).flatten(1))
 
 
-def densenet121() -> DenseNet:
+def densenet121(classes: int = 1000) -> DenseNet:
     """DenseNet-121, 8.0 M parameters."""
-    return DenseNet((6, 12, 24, 16))
+    return DenseNet((6, 12, 24, 16), classes)

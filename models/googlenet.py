@@ -61,9 +61,14 @@ class Inception(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """[N, 3, 224, 224], normalised as ImageNet usually is -> logits [N, 1000]."""
+    """[N, 3, 224, 224], normalised as ImageNet usually is -> logits [N, classes].
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    classes : int
+    """
+
+    def __init__(self, classes: int) -> None:
         super().__init__()
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         # (x * std + mean - 0.5) / 0.5, kept out of the state dict, which must hold torchvision's keys only.
@@ -86,7 +91,7 @@ class GoogLeNet(nn.Module):
         self.inception5a = Inception(832, 256, (160, 320), (32, 128), 128)
         self.inception5b = Inception(832, 384, (192, 384), (48, 128), 128)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(1024, 1000)
+        self.fc = nn.Linear(1024, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x * self.input_scale + self.input_shift
@@ -99,6 +104,6 @@ class GoogLeNet(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
-def googlenet() -> GoogLeNet:
+def googlenet(classes: int = 1000) -> GoogLeNet:
     """GoogLeNet without its auxiliary classifiers, 6.6 M parameters."""
-    return GoogLeNet()
+    return GoogLeNet(classes)

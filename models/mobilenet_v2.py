@@ -46,9 +46,14 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """[N, 3, 224, 224] -> logits [N, 1000]."""
+    """[N, 3, 224, 224] -> logits [N, classes].
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    classes : int
+    """
+
+    def __init__(self, classes: int) -> None:
         super().__init__()
         blocks: list[nn.Module] = [conv_bn_relu6(3, 32, 3, stride=2)]
         inputs = 32
@@ -60,12 +65,12 @@ class MobileNetV2(nn.Module):
         self.features = nn.Sequential(*blocks)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         # The dropout does nothing here; it keeps the linear layer at torchvision's index 1.
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, 1000))
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
 
-def mobilenet_v2() -> MobileNetV2:
+def mobilenet_v2(classes: int = 1000) -> MobileNetV2:
     """MobileNetV2 of width 1.0, 3.5 M parameters."""
-    return MobileNetV2()
+    return MobileNetV2(classes)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coachc.errors import ModelError, ToolchainError, UsageError
+from coachc.errors import FileError, ModelError, ToolchainError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -46,21 +46,18 @@ def check_opset(opset: int) -> None:
         )
 
 
+def check_output(path: Path) -> None:
+    """Raise FileError if the folder of `path` does not exist or `path` is one: asked before the work."""
+    if not path.parent.is_dir():
+        raise FileError(f"cannot write {path}: the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}")
+    if path.is_dir():
+        raise FileError(f"cannot write {path}: it is a folder", hint=f"-o {path / 'model.onnx'}")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to `path` on success and removed on any failure.
-
-    Raises
-    ------
-    UsageError
-        If the folder of `path` does not exist or `path` is a folder.
-    """
-    if not path.parent.is_dir():
-        raise UsageError(
-            f"cannot write {path}: the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"
-        )
-    if path.is_dir():
-        raise UsageError(f"cannot write {path}: it is a folder", hint=f"-o {path / 'model.onnx'}")
+    """A temporary name beside `path`, renamed to `path` on success, else removed; raises as `check_output`."""
+    check_output(path)
     temporary = path.with_name(f".{path.name}.partial")
     try:
         yield temporary

@@ -73,7 +73,7 @@ def stack(
 
 
 class ResNet(nn.Module):
-    """[N, 3, 224, 224] -> logits [N, 1000].
+    """[N, 3, 224, 224] -> logits [N, classes].
 
     Parameters
     ----------
@@ -81,9 +81,12 @@ class ResNet(nn.Module):
         `BasicBlock` or `Bottleneck`.
     counts : tuple of int
         Blocks in each of the four layers.
+    classes : int
     """
 
-    def __init__(self, block: type[BasicBlock] | type[Bottleneck], counts: tuple[int, int, int, int]) -> None:
+    def __init__(
+        self, block: type[BasicBlock] | type[Bottleneck], counts: tuple[int, int, int, int], classes: int
+    ) -> None:
         super().__init__()
         grow = block.expansion
         self.conv1, self.bn1 = conv_bn(3, 64, 7, 2)
@@ -94,7 +97,7 @@ class ResNet(nn.Module):
         self.layer3 = stack(block, 128 * grow, 256, counts[2], stride=2)
         self.layer4 = stack(block, 256 * grow, 512, counts[3], stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(512 * grow, 1000)
+        self.fc = nn.Linear(512 * grow, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
@@ -102,26 +105,26 @@ class ResNet(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
-def resnet18() -> ResNet:
+def resnet18(classes: int = 1000) -> ResNet:
     """ResNet-18, 11.7 M parameters."""
-    return ResNet(BasicBlock, (2, 2, 2, 2))
+    return ResNet(BasicBlock, (2, 2, 2, 2), classes)
 
 
-def resnet34() -> ResNet:
+def resnet34(classes: int = 1000) -> ResNet:
     """ResNet-34, 21.8 M parameters."""
-    return ResNet(BasicBlock, (3, 4, 6, 3))
+    return ResNet(BasicBlock, (3, 4, 6, 3), classes)
 
 
-def resnet50() -> ResNet:
+def resnet50(classes: int = 1000) -> ResNet:
     """ResNet-50, 25.6 M parameters."""
-    return ResNet(Bottleneck, (3, 4, 6, 3))
+    return ResNet(Bottleneck, (3, 4, 6, 3), classes)
 
 
-def resnet101() -> ResNet:
+def resnet101(classes: int = 1000) -> ResNet:
     """ResNet-101, 44.5 M parameters."""
-    return ResNet(Bottleneck, (3, 4, 23, 3))
+    return ResNet(Bottleneck, (3, 4, 23, 3), classes)
 
 
-def resnet152() -> ResNet:
+def resnet152(classes: int = 1000) -> ResNet:
     """ResNet-152, 60.2 M parameters."""
-    return ResNet(Bottleneck, (3, 8, 36, 3))
+    return ResNet(Bottleneck, (3, 8, 36, 3), classes)

@@ -31,9 +31,14 @@ def pool() -> nn.MaxPool2d:
 
 
 class SqueezeNet(nn.Module):
-    """[N, 3, 224, 224] -> logits [N, 1000]. The logits are a mean of ReLU outputs, so never negative."""
+    """[N, 3, 224, 224] -> logits [N, classes]. The logits are a mean of ReLU outputs, so never negative.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    classes : int
+    """
+
+    def __init__(self, classes: int) -> None:
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(3, 64, 3, stride=2),
@@ -51,12 +56,12 @@ class SqueezeNet(nn.Module):
             Fire(512, 64, 256),
         )
         # The dropout does nothing here; it keeps the convolution at torchvision's index 1.
-        self.classifier = nn.Sequential(nn.Dropout(), nn.Conv2d(512, 1000, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+        self.classifier = nn.Sequential(nn.Dropout(), nn.Conv2d(512, classes, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.features(x)).flatten(1)
 
 
-def squeezenet1_1() -> SqueezeNet:
+def squeezenet1_1(classes: int = 1000) -> SqueezeNet:
     """SqueezeNet 1.1, 1.2 M parameters."""
-    return SqueezeNet()
+    return SqueezeNet(classes)

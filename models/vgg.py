@@ -24,15 +24,16 @@ def features(counts: tuple[int, ...]) -> nn.Sequential:
 
 
 class VGG(nn.Module):
-    """[N, 3, 224, 224] -> logits [N, 1000].
+    """[N, 3, 224, 224] -> logits [N, classes].
 
     Parameters
     ----------
     counts : tuple of int
         Convolutions in each of the five groups.
+    classes : int
     """
 
-    def __init__(self, counts: tuple[int, ...]) -> None:
+    def __init__(self, counts: tuple[int, ...], classes: int) -> None:
         super().__init__()
         self.features = features(counts)
         # The dropouts do nothing here; they keep the linear layers at torchvision's indices 0, 3 and 6.
@@ -43,18 +44,18 @@ class VGG(nn.Module):
             nn.Linear(4096, 4096),
             nn.ReLU(),
             nn.Dropout(),
-            nn.Linear(4096, 1000),
+            nn.Linear(4096, classes),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.features(x).flatten(1))
 
 
-def vgg16() -> VGG:
+def vgg16(classes: int = 1000) -> VGG:
     """VGG-16 without batch normalisation, 138 M parameters."""
-    return VGG((2, 2, 3, 3, 3))
+    return VGG((2, 2, 3, 3, 3), classes)
 
 
-def vgg19() -> VGG:
+def vgg19(classes: int = 1000) -> VGG:
     """VGG-19 without batch normalisation, 144 M parameters."""
-    return VGG((2, 2, 4, 4, 4))
+    return VGG((2, 2, 4, 4, 4), classes)

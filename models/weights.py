@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coachc.errors import ModelError, ToolchainError, UsageError
+from coachc.errors import FileError, ModelError, ToolchainError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -33,15 +33,15 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
     Raises
     ------
-    UsageError
-        If the file is missing or its suffix unknown.
+    FileError, UsageError
+        If the file is missing; if its suffix is unknown.
     ModelError
         If it cannot be read, or holds something else than named tensors.
     ToolchainError
         If `safetensors` is needed and not installed.
     """
     if not path.is_file():
-        raise UsageError(f"no weights at {path}", hint="--weights FILE.pth or FILE.safetensors")
+        raise FileError(f"no weights at {path}", hint="--weights FILE.pth or FILE.safetensors")
     if path.suffix == ".safetensors":
         state: object = _read_safetensors(path)
     elif path.suffix in {".pth", ".pt"}:
@@ -125,7 +125,12 @@ def load_weights(
     wanted = {key: value for key, value in module.state_dict().items() if not key.endswith(_COUNTER)}
     context = _differences(wanted, found)
     if context:
-        raise ModelError(f"the weights in {path} do not fit {type(module).__name__}", context=context)
+        classes = _other_classes(wanted, found)
+        raise ModelError(
+            f"the weights in {path} do not fit {type(module).__name__}",
+            context=context,
+            hint=f"--classes {classes} makes the last layer as large as in these weights" if classes else "",
+        )
     module.load_state_dict(found, strict=False)
 
 
@@ -139,6 +144,16 @@ def _differences(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.T
     ]
     groups = (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
     return [f"{len(group)} {what}: {_some(group)}" for what, group in groups if group]
+
+
+def _other_classes(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> int:
+    """Outputs of a last layer that alone was trained for other classes; 0 where that is not all that differs."""
+    if wanted.keys() != found.keys():
+        return 0
+    other = [(key, found[key].shape) for key, value in wanted.items() if found[key].shape != value.shape]
+    counts = {shape[0] for key, shape in other if shape and shape[1:] == wanted[key].shape[1:]}
+    layers = {key.rpartition(".")[0] for key, _ in other}
+    return int(counts.pop()) if len(counts) == len(layers) == 1 else 0
 
 
 def _some(names: Iterable[str]) -> str:

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coachc.errors import ToolchainError, UsageError
-from coachc.models.onnx_writer import check_opset, replacing, write_onnx
+from coachc.models.onnx_writer import check_opset, check_output, replacing, write_onnx
 
 if TYPE_CHECKING:
     import torch
 
 INPUT_SHAPE = (3, 224, 224)
+IMAGENET_CLASSES = 1000
 DEFAULT_OPSET = 13
 
 # Trained by `models.digits` and kept in the repository.
@@ -47,17 +48,17 @@ class Network:
 
 
 NETWORKS: dict[str, Network] = {
-    "resnet18": Network("models.resnet"),
-    "resnet34": Network("models.resnet"),
-    "resnet50": Network("models.resnet"),
-    "resnet101": Network("models.resnet"),
-    "resnet152": Network("models.resnet"),
-    "vgg16": Network("models.vgg"),
-    "vgg19": Network("models.vgg"),
-    "googlenet": Network("models.googlenet", ignored=("aux1.", "aux2.")),
-    "mobilenet_v2": Network("models.mobilenet_v2"),
-    "densenet121": Network("models.densenet", old_keys=True),
-    "squeezenet1_1": Network("models.squeezenet"),
+    "resnet18": Network("coachc.models.resnet"),
+    "resnet34": Network("coachc.models.resnet"),
+    "resnet50": Network("coachc.models.resnet"),
+    "resnet101": Network("coachc.models.resnet"),
+    "resnet152": Network("coachc.models.resnet"),
+    "vgg16": Network("coachc.models.vgg"),
+    "vgg19": Network("coachc.models.vgg"),
+    "googlenet": Network("coachc.models.googlenet", ignored=("aux1.", "aux2.")),
+    "mobilenet_v2": Network("coachc.models.mobilenet_v2"),
+    "densenet121": Network("coachc.models.densenet", old_keys=True),
+    "squeezenet1_1": Network("coachc.models.squeezenet"),
 }
 
 NAMES = (*NETWORKS, DIGITS)
@@ -110,7 +111,7 @@ def check_name(name: str) -> None:
     )
 
 
-def build(name: str, *, weights: Path | None = None) -> torch.nn.Module:
+def build(name: str, *, weights: Path | None = None, classes: int | None = None) -> torch.nn.Module:
     """A network in evaluation mode, with weights from a file or seeded ones.
 
     Parameters
@@ -119,6 +120,8 @@ def build(name: str, *, weights: Path | None = None) -> torch.nn.Module:
         A key of `NETWORKS`.
     weights : Path, optional
         See `models.weights.read_state_dict`. None seeds them.
+    classes : int, optional
+        Outputs of the last layer, ImageNet's if not given: fine-tuned weights have others.
 
     Raises
     ------
@@ -139,7 +142,7 @@ def build(name: str, *, weights: Path | None = None) -> torch.nn.Module:
         raise ToolchainError(f"exporting {name} needs torch", hint="pip install 'coachc[export]'") from exc
     from coachc.models.weights import load_weights, seed_weights
 
-    net: torch.nn.Module = getattr(module, name)()
+    net: torch.nn.Module = getattr(module, name)(classes or IMAGENET_CLASSES)
     if weights is None:
         seed_weights(net, INPUT_SHAPE)
     else:
@@ -148,8 +151,15 @@ def build(name: str, *, weights: Path | None = None) -> torch.nn.Module:
     return net.eval()
 
 
-def export_model(name: str, output_path: Path, *, weights: Path | None = None, opset: int = DEFAULT_OPSET) -> Exported:
-    """Write a known network as ONNX: input `input` [N, 3, 224, 224], output `logits` [N, 1000].
+def export_model(
+    name: str,
+    output_path: Path,
+    *,
+    weights: Path | None = None,
+    opset: int = DEFAULT_OPSET,
+    classes: int | None = None,
+) -> Exported:
+    """Write a known network as ONNX: input `input` [N, 3, 224, 224], output `logits` [N, classes].
 
     Parameters
     ----------
@@ -161,6 +171,8 @@ def export_model(name: str, output_path: Path, *, weights: Path | None = None, o
         `.pth`, `.pt` or `.safetensors` with torchvision's keys. None seeds random weights.
     opset : int
         See `models.onnx_writer`.
+    classes : int, optional
+        See `build`.
 
     Raises
     ------
@@ -169,9 +181,10 @@ def export_model(name: str, output_path: Path, *, weights: Path | None = None, o
     """
     check_name(name)
     check_opset(opset)
+    check_output(output_path)
     if name == DIGITS:
-        return _copy_digits(output_path, weights, opset)
-    net = build(name, weights=weights)
+        return _copy_digits(output_path, weights, opset, classes)
+    net = build(name, weights=weights, classes=classes)
     compared = write_onnx(net, INPUT_SHAPE, output_path, opset=opset)
     return Exported(
         path=output_path,
@@ -184,11 +197,13 @@ def export_model(name: str, output_path: Path, *, weights: Path | None = None, o
     )
 
 
-def _copy_digits(output_path: Path, weights: Path | None, opset: int) -> Exported:
+def _copy_digits(output_path: Path, weights: Path | None, opset: int, classes: int | None) -> Exported:
     import onnx
 
     if weights is not None:
         raise UsageError("digits comes with its weights: --weights does not apply to it", hint="leave out --weights")
+    if classes is not None:
+        raise UsageError("digits comes with its 10 classes: --classes does not apply to it", hint="leave out --classes")
     model = onnx.load(DIGITS_FILE)
     committed = model.opset_import[0].version
     if opset != committed:

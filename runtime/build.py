@@ -20,8 +20,8 @@ from .engines.engine_cache import DEFAULT_CACHE, EngineCache
 from .engines.gpu_quantizer import quantizing_cut
 from .engines.load_dialect import dialect_of, load_dialect
 from .engines.trt_factory import to_build
-from .errors import BundleError, CoachRuntimeError
-from .programs import command_of
+from .errors import BundleError
+from .programs import argument_parser, run_program
 
 SIDES = ("device", "cloud")
 #: What `trtexec_command` needs of a TensorRT that is not installed here.
@@ -88,7 +88,7 @@ def build_bundle(
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog=command_of("build"), description="Build a bundle's engines here.")
+    parser = argument_parser("build", "Build a bundle's engines here.")
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--side", choices=SIDES, default="device", help="what this machine is; default %(default)s")
     parser.add_argument("--cut", metavar="NAME", help="only what this cut runs")
@@ -104,26 +104,23 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     options = parser.parse_args(argv)
     if options.tensorrt and not options.trtexec:
         parser.error("--tensorrt is for --trtexec: an engine is built with the TensorRT that is here")
-    try:
-        bundle = open_bundle(options.bundle, trusted_keys(options.trust))
-        cache = EngineCache(options.cache)
-        if options.trtexec:
-            dialect = _named(options.tensorrt) if options.tensorrt else load_dialect()
-            workspace = options.workspace or workspace_bytes(available_bytes())
-            paths = paths_of(bundle.manifest, options.side, options.cut)
-            print("\n".join(trtexec_commands(bundle, options.side, paths, dialect, workspace, cache.folder)))
-            return 0
-        dialect = load_dialect()
-        from .engines.cuda import shared_gpu
+    return run_program(lambda: _run(options))
 
-        for path, what in build_bundle(
-            bundle, options.side, options.cut, cache, options.workspace, dialect, shared_gpu()
-        ):
-            print(f"{path}: {what}")
-    except CoachRuntimeError as exc:
-        print(exc.render(), file=sys.stderr)
-        return exc.exit_code
-    return 0
+
+def _run(options: argparse.Namespace) -> None:
+    bundle = open_bundle(options.bundle, trusted_keys(options.trust))
+    cache = EngineCache(options.cache)
+    if options.trtexec:
+        dialect = _named(options.tensorrt) if options.tensorrt else load_dialect()
+        workspace = options.workspace or workspace_bytes(available_bytes())
+        paths = paths_of(bundle.manifest, options.side, options.cut)
+        print("\n".join(trtexec_commands(bundle, options.side, paths, dialect, workspace, cache.folder)))
+        return
+    dialect = load_dialect()
+    from .engines.cuda import shared_gpu
+
+    for path, what in build_bundle(bundle, options.side, options.cut, cache, options.workspace, dialect, shared_gpu()):
+        print(f"{path}: {what}")
 
 
 def _named(release: str) -> Dialect:

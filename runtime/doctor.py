@@ -13,13 +13,13 @@ from .bundle.manifest_types import Manifest
 from .bundle.signature import trusted_keys
 from .bundle.store import open_bundle
 from .engines.engine_cache import DEFAULT_CACHE
-from .errors import CoachRuntimeError
 from .health import board, gpu, modules
 from .health.findings import Checkup, Finding, gather
 from .health.machine import Machine, survey
 from .health.suits import suits
 from .health.system import System
-from .programs import command_of
+from .paragraphs import columns_of
+from .programs import argument_parser, run_program
 
 #: The bundle's target -> its compute capability, "" where it is not known.
 Capability = Callable[[str], str]
@@ -122,9 +122,7 @@ def _facts(system: System, machine: Machine, found: gpu.Accelerator) -> Any:
 
 def main(argv: Optional[Sequence[str]] = None, system: Optional[System] = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog=command_of("doctor"), description="What this machine lacks, and the command that mends it."
-    )
+    parser = argument_parser("doctor", "What this machine lacks, and the command that mends it.")
     sides = parser.add_mutually_exclusive_group()
     sides.add_argument("--device", action="store_const", const="device", dest="side", help="look at it as a device")
     sides.add_argument("--cloud", action="store_const", const="cloud", dest="side", help="look at it as a server")
@@ -133,12 +131,12 @@ def main(argv: Optional[Sequence[str]] = None, system: Optional[System] = None) 
     parser.add_argument("--engine-cache", metavar="DIR", help="where engines are kept; default " + DEFAULT_CACHE)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout instead of a table")
     options = parser.parse_args(argv)
-    try:
-        checkup = examine(system or System(), options.side, options.bundle, options.trust, options.engine_cache)
-    except CoachRuntimeError as exc:
-        print(exc.render(), file=sys.stderr)
-        return exc.exit_code
-    print(json.dumps(checkup.to_json(), indent=1) if options.json else checkup.text())
+    return run_program(lambda: _run(options, system or System()))
+
+
+def _run(options: argparse.Namespace, system: System) -> int:
+    checkup = examine(system, options.side, options.bundle, options.trust, options.engine_cache)
+    print(json.dumps(checkup.to_json(), indent=1) if options.json else checkup.text(columns_of(sys.stdout)))
     return checkup.exit_code
 
 

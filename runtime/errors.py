@@ -1,6 +1,7 @@
 """Errors of the device and cloud programs.
 
     CoachRuntimeError        message + context + hint, no traceback, exit 1
+      UsageError             an argument that cannot be understood, or does not go with another; exit 2
       BundleError            damaged, tampered with, or newer than this reader
         SignatureError       not signed by a trusted key
       InstallError           a bundle that may not replace the installed one, or cannot
@@ -11,12 +12,23 @@
       ConnectionFailed       nobody answers at the address, or not in time
         WrongBundleError     somebody answers, but runs another bundle
       RemoteProtocolError    the peer sent what the protocol does not allow
-      LocalProtocolError     we were about to send it: our mistake
+      LocalProtocolError     we were about to send it: our mistake, exit 70
 
-The compiler has a tree of its own, `coachc.errors`; both render alike.
+The compiler has a tree of its own, `coachc.errors`; both render alike. `programs.run_program` makes exit codes of them.
 """
 
 from typing import Iterable
+
+#: What a program ends with, the compiler's too: something its user can mend.
+MENDABLE = 1
+#: It was called in a way that makes no sense; what argparse and Typer end with by themselves.
+USAGE = 2
+#: It did its work and found something: `coachc check` that halves differ, `doctor` that a machine is not ready.
+FINDING = 3
+#: A fault of ours: EX_SOFTWARE of BSD's sysexits.h.
+SOFTWARE = 70
+#: 128 + SIGINT, as shells count it.
+INTERRUPTED = 130
 
 
 class CoachRuntimeError(Exception):
@@ -33,7 +45,7 @@ class CoachRuntimeError(Exception):
     """
 
     kind = "runtime"
-    exit_code = 1
+    exit_code = MENDABLE
 
     def __init__(self, message: str, context: Iterable[str] = (), hint: str = "") -> None:
         super().__init__(message)
@@ -48,6 +60,11 @@ class CoachRuntimeError(Exception):
         if self.hint:
             lines.append(f"  hint: {self.hint}")
         return "\n".join(lines)
+
+
+class UsageError(CoachRuntimeError):
+    kind = "usage"
+    exit_code = USAGE
 
 
 class BundleError(CoachRuntimeError):
@@ -98,3 +115,4 @@ class RemoteProtocolError(CoachRuntimeError):
 
 class LocalProtocolError(CoachRuntimeError):
     kind = "protocol"
+    exit_code = SOFTWARE

@@ -10,8 +10,7 @@ from typing import Optional, Sequence
 from .bundle.archive import LIMIT_BYTES, open_archive
 from .bundle.installation import Installed, install, rollback
 from .bundle.signature import trusted_keys
-from .errors import CoachRuntimeError
-from .programs import command_of
+from .programs import argument_parser, run_program
 
 MIB = 1 << 20
 
@@ -26,9 +25,7 @@ def describe(done: Installed, folder: str) -> str:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog=command_of("install"), description="Install a bundle, or go back to the one before."
-    )
+    parser = argument_parser("install", "Install a bundle, or go back to the one before.")
     parser.add_argument("file", nargs="?", metavar="FILE.coachz", help="as coachc pack writes it; - is standard input")
     parser.add_argument("--into", metavar="DIR", help="install there; DIR/current is the bundle that runs")
     parser.add_argument("--rollback", metavar="DIR", help="run the bundle that was installed there before")
@@ -45,23 +42,20 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     given = parser.parse_args(arguments)
     if (given.into is None) == (given.rollback is None) or (given.file is None) != (given.into is None):
         parser.error("give FILE.coachz and --into DIR, or --rollback DIR")
-    try:
-        keys = trusted_keys(given.trust, given.key)
-        if given.rollback is not None:
-            print(describe(rollback(given.rollback, keys), given.rollback))
-        elif given.file == "-":
-            done = install(sys.stdin.buffer, "standard input", given.into, keys, given.force, given.limit_mib * MIB)
-            print(describe(done, given.into))
-        else:
-            with open_archive(given.file) as stream:
-                done = install(stream, given.file, given.into, keys, given.force, given.limit_mib * MIB)
-            print(describe(done, given.into))
-    except CoachRuntimeError as error:
-        print(error.render(), file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return run_program(lambda: _run(given))
+
+
+def _run(given: argparse.Namespace) -> None:
+    keys = trusted_keys(given.trust, given.key)
+    if given.rollback is not None:
+        print(describe(rollback(given.rollback, keys), given.rollback))
+    elif given.file == "-":
+        done = install(sys.stdin.buffer, "standard input", given.into, keys, given.force, given.limit_mib * MIB)
+        print(describe(done, given.into))
+    else:
+        with open_archive(given.file) as stream:
+            done = install(stream, given.file, given.into, keys, given.force, given.limit_mib * MIB)
+        print(describe(done, given.into))
 
 
 if __name__ == "__main__":

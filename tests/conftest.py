@@ -1,11 +1,14 @@
 """Shared by all tests; runs under Python 3.6 with `tests/runtime`, so it stays 3.6-clean."""
 
 import importlib.util
+import os
 
 import pytest
 
 
 def pytest_configure(config):
+    # Tests that share the machine's cores are told that of a terminal; commands run in them write to no terminal.
+    os.environ.pop("COLUMNS", None)
     config.addinivalue_line("markers", "gpu: needs a CUDA device and pycuda; skipped with what is missing")
     config.addinivalue_line(
         "markers", "needs(name): needs something that may be absent; skipped with its name when it is"

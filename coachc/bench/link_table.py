@@ -24,7 +24,8 @@ from coachc.calib.ranges import Scheme
 from coachc.calib.reference_answers import trials_of
 from coachc.calib.refine import candidate_points, layouts_of, refine
 from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, Accuracy, BitPlan, Quantizer, Rejected
-from coachc.cost.device import Link, find_device, parse_bandwidth
+from coachc.cost.device import Link, find_device
+from coachc.cost.units import parse_bandwidth
 from coachc.passes.candidates.candidate_masks import boundaries
 from coachc.passes.partition import Limits, describe
 from coachc.passes.timeline import wire_bytes

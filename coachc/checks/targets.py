@@ -9,7 +9,7 @@ import onnx
 
 from coachc.checks.recompose import Finding
 from coachc.cost.device import DeviceSpec, find_device
-from coachc.errors import ProfileError
+from coachc.errors import ProfileError, UsageError
 from coachc.runtime.bundle.store import Bundle, open_bundle
 from coachc.targets.rules import violations
 from coachc.targets.target import Target, target_of
@@ -117,7 +117,7 @@ def _compiled_for(bundle: Bundle, side: str) -> DeviceSpec:
     name = str(getattr(bundle.manifest, side).get("target", ""))
     try:
         return find_device(name, side=side)
-    except ProfileError as exc:
+    except UsageError as exc:
         raise ProfileError(
             f"the bundle's {side} '{name}' is not a target with rules",
             context=exc.context,

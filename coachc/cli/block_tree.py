@@ -136,9 +136,9 @@ def _line(graph: GraphView, block: Block, place: str) -> Line:
         node = graph.nodes[block.nodes[0]]
         return Line(place, f"{node.name}  {node.kind}", block.nodes)
     if block.kind == "prime":
-        return Line(f"{place}*", f"prime, {count} operators: {_ends(graph, block.nodes)}", block.nodes)
+        return Line(f"{place}*", f"{count} interwoven operators: {_ends(graph, block.nodes)}", block.nodes)
     branches = tuple(_branch(graph, branch, place + _letter(n)) for n, branch in enumerate(block.branches))
-    return Line(place, f"virtual, {count} operators in {len(branches)} branches", block.nodes, branches)
+    return Line(place, f"{count} operators in {len(branches)} parallel branches", block.nodes, branches)
 
 
 def _branch(graph: GraphView, chain: Sequence[Block], place: str) -> Line:

@@ -60,11 +60,15 @@ def check(
     from coachc.checks.formats import FORMATS
     from coachc.checks.recompose import Finding
     from coachc.checks.targets import check_bundle_targets, check_model_targets
+    from coachc.cli.files import refuse_packed
     from coachc.cli.progress import reporting
+    from coachc.cli.screen import Screen
     from coachc.cost.device import find_device
     from coachc.errors import UsageError
     from coachc.frontend.onnx_import import import_model
+    from coachc.runtime.errors import FINDING
 
+    refuse_packed(path)
     one_of(output_format, "--format", FORMATS)
     if json and output_format not in ("text", "json"):
         raise UsageError(f"--json and --format {output_format} exclude each other", hint="leave one out")
@@ -97,6 +101,10 @@ def check(
                     model, seed=seed, seconds=seconds, advance=lambda done, total: progress("cut", done, total)
                 )
         reports = check_model_targets(model.proto, path, specs)
-    print(FORMATS["json" if json else output_format](findings, reports))
+    text = FORMATS["json" if json else output_format](findings, reports)
+    if json or output_format != "text":
+        print(text)
+    else:
+        Screen().line(text, 18)
     if not all(report.ok for report in reports):
-        raise typer.Exit(3)
+        raise typer.Exit(FINDING)

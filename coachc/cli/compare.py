@@ -9,14 +9,18 @@ import typer
 from coachc.cli.flags.assumption_flags import UNMEASURED_BITS, AssumptionFlags
 from coachc.cli.flags.calibration_flags import CalibrationFlags
 from coachc.cli.flags.group import takes_groups
-from coachc.cli.flags.link_flags import LinksFlags
+from coachc.cli.flags.link_flags import LinksFlags, announce_bytes
 from coachc.cli.flags.model_flags import ModelFlags
 from coachc.cli.flags.target_flags import TargetFlagsOfAsking
 from coachc.cli.options import Json
+from coachc.cli.table_layout import Column
+from coachc.cli.table_layout import Row as Cells
+from coachc.cli.wording import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from coachc.cli.screen import Screen
     from coachc.cost.device import Link
     from coachc.planning.compare import Comparison, Row
 
@@ -45,11 +49,13 @@ def compare(
     import json as json_module
 
     from coachc.cli.data_echo import data_json, data_lines
+    from coachc.cli.screen import Screen
     from coachc.planning.compare import compare as compare_all
     from coachc.planning.compare import published_dads_error
     from coachc.planning.problem import limits_of, load_problem
     from coachc.planning.summary import setting_json
 
+    announce_bytes(link.bandwidth)
     links = link.links
     setting = assumed.setting_of(model, targets, links[0], shapes)
     problem = load_problem(setting)
@@ -95,20 +101,22 @@ def compare(
         print(json_module.dumps(result, indent=1))
         return
     known = data.calib is not None
-    precision = f"precision measured on {data.calib}" if known else f"{result['bits']} bits taken for granted"
+    precision = (
+        f"precision measured on {data.calib}" if known else f"{result['bits']} bits assumed (--calib measures it)"
+    )
     title = (
         f"{problem.model.name}: {setting.device.name} ({problem.costs.device.precision}) -> {link.rtt} -> "
         f"{setting.cloud.name} ({problem.costs.cloud.precision}), {setting.workers} worker(s), "
         f"{setting.devices} device(s), {fps:g} arrivals/s, {precision}"
     )
-    for line in data_lines(calibration.data, data.preview):
-        print(line)
-    _print(title, points, len(problem.graph.nodes))
+    screen = Screen()
+    screen.facts(data_lines(calibration.data, data.preview))
+    print_comparison(screen, title, points, len(problem.graph.nodes))
     for (each, _), wrong in zip(points, errors, strict=True):
         if published:
-            print(f"{_mbit(each)}: DADS' graph as published {_published_text(wrong)}")
+            screen.line(f"{_mbit(each)}: DADS' graph as published {_published_text(wrong)}")
     kinds = problem.costs.device.provenance.kind, problem.costs.cloud.provenance.kind
-    print(f"times estimated: device {kinds[0]}, cloud {kinds[1]}; see coachc devices")
+    screen.line(f"times: device {KINDS[kinds[0]]}; cloud {KINDS[kinds[1]]}")
 
 
 def _mbit(link: Any) -> str:
@@ -138,7 +146,7 @@ def _verdict_text(compared: Comparison) -> str:
     verdict = compared.verdict
     gain = 1 - verdict.split_s / verdict.whole_s
     if verdict.pays:
-        text = f"splitting pays: {gain:.1%} less than {verdict.instead}"
+        text = f"splitting pays: {gain:.1%} less time between results than {verdict.instead}"
     else:
         text = f"splitting does not pay: {verdict.instead} is faster, or less than 1 % slower"
     if verdict.jpeg_s is not None and verdict.jpeg_s < min(verdict.split_s, verdict.whole_s):
@@ -167,66 +175,61 @@ def _row_json(row: Row) -> dict[str, Any]:
     }
 
 
-def _print(title: str, points: Sequence[tuple[Any, Comparison]], operators: int) -> None:
-    from rich.console import Console
-
-    console = Console(width=None if Console().is_terminal else 150, highlight=False)
-    console.print(title, soft_wrap=True)
+def print_comparison(screen: Screen, title: str, points: Sequence[tuple[Any, Comparison]], operators: int) -> None:
+    """One bandwidth with all its figures, or the periods at several."""
+    screen.line(title)
     if len(points) == 1:
-        console.print(_table(points[0][1].rows, operators))
+        screen.table(_COLUMNS, _rows(points[0][1].rows, operators))
     else:
-        console.print("period in ms")
-        console.print(_sweep(points))
+        _print_sweep(screen, points)
     for link, compared in points:
         proof = "proven optimal" if compared.proven else "not proven optimal"
-        console.print(
-            f"{_mbit(link)}: {_verdict_text(compared)}. coachc, exact: {compared.candidates.seen} partitions "
-            f"({compared.candidates.method}), {proof}",
-            soft_wrap=True,
+        screen.line(
+            f"{_mbit(link)}: {_verdict_text(compared)}. coachc, exact: {compared.candidates.seen} ways to cut the "
+            f"model compared ({compared.candidates.method}), {proof}"
         )
 
 
-def _table(rows: Sequence[Row], operators: int) -> Any:
-    from rich.table import Table
+_COLUMNS = (
+    Column("system", "text"),
+    Column("operators on device"),
+    *map(Column, ("bits", "period ms", "mean ms", "p95 ms", "bytes", "device", "link", "cloud", "vs best")),
+)
 
-    shown = Table(box=None, pad_edge=False)
-    numbers = ("bits", "period ms", "mean ms", "p95 ms", "bytes", "device", "link", "cloud", "gap")
-    for name in ("system", "operators on device", *numbers):
-        shown.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
-    for row in rows:
-        shown.add_row(
-            row.strategy.name,
-            " + ".join(
-                f"{one.way.mask.bit_count()}/{operators}" + (f" ({one.share:.0%})" if one.share < 1 else "")
-                for one in row.strategy.parts
+
+def _rows(rows: Sequence[Row], operators: int) -> list[Cells]:
+    return [
+        Cells(
+            (
+                row.strategy.name,
+                "\n".join(
+                    f"{one.way.mask.bit_count()}/{operators}" + (f" ({one.share:.0%})" if one.share < 1 else "")
+                    for one in row.strategy.parts
+                ),
+                "\n".join(
+                    str(max((q.bits for q in one.way.bits.quantizers), default="-")) for one in row.strategy.parts
+                ),
+                f"{row.period_s * 1e3:.2f}",
+                f"{row.latency_mean_s * 1e3:.1f}",
+                f"{row.latency_p95_s * 1e3:.1f}",
+                f"{row.payload_bytes:,.0f}",
+                *(f"{share:.0%}" for share in row.busy),
+                f"{row.gap:+.1%}",
             ),
-            "/".join(str(max((q.bits for q in one.way.bits.quantizers), default="-")) for one in row.strategy.parts),
-            f"{row.period_s * 1e3:.2f}",
-            f"{row.latency_mean_s * 1e3:.1f}",
-            f"{row.latency_p95_s * 1e3:.1f}",
-            f"{row.payload_bytes:,.0f}",
-            *(f"{share:.0%}" for share in row.busy),
-            f"{row.gap:+.1%}",
-            style="bold" if row.strategy.name.startswith("coachc") else "",
+            bold=row.strategy.name.startswith("coachc"),
         )
-    return shown
+        for row in rows
+    ]
 
 
-def _sweep(points: Sequence[tuple[Any, Comparison]]) -> Any:
+def _print_sweep(screen: Screen, points: Sequence[tuple[Any, Comparison]]) -> None:
     """Periods of every system over bandwidths; a star where splitting does not pay."""
-    from rich.table import Table
-
-    shown = Table(box=None, pad_edge=False)
-    shown.add_column("system", no_wrap=True)
-    for link, compared in points:
-        shown.add_column(_mbit(link) + ("" if compared.verdict.pays else " *"), justify="right", no_wrap=True)
-    names = [row.strategy.name for row in points[0][1].rows]
-    for name in names:
-        cells = [next((r for r in c.rows if r.strategy.name == name), None) for _, c in points]
-        shown.add_row(
-            name,
-            *(f"{row.period_s * 1e3:.2f}" if row is not None else "-" for row in cells),
-            style="bold" if name.startswith("coachc") else "",
-        )
-    shown.caption = "* splitting does not pay"
-    return shown
+    titles = [_mbit(link) + ("" if compared.verdict.pays else " *") for link, compared in points]
+    rows = []
+    for name in [row.strategy.name for row in points[0][1].rows]:
+        found = [next((r for r in c.rows if r.strategy.name == name), None) for _, c in points]
+        periods = (f"{row.period_s * 1e3:.2f}" if row is not None else "-" for row in found)
+        rows.append(Cells((name, *periods), bold=name.startswith("coachc")))
+    screen.table((Column("system", "text"), *map(Column, titles)), rows, "period in ms")
+    if not all(compared.verdict.pays for _, compared in points):
+        screen.line("* splitting does not pay")

@@ -8,7 +8,7 @@ import typer
 
 from coachc.cli.flags.calibration_flags import CalibrationFlags
 from coachc.cli.flags.group import takes_groups
-from coachc.cli.flags.link_flags import LinkRangeFlags
+from coachc.cli.flags.link_flags import LinkRangeFlags, announce_bytes
 from coachc.cli.flags.model_flags import ModelFlags
 from coachc.cli.flags.pass_flags import PassFlags
 from coachc.cli.flags.search_flags import SearchFlags
@@ -71,8 +71,10 @@ def compile_(
 
     from coachc.cli.compile_report import compile_json, print_compiled
     from coachc.cli.data_echo import announce, check_preview, data_json, data_lines, write_preview
+    from coachc.cli.files import check_bundle_place, refuse_packed
     from coachc.cli.progress import reporting
     from coachc.cli.recipe_file import check_recipe, write_recipe
+    from coachc.cli.screen import Screen
     from coachc.core.plan import MODES
     from coachc.errors import UsageError
     from coachc.pipeline import CompileOptions, compile_model
@@ -86,6 +88,7 @@ def compile_(
     check_preview(data.preview, data.calib)
     if save_recipe is not None:
         check_recipe(save_recipe, force, data.calib)
+    announce_bytes(link.bandwidth)
     (device, cloud), (middle, bandwidths) = targets.sides, link.link_and_range
     options = CompileOptions(
         model=model,
@@ -114,6 +117,8 @@ def compile_(
         revision=revision,
         force=force,
     )
+    refuse_packed(model)
+    check_bundle_place(model, options.output, force)
     announce(data.calib)
     with reporting() as progress:
         compiled = compile_model(options, progress)
@@ -124,6 +129,6 @@ def compile_(
         result = {**compile_json(compiled, options), "calibration_data": data_json(compiled.data, data.preview)}
         print(json_module.dumps(result, indent=1))
         return
-    for line in data_lines(compiled.data, data.preview):
-        print(line)
-    print_compiled(compiled, options)
+    screen = Screen()
+    screen.facts(data_lines(compiled.data, data.preview))
+    print_compiled(screen, compiled, options)

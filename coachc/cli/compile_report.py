@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from coachc.calib.accuracy import samples_needed
 from coachc.checks.targets import TargetReport, check_artefact_targets
 from coachc.cli.online_report import online_lines
+from coachc.cli.screen import Screen
+from coachc.cli.table_layout import Column, Row
+from coachc.cli.wording import KINDS, proof_text
 from coachc.core.cut_set import CutSet
 from coachc.core.plan import Accuracy, Plan, Sensitivity, Timeline
 from coachc.core.profile import Provenance
@@ -25,21 +25,19 @@ _TITLES = {
 }
 
 
-def print_compiled(compiled: Compiled, options: CompileOptions) -> None:
+def print_compiled(screen: Screen, compiled: Compiled, options: CompileOptions) -> None:
     """Print the plan beside its alternatives."""
-    console = Console(width=None if Console().is_terminal else 120, highlight=False)
     planned, costs = compiled.planned, compiled.problem.costs
-    console.print(
+    screen.line(
         f"{compiled.problem.model.name}: {options.device.name} ({costs.device.precision}) -> {_link(options)}, "
         f"{options.link.rtt_s * 1e3:g} ms -> {options.cloud.name} ({costs.cloud.precision})"
     )
-    console.print(_plan_table(planned.plan))
+    print_plan(screen, planned.plan)
     if planned.cut_set is not None:
-        console.print(_cuts_table(planned.cut_set))
+        _print_cuts(screen, planned.cut_set)
     if planned.refined is not None and planned.refined.sensitivities:
-        console.print(_sensitivity_table(planned.refined.sensitivities))
-    for line in _lines(compiled, options):
-        console.print(line, soft_wrap=True)
+        print_sensitivity(screen, planned.refined.sensitivities)
+    screen.facts(_lines(compiled, options))
 
 
 def compile_json(compiled: Compiled, options: CompileOptions) -> dict[str, Any]:
@@ -61,9 +59,13 @@ def warnings(compiled: Compiled, options: CompileOptions) -> list[str]:
     if accuracy is not None and not accuracy.certified and accuracy.kind != "random":
         needed = samples_needed(accuracy, options.budget)
         found.append(
-            f"accuracy not certified: measured loss {accuracy.loss:.2%}, but with {accuracy.samples} samples it may be "
-            f"up to {accuracy.loss_bound:.2%} (budget {options.budget:.2%}); "
-            + (f"about {needed:,} samples would certify it" if needed else "no number of samples would certify it")
+            f"accuracy not proven: the measured loss is {accuracy.loss:.2%}, but {accuracy.samples:,} samples leave "
+            f"room for up to {accuracy.loss_bound:.2%} (budget {options.budget:.2%}); "
+            + (
+                f"about {needed:,} samples would do"
+                if needed
+                else "no number of samples would do: it is over the budget"
+            )
         )
     for lowering in compiled.lowerings:
         if lowering.failure:
@@ -92,35 +94,25 @@ def _refused(report: TargetReport) -> str:
     return f"{report.where} will not build on {report.target.title}: {about}{first.reason}; {first.remedy}{more}"
 
 
-def _plan_table(plan: Plan) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for title in (
-        "",
-        "cut",
-        "bits",
-        "bytes",
-        "device ms",
-        "link ms",
-        "cloud ms",
-        "period ms",
-        "latency ms",
-        "frames/s",
-    ):
-        table.add_column(
-            title, justify="left" if title in ("", "cut") else "right", overflow="fold", no_wrap=title != "cut"
-        )
+_FIGURES = tuple(
+    Column(title) for title in ("bytes", "device ms", "link ms", "cloud ms", "period ms", "latency ms", "frames/s")
+)
+
+
+def print_plan(screen: Screen, plan: Plan) -> None:
+    """The way chosen, a mark before it, and the ways not to split."""
     way = plan.way
+    rows = []
     if way.mode != "device-only":
         cut = "\n".join(way.cut) or "input"
         bits = "\n".join(str(q.bits) for q in way.bits.quantizers) or "-"
-        table.add_row(f"> {_TITLES[way.mode]}", cut, bits, *_cells(way.timeline), style="bold")
+        rows.append(Row((f"> {_TITLES[way.mode]}", cut, bits, *_cells(way.timeline)), bold=True))
     for mode, alternative in plan.alternatives.items():
         chosen = way.mode == mode == "device-only"
         bits = "8" if mode == "cloud-raw" else "-"
-        mark = "> " if chosen else "  "
-        cells = _cells(alternative.way.timeline)
-        table.add_row(f"{mark}{_TITLES[mode]}", "", bits, *cells, style="bold" if chosen else "")
-    return table
+        cells = (f"{'>' if chosen else ' '} {_TITLES[mode]}", "", bits, *_cells(alternative.way.timeline))
+        rows.append(Row(cells, bold=chosen))
+    screen.table((Column("", "text"), Column("cut", "name"), Column("bits"), *_FIGURES), rows)
 
 
 def _link(options: CompileOptions) -> str:
@@ -132,43 +124,41 @@ def _link(options: CompileOptions) -> str:
     return f"{low:g} to {high:g} Mbit/s (table: {middle})"
 
 
-def _cuts_table(cut_set: CutSet) -> Table:
+def _print_cuts(screen: Screen, cut_set: CutSet) -> None:
     """The cuts of a bundle for a range of bandwidths, and where each is the best."""
-    table = Table(box=None, pad_edge=False, title="cuts of the bundle, nested; times at the middle of the range")
-    for title in ("", "cut", "values", "bits", "best at Mbit/s", "bytes", "device ms", "link ms", "cloud ms"):
-        table.add_column(
-            title,
-            justify="left" if title in ("", "cut", "values") else "right",
-            overflow="fold",
-            no_wrap=title == "cut",
-        )
+    rows = []
     for cut in cut_set.cuts:
-        way = cut.way
-        where = ", ".join(f"{low * 8 / 1e6:.3g} to {high * 8 / 1e6:.3g}" for low, high in cut.best_between)
-        table.add_row(
-            ">" if way.name == cut_set.chosen else "",
-            way.name,
+        way, chosen = cut.way, cut.way.name == cut_set.chosen
+        where = "\n".join(f"{low * 8 / 1e6:.3g} to {high * 8 / 1e6:.3g}" for low, high in cut.best_between)
+        cells = (
+            f"{'>' if chosen else ' '} {way.name}",
             "\n".join(way.cut),
             "\n".join(str(quantizer.bits) for quantizer in way.bits.quantizers) or "-",
             where or "-",
             *_cells(way.timeline)[:4],
-            style="bold" if way.name == cut_set.chosen else "",
         )
-    return table
+        rows.append(Row(cells, bold=chosen))
+    columns = (
+        Column("cut", "text"),
+        Column("tensors sent", "name"),
+        Column("bits"),
+        Column("best at Mbit/s"),
+        *_FIGURES[:4],
+    )
+    screen.table(columns, rows, "cuts of the bundle, each inside the next; times at the middle of the range")
 
 
-def _sensitivity_table(sensitivities: Sequence[Sensitivity]) -> Table:
+def print_sensitivity(screen: Screen, sensitivities: Sequence[Sensitivity]) -> None:
     """Share of answers that change when one value alone is rounded to so many bits."""
-    table = Table(box=None, pad_edge=False, title=f"answers changed on {sensitivities[0].samples} samples, by bits")
     names = list(dict.fromkeys(one.name for one in sensitivities))
     widths = sorted({one.bits for one in sensitivities})
-    table.add_column("rounded alone", overflow="fold")
-    for bits in widths:
-        table.add_column(str(bits), justify="right")
     by_place = {(one.name, one.bits): one for one in sensitivities}
-    for name in names:
-        table.add_row(name, *(f"{by_place[name, bits].changed:.1%}" for bits in widths))
-    return table
+    rows = [Row((name, *(f"{by_place[name, bits].changed:.1%}" for bits in widths))) for name in names]
+    screen.table(
+        (Column("tensor rounded alone", "name"), *(Column(f"{bits} bits") for bits in widths)),
+        rows,
+        f"answers that change by precision, of {sensitivities[0].samples} samples",
+    )
 
 
 def _cells(timeline: Timeline) -> list[str]:
@@ -180,10 +170,10 @@ def _cells(timeline: Timeline) -> list[str]:
 
 def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
     planned, plan, found = compiled.planned, compiled.planned.plan, compiled.planned.found
-    proof = "proven optimal" if plan.gap == 0 else f"at most {plan.gap:.1%} above the optimum"
     lines = [
-        f"search    {found.method}, {found.candidates} partitions, accuracy measured at {found.measured} cuts, {proof}",
-        f"accuracy  {describe_accuracy(plan.way.bits.accuracy)}",
+        f"search    {found.method}: {found.candidates} ways to cut the model compared, accuracy measured at "
+        f"{found.measured} of them; {proof_text(plan.gap)}",
+        *accuracy_lines(plan.way.bits.accuracy, options.budget),
     ]
     for side, profile in (("device", compiled.problem.costs.device), ("cloud", compiled.problem.costs.cloud)):
         lines.append(f"{side:<10}{_provenance(profile.provenance)}")
@@ -210,62 +200,71 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
 
 
 def _link_text(compiled: Compiled) -> str:
-    """Bytes packed and coded, and how ranges were chosen."""
+    """Bytes with and without entropy coding, and how the range of each tensor was chosen."""
     refined, bits = compiled.planned.refined, compiled.planned.plan.way.bits
     assert refined is not None
     schemes = ", ".join(dict.fromkeys(str(scheme) for scheme in refined.schemes))
     packed = compiled.summary["plan"]["packed_bytes"]
+    quantized = f"quantized to the range {schemes}"
     if bits.coded_bytes is None or not bits.layouts:
-        return f"ranges {schemes}; {packed:,} bytes packed, coding them would take longer than it saves on this link"
+        return f"{quantized}; {packed:,} bytes a task, entropy coding would take longer than it saves on this link"
     codings = ", ".join(dict.fromkeys(layout.coding for layout in bits.layouts))
     share = bits.coded_bytes / packed
-    return f"ranges {schemes}; {bits.coded_bytes:,.0f} bytes a task coded ({codings}), {share:.0%} of {packed:,} packed"
+    return (
+        f"{quantized}; {bits.coded_bytes:,.0f} bytes a task after entropy coding ({codings}), "
+        f"{share:.0%} of {packed:,} without it"
+    )
 
 
 def _cut_set_text(cut_set: CutSet) -> str:
     """How far the bundle's best cut is from the best of all, and where none of the cuts is needed."""
     worst, mean = cut_set.worst - 1, cut_set.mean - 1
     return (
-        f"{len(cut_set.cuts)} of them: at {len(cut_set.grid)} bandwidths of the range the best of them takes at most "
-        f"{worst:.1%} longer between results than the best plan found there ({mean:.1%} on average)"
+        f"{len(cut_set.cuts)} in the bundle: at {len(cut_set.grid)} bandwidths of the range, the best of them takes at "
+        f"most {worst:.1%} longer between results than the best plan found there ({mean:.1%} on average)"
     )
 
 
 def _mixture_text(mixture: Mapping[str, Any]) -> str:
     """Parts with their shares, the period estimated and simulated, and what it gains."""
     parts = ", ".join(
-        f"{part['share']:.0%} " + (" + ".join(f"{v['value']} at {v['bits']}" for v in part["cut"]) or "device only")
+        f"{part['share']:.0%} of the tasks "
+        + (" + ".join(f"{v['value']} at {v['bits']} bits" for v in part["cut"]) or "device only")
         for part in mixture["parts"]
     )
     gain = mixture["gain"]
     return (
         f"{parts}: period {mixture['period_s'] * 1e3:.2f} ms ({mixture['simulated_period_s'] * 1e3:.2f} ms simulated), "
         + (f"{gain:.1%} less than the plan's" if gain > 0 else "no gain over the plan")
-        + "; planned, not emitted"
+        + "; an estimate only, the bundle does not hold it"
     )
 
 
-def describe_accuracy(accuracy: Accuracy | None) -> str:
-    """One line: float beside split, against what, and how sure."""
+_MEASURES = {
+    "labels": "top-1 against the labels",
+    "agreement": "same top-1 class as the whole model (there are no labels)",
+    "fidelity": "outputs within 1 % of the whole model's",
+    "random": "agreement on noise, which says nothing about real accuracy",
+}
+
+
+def accuracy_lines(accuracy: Accuracy | None, budget: float) -> list[str]:
+    """The whole model beside the split one, on what, and how sure the loss is to stay within the budget."""
     if accuracy is None:
-        return "not measured"
-    against = {
-        "labels": "top-1 against labels",
-        "agreement": "same top-1 as the float model (no labels given)",
-        "fidelity": "outputs within 1 % of the float model's",
-        "random": "agreement on noise: says nothing about real accuracy",
-    }[accuracy.kind]
-    certified = "certified" if accuracy.certified else "not certified"
-    return (
-        f"float {accuracy.whole:.2%}, split {accuracy.split:.2%} on {accuracy.samples} samples, {against}; "
-        f"loss at most {accuracy.loss_bound:.2%} with 95 % confidence, {certified}"
-    ) + (
-        f" on samples blended in pairs (float {accuracy.mixed_whole:.2%}), because the model knows these by heart"
-        if accuracy.mixed_whole is not None
-        else ""
-    )
+        return ["accuracy  not measured"]
+    verdict = "within" if accuracy.certified else "not proven within"
+    lines = [
+        f"accuracy  whole model {accuracy.whole:.2%}, split {accuracy.split:.2%} of {accuracy.samples:,} samples "
+        f"({_MEASURES[accuracy.kind]}); the split loses at most {accuracy.loss_bound:.2%} (95 % confidence), {verdict} "
+        f"the budget of {budget:.2%}"
+    ]
+    if accuracy.mixed_whole is not None:
+        lines.append(
+            f"          the loss is that on harder inputs, each two samples blended (whole model "
+            f"{accuracy.mixed_whole:.2%}): with {accuracy.whole:.2%} right, these may be samples it was trained on"
+        )
+    return lines
 
 
 def _provenance(provenance: Provenance) -> str:
-    label = "measured" if provenance.is_measured else "estimated"
-    return f"{label} ({provenance.kind}): {provenance.source}"
+    return f"{KINDS[provenance.kind]}: {provenance.source}"

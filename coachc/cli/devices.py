@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from coachc.cli.options import Json
+from coachc.cli.table_layout import Column, Row
+from coachc.cli.wording import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from coachc.cli.screen import Screen
+    from coachc.cost.device import DeviceSpec
+    from coachc.targets.generation import Generation
 
 _ONNX_RUNTIME = "seen: the newest that ONNX Runtime implements"
 
@@ -14,9 +25,7 @@ def devices(json: Json = False) -> None:
     """
     import json as json_module
 
-    from rich.console import Console
-    from rich.table import Table
-
+    from coachc.cli.screen import Screen
     from coachc.cost.device import LOCAL_SPEC, all_devices
     from coachc.targets.target import target_of
 
@@ -46,30 +55,48 @@ def devices(json: Json = False) -> None:
         ]
         print(json_module.dumps(rows, indent=1))
         return
-    console = Console(width=None if Console().is_terminal else 140, highlight=False)
-    table = Table(box=None, pad_edge=False)
-    for title in ("target", "side", "TensorRT", "rules", "opset", "precisions", "profile", "what it is"):
-        table.add_column(title)
-    sources = Table(box=None, pad_edge=False, show_header=False)
+    print_devices(Screen(), specs, rules)
+
+
+_COLUMNS = (
+    Column("target", "text"),
+    Column("side", "text"),
+    Column("TensorRT", "text"),
+    Column("rules", "text"),
+    Column("opset", "text"),
+    Column("precisions", "text"),
+    Column("profile", "text"),
+    Column("what it is", "text"),
+)
+
+
+def print_devices(screen: Screen, specs: Sequence[DeviceSpec], rules: Mapping[str, Generation | None]) -> None:
+    """One target a row, and below the table where each figure comes from."""
+    rows, sources = [], []
     for spec in specs:
         found = rules[spec.name]
-        table.add_row(
-            " ".join((spec.name, *(f"({alias})" for alias in spec.aliases))),
-            "/".join(spec.sides),
-            spec.tensorrt or "-",
-            "-" if found is None else found.name,
-            f"<= {spec.max_opset}",
-            " ".join(spec.precisions),
-            "\n".join(f"{p} {r.provenance.kind}" for p, r in spec.rooflines.items()) or "measured when asked for",
-            spec.title,
+        rows.append(
+            Row(
+                (
+                    " ".join((spec.name, *(f"({alias})" for alias in spec.aliases))),
+                    "/".join(spec.sides),
+                    spec.tensorrt or "-",
+                    "-" if found is None else found.name,
+                    f"<= {spec.max_opset}",
+                    " ".join(spec.precisions),
+                    "\n".join(f"{p} {r.provenance.kind}" for p, r in spec.rooflines.items())
+                    or "measured when asked for",
+                    spec.title,
+                )
+            )
         )
-        for precision, row in spec.rooflines.items():
-            sources.add_row(f"{spec.name} {precision}", row.provenance.source)
+        sources += [(f"{spec.name} {precision}", row.provenance.source) for precision, row in spec.rooflines.items()]
     generations = {found.title: str(found.sources["opset"]) for found in rules.values() if found is not None}
-    for title, source in sorted(generations.items()):
-        sources.add_row(f"{title} opset", source)
-    console.print(table)
-    console.print("fp16, fp32, int8: TensorRT. eager-: PyTorch eager, which starts every operator on its own.")
-    console.print("fitted: to published measurements. guess: scaled from another target, never measured.")
-    console.print("\nwhere the figures come from:")
-    console.print(sources)
+    sources += [(f"{title} opset", source) for title, source in sorted(generations.items())]
+    screen.table(_COLUMNS, rows)
+    screen.line("fp16, fp32, int8: TensorRT. eager-: PyTorch eager, which starts every operator on its own.")
+    screen.line(f"fitted: {KINDS['fitted']}. guess: {KINDS['guess']}.")
+    screen.line("\nwhere the figures come from:")
+    width = max(len(name) for name, _ in sources)
+    for name, source in sources:
+        screen.line(f"{name:<{width}}  {source}", width + 2)

@@ -29,11 +29,13 @@ def doctor(
     missing or wrong. The same where coachc is not installed: python3 -m runtime.doctor.
     """
     import json as json_module
+    import sys
 
     from coachc.cost.device import all_devices
     from coachc.errors import UsageError
     from coachc.runtime.doctor import examine
     from coachc.runtime.health.system import System
+    from coachc.runtime.paragraphs import columns_of
 
     if device and cloud:
         raise UsageError("--device and --cloud exclude each other: a machine is one side", hint="leave one out")
@@ -46,6 +48,6 @@ def doctor(
         engine_cache,
         lambda target: specs[target].compute_capability if target in specs else "",
     )
-    print(json_module.dumps(checkup.to_json(), indent=1) if json else checkup.text())
+    print(json_module.dumps(checkup.to_json(), indent=1) if json else checkup.text(columns_of(sys.stdout)))
     if checkup.exit_code:
         raise typer.Exit(checkup.exit_code)

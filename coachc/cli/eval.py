@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from coachc.cli.flags.link_flags import announce_bytes
 from coachc.cli.options import Json
 from coachc.cli.replay_recorded import replay_recorded
+from coachc.cli.table_layout import Column, Row
 
 if TYPE_CHECKING:
+    from coachc.cli.screen import Screen
     from coachc.evaluate.measure import Measured
 
 Data = Annotated[
@@ -73,7 +76,7 @@ def eval_(
     replay: Record = None,
     json: Json = False,
 ) -> None:
-    """Accuracy, exits, bytes, latency and bubbles of each online policy on real data, in simulated time.
+    """Accuracy, early exits, bytes, latency and load of each online policy on real data, in simulated time.
 
     Features, codes and answers are computed by the bundle's own halves; stage times are the compiler's estimates, and
     the link's times follow from the bytes and the trace. With --replay, a run that was recorded instead; exit code 3
@@ -84,7 +87,8 @@ def eval_(
 
     from coachc.cli.options import one_of
     from coachc.cli.progress import reporting
-    from coachc.cost.device import parse_bandwidth
+    from coachc.cli.screen import Screen
+    from coachc.cost.units import parse_bandwidth
     from coachc.errors import UsageError
     from coachc.evaluate.bandwidth_trace import constant, load_trace
     from coachc.evaluate.evaluate_bundle import EvalOptions, evaluate
@@ -109,6 +113,7 @@ def eval_(
         path, _, name = trace.partition(":") if ".json:" in trace else (trace, "", "")
         rates = load_trace(path, name)
     else:
+        announce_bytes(bandwidth or "")
         rates = constant(parse_bandwidth(bandwidth) if bandwidth else float(link["bandwidth_bytes_per_s"]))
     options = EvalOptions(
         data=data,
@@ -131,29 +136,50 @@ def eval_(
     if json:
         print(json_module.dumps({kind: dataclasses.asdict(measured) for kind, measured in results.items()}, indent=1))
         return
-    print(_table(opened.manifest.model.name, rates.name, results))
+    print_policies(Screen(), opened.manifest.model.name, rates.name, results)
 
 
-def _table(model: str, link: str, results: dict[str, Measured]) -> str:
+def print_policies(screen: Screen, model: str, link: str, results: dict[str, Measured]) -> None:
     """One row a policy."""
-    head = (
-        f"{'policy':<10} {'accuracy':>8} {'lost':>7} {'at most':>7}  {'exits':>18} {'agree':>6} {'bytes':>8} "
-        f"{'mean ms':>8} {'p50':>7} {'p95':>7} {'p99':>7} {'tasks/s':>8}  {'busy device/link/cloud'}"
-    )
-    lines = [f"{model}, link {link}: {next(iter(results.values())).tasks} tasks; times simulated from estimates", head]
+    tasks = next(iter(results.values())).tasks
+    rows = []
     for kind, m in results.items():
-        busy = "/".join(f"{m.busy[stage]:.0%}" for stage in ("device", "link", "cloud"))
-        exits = f"{m.exits.value:.1%} ({m.exits.low:.1%}-{m.exits.high:.1%})"
-        agree = f"{m.exit_agreement.value:.1%}" if m.exits.value else "-"
-        lines.append(
-            f"{kind:<10} {m.accuracy.value:>8.2%} {m.loss:>+7.2%} {m.loss_bound:>7.2%}  {exits:>18} {agree:>6} "
-            f"{m.bytes_per_task.value:>8,.0f} {m.latency_s.value * 1e3:>8.2f} {m.latency_p50_s * 1e3:>7.2f} "
-            f"{m.latency_p95_s * 1e3:>7.2f} {m.latency_p99_s * 1e3:>7.2f} {m.throughput_per_s:>8.1f}  {busy}"
+        rows.append(
+            Row(
+                (
+                    kind,
+                    f"{m.accuracy.value:.2%}",
+                    f"{m.loss:+.2%}",
+                    f"{m.loss_bound:.2%}",
+                    f"{m.exits.value:.1%}",
+                    f"{m.exits.low:.1%}-{m.exits.high:.1%}",
+                    f"{m.exit_agreement.value:.1%}" if m.exits.value else "-",
+                    f"{m.bytes_per_task.value:,.0f}",
+                    f"{m.latency_s.value * 1e3:.2f}",
+                    *(f"{seconds * 1e3:.2f}" for seconds in (m.latency_p50_s, m.latency_p95_s, m.latency_p99_s)),
+                    f"{m.throughput_per_s:.1f}",
+                    *(f"{m.busy[stage]:.0%}" for stage in ("device", "link", "cloud")),
+                )
+            )
         )
+    screen.line(f"{model}, link {link}: {tasks} tasks; simulated with the stage times the plan was made with")
+    screen.table(_COLUMNS, rows)
+    screen.line(
+        "lost: accuracy below the whole model's, and what that is at most (95 % confidence). exits: tasks answered on "
+        "the device alone, and their 95 % interval. right: exits with the whole model's answer. device, link, cloud: "
+        "share of the time that each works."
+    )
     bound = [f"{kind} {m.link_bound:.0%}" for kind, m in results.items() if m.link_bound > 0]
     if bound:
-        lines.append(
-            f"link-bound at the lowest admissible precision: {', '.join(bound)} of the tasks; a bundle for a range of "
-            "bandwidths (compile --bandwidth 2Mbit..100Mbit) moves to another cut instead"
+        screen.line(
+            f"the link is the bottleneck even at the lowest precision that accuracy allows, of these tasks: "
+            f"{', '.join(bound)}; a bundle for a range of bandwidths (compile --bandwidth 2Mbit..100Mbit) moves to "
+            "another cut instead"
         )
-    return "\n".join(lines)
+
+
+_COLUMNS = (
+    Column("policy", "text"),
+    *map(Column, ("accuracy", "lost", "at most", "exits", "between", "right", "bytes")),
+    *map(Column, ("mean ms", "p50", "p95", "p99", "tasks/s", "device", "link", "cloud")),
+)

@@ -9,15 +9,19 @@ import typer
 from coachc.cli.flags.assumption_flags import AssumptionFlags
 from coachc.cli.flags.calibration_flags import CalibrationFlags
 from coachc.cli.flags.group import takes_groups
-from coachc.cli.flags.link_flags import LinkFlags
+from coachc.cli.flags.link_flags import LinkFlags, announce_bytes
 from coachc.cli.flags.model_flags import ModelFlags
 from coachc.cli.flags.search_flags import SearchFlags
 from coachc.cli.flags.target_flags import TargetFlagsOfAsking
 from coachc.cli.options import Json
+from coachc.cli.table_layout import Column, Row
+from coachc.cli.wording import KINDS, mbit_text, proof_text
 from coachc.core.operations import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from coachc.cli.screen import Screen
 
 
 @takes_groups
@@ -34,15 +38,18 @@ def explain(
 ) -> None:
     """Explain the plan of a BUNDLE as it was compiled, or the plan that MODEL would get.
 
-    Shows the five runners-up with what binds each (a stage, accuracy, memory, latency), which stage binds where in the
-    model, the bandwidths at which the cut moves, and what was rejected and why.
+    Shows the five next best plans with the bottleneck of each (a stage, accuracy, memory, latency), the bottleneck by
+    where the model is cut, the best plan by bandwidth, and what was rejected and why.
     """
     import json as json_module
     import os
 
     from coachc.cli.data_echo import data_json, data_lines
+    from coachc.cli.files import refuse_packed
+    from coachc.cli.screen import Screen
     from coachc.errors import UsageError
 
+    refuse_packed(path)
     if os.path.isdir(path):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(data.given - {"path", "json"}))
         if flags:
@@ -58,6 +65,7 @@ def explain(
         from coachc.planning.problem import limits_of, load_problem
         from coachc.planning.summary import planned_json, setting_json
 
+        announce_bytes(link.bandwidth)
         setting = assumed.setting_of(path, targets, link.link, shapes)
         problem = load_problem(setting)
         limits = limits_of(setting, problem, search.max_latency_s)
@@ -76,67 +84,73 @@ def explain(
     if json:
         print(json_module.dumps(result, indent=1))
         return
-    for line in data_lines(report, data.preview):
-        print(line)
-    _print(result)
+    screen = Screen()
+    screen.facts(data_lines(report, data.preview))
+    print_explanation(screen, result)
 
 
 def _of_bundle(path: str) -> dict[str, Any]:
-    from coachc.errors import UsageError
     from coachc.runtime.bundle.store import open_bundle
+    from coachc.runtime.errors import BundleError
 
     manifest = open_bundle(path).manifest
     if "explanation" not in manifest.plan:
-        raise UsageError(
+        raise BundleError(
             f"{path} was compiled by {manifest.producer}, which kept no explanation", hint="compile it again"
         )
     return dict(manifest.plan)
 
 
-def _print(result: Mapping[str, Any]) -> None:
-    from rich.console import Console
-
+def print_explanation(screen: Screen, result: Mapping[str, Any]) -> None:
+    """A plan, what comes next, where the bottleneck is, and where the plan would be another one."""
     from coachc.cli import gantt
 
-    console = Console(width=None if Console().is_terminal else 130, highlight=False)
     plan, why, link = result["plan"], result["explanation"], result["link"]
     mbit = link["bandwidth_bytes_per_s"] * 8 / 1e6
     device, cloud = result["device"], result["cloud"]
-    console.print(
+    screen.line(
         f"{result['model']['name']}: {device['target']} ({device['precision']}) -> {mbit:g} Mbit/s, "
         f"{link['rtt_s'] * 1e3:g} ms -> {cloud['target']} ({cloud['precision']}), "
-        f"{result['workers']} worker(s), {result['devices']} device(s); times estimated: device {device['kind']}, "
-        f"cloud {cloud['kind']}",
-        soft_wrap=True,
+        f"{result['workers']} worker(s), {result['devices']} device(s); times: device {KINDS[device['kind']]}; "
+        f"cloud {KINDS[cloud['kind']]}"
     )
-    cut = _option_text(plan["mode"], [value["value"] for value in plan["cut"]])
-    console.print(
+    cut = _option_text(plan["mode"], [value["value"] for value in plan["cut"]]).replace("\n", " ")
+    screen.line(
         f"plan: {cut}, period {plan['period_s'] * 1e3:.2f} ms, latency {plan['latency_s'] * 1e3:.2f} ms "
-        f"({plan['scheduled_latency_s'] * 1e3:.2f} ms if operators overlapped), "
-        f"{plan['search']} search, {plan['candidates']} partitions, "
-        + ("proven optimal" if plan["gap"] == 0 else f"at most {plan['gap']:.1%} above the optimum"),
-        soft_wrap=True,
+        f"({plan['scheduled_latency_s'] * 1e3:.2f} ms if sending began before the device is done), "
+        f"{plan['search']} search of {plan['candidates']} ways to cut the model, " + proof_text(plan["gap"])
     )
-    for line in gantt.lines(plan, link["rtt_s"], workers=result["workers"]):
-        console.print("  " + line)
-    console.print("\nrunners-up, and what binds them")
-    console.print(_runners(why["runners_up"], plan["period_s"]))
-    console.print("\nwhich stage binds where in the model")
-    console.print(_regions(why["regions"], plan["period_s"]))
+    for line in gantt.lines(plan, link["rtt_s"], min(gantt.WIDTH, screen.width - 10), workers=result["workers"]):
+        screen.line("  " + line)
+    screen.line()
+    screen.table(_RUNNERS, _runners(why["runners_up"], plan["period_s"]), "next best, and the bottleneck of each")
+    for option in why["runners_up"]:
+        if option["binds"] not in STAGES:
+            cut = _option_text(option["mode"], option["cut"]).replace("\n", " ")
+            screen.line(f"{option['binds']} of {cut}: {option['reason']}")
+    screen.line()
+    screen.table(_REGIONS, _regions(why["regions"], plan["period_s"]), "bottleneck by where the model is cut")
+    screen.line()
     unsure = any(not move["bits_known"] for move in why["moves"])
-    console.print("\nleast period by bandwidth" + (" (* precision not measured: at best)" if unsure else ""))
-    console.print(_moves(why["moves"], link["bandwidth_bytes_per_s"]))
+    screen.table(
+        _MOVES,
+        _moves(why["moves"], link["bandwidth_bytes_per_s"]),
+        "best plan by bandwidth" + (" (* precision not measured: as good as it can be)" if unsure else ""),
+    )
     if result["rejected"]:
-        console.print(f"\nrejected: {len(result['rejected'])} cuts")
+        screen.line(f"\nrejected: {len(result['rejected'])} cuts")
         for rejected in result["rejected"][:8]:
-            console.print(f"  {rejected['what']}: {rejected['reason']}", soft_wrap=True)
+            screen.line(f"  {rejected['what']}: {rejected['reason']}", 4)
         if len(result["rejected"]) > 8:
-            console.print(f"  and {len(result['rejected']) - 8} more: --json lists them all")
+            screen.line(f"  and {len(result['rejected']) - 8} more: --json lists them all", 4)
 
 
 def _option_text(mode: str, cut: list[str]) -> str:
+    """What is sent, a tensor a line, or the way that sends no tensor."""
     return (
-        " + ".join(cut) if mode == "split" else {"cloud-raw": "cloud only, raw input"}.get(mode, mode.replace("-", " "))
+        "\n+ ".join(cut)
+        if mode == "split"
+        else {"cloud-raw": "cloud only, raw input"}.get(mode, mode.replace("-", " "))
     )
 
 
@@ -146,56 +160,60 @@ def _bits_text(option: Mapping[str, Any]) -> str:
     return f"{option['bits']}" if option["bits_known"] else f">= {option['bits']}"
 
 
-def _table(*titles: str) -> Any:
-    from rich.table import Table
+_RUNNERS = (
+    Column("cut", "name"),
+    *map(Column, ("bits", "bytes", "device ms", "link ms", "cloud ms", "period ms", "vs plan")),
+    Column("bottleneck", "text"),
+)
+_REGIONS = (
+    Column("from", "name"),
+    Column("to", "name"),
+    Column("cuts"),
+    Column("bottleneck", "text"),
+    Column("least period ms"),
+    Column("vs plan"),
+)
+_MOVES = (Column("Mbit/s"), Column("best plan", "name"), Column("bits"))
 
-    table = Table(box=None, pad_edge=True)
-    for title in titles:
-        text = title in ("cut", "binds", "why", "from", "to", "best plan")
-        table.add_column(title, justify="left" if text else "right", overflow="fold")
-    return table
 
-
-def _runners(runners: list[Mapping[str, Any]], period_s: float) -> Any:
-    table = _table("cut", "bits", "bytes", "device ms", "link ms", "cloud ms", "period ms", "vs plan", "binds", "why")
-    for option in runners:
-        table.add_row(
-            _option_text(option["mode"], option["cut"]),
-            _bits_text(option),
-            f"{option['bytes']:,}",
-            *(f"{option[name] * 1e3:.2f}" for name in ("device_s", "link_s", "cloud_s", "period_s")),
-            f"{option['period_s'] / period_s - 1:+.1%}",
-            option["binds"],
-            "" if option["binds"] in STAGES else option["reason"],
+def _runners(runners: list[Mapping[str, Any]], period_s: float) -> list[Row]:
+    return [
+        Row(
+            (
+                _option_text(option["mode"], option["cut"]),
+                _bits_text(option),
+                f"{option['bytes']:,}",
+                *(f"{option[name] * 1e3:.2f}" for name in ("device_s", "link_s", "cloud_s", "period_s")),
+                f"{option['period_s'] / period_s - 1:+.1%}",
+                option["binds"],
+            )
         )
-    return table
+        for option in runners
+    ]
 
 
-def _regions(regions: list[Mapping[str, Any]], period_s: float) -> Any:
-    table = _table("from", "to", "cuts", "binds", "least period ms", "vs plan")
-    for region in regions:
-        table.add_row(
-            region["first"],
-            region["last"],
-            str(region["partitions"]),
-            region["binds"],
-            f"{region['least_period_s'] * 1e3:.2f}",
-            f"{region['least_period_s'] / period_s - 1:+.1%}",
+def _regions(regions: list[Mapping[str, Any]], period_s: float) -> list[Row]:
+    return [
+        Row(
+            (
+                region["first"],
+                region["last"],
+                str(region["partitions"]),
+                region["binds"],
+                f"{region['least_period_s'] * 1e3:.2f}",
+                f"{region['least_period_s'] / period_s - 1:+.1%}",
+            )
         )
-    return table
+        for region in regions
+    ]
 
 
-def _moves(moves: list[Mapping[str, Any]], bandwidth_bytes_per_s: float) -> Any:
-    table = _table("", "Mbit/s", "best plan", "bits")
+def _moves(moves: list[Mapping[str, Any]], bandwidth_bytes_per_s: float) -> list[Row]:
+    rows = []
     for move in moves:
         low, high = move["low_bytes_per_s"], move["high_bytes_per_s"]
         here = low <= bandwidth_bytes_per_s and (high is None or bandwidth_bytes_per_s < high)
-        span = f"above {low * 8 / 1e6:.3g}" if high is None else f"{low * 8 / 1e6:.3g} to {high * 8 / 1e6:.3g}"
-        table.add_row(
-            ">" if here else "",
-            span,
-            _option_text(move["mode"], move["cut"]) + ("" if move["bits_known"] else " *"),
-            _bits_text(move),
-            style="bold" if here else "",
-        )
-    return table
+        span = f"above {mbit_text(low)}" if high is None else f"{mbit_text(low)} to {mbit_text(high)}"
+        plan = _option_text(move["mode"], move["cut"]) + ("" if move["bits_known"] else " *")
+        rows.append(Row((f"> {span}" if here else span, plan, _bits_text(move)), bold=here))
+    return rows

@@ -13,8 +13,9 @@ def export(
         str,
         typer.Argument(
             help="resnet18, resnet34, resnet50, resnet101, resnet152, vgg16, vgg19, googlenet, mobilenet_v2, "
-            "densenet121, squeezenet1_1 (input 3x224x224, 1000 classes), or digits (input 1x64x64, 10 classes), "
-            "which needs no torch: its trained file comes with coachc and is copied.",
+            "densenet121, squeezenet1_1 (input 3x224x224, 1000 classes or --classes; they need pip install "
+            "'coachc[export]'), or digits (input 1x64x64, 10 classes), which needs no torch: its trained file comes "
+            "with coachc and is copied.",
             show_default=False,
         ),
     ],
@@ -27,12 +28,16 @@ def export(
             show_default=False,
         ),
     ] = None,
+    classes: Annotated[
+        int | None,
+        typer.Option(help="Outputs of the last layer, for fine-tuned --weights. Default: 1000, ImageNet's.", min=1),
+    ] = None,
     opset: Annotated[int, typer.Option(help="ONNX opset, 9 to 20; digits is 13 only.")] = 13,
 ) -> None:
     """Write a known network as ONNX: input `input`, output `logits`, any batch size."""
     from coachc.models.zoo import export_model
 
-    result = export_model(name, output, weights=weights, opset=opset)
+    result = export_model(name, output, weights=weights, opset=opset, classes=classes)
     typer.echo(
         f"{result.path}: opset {result.opset}, {result.size_bytes / 1e6:.1f} MB, "
         f"{result.parameters / 1e6:.2f} M parameters, weights: {result.weights}"

@@ -4,17 +4,65 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 
-from coachc.errors import UsageError
+from coachc.errors import FileError
+from coachc.runtime.bundle.destination import check_destination, check_folder
+from coachc.runtime.bundle.store import is_packed, not_a_bundle
+
+#: A bundle holds the model and its halves.
+_MODELS_IN_A_BUNDLE = 2
 
 
 def check_place(path: str, flag: str) -> None:
-    """Raise UsageError if no file can be written at `path`, before the work is done that it would hold."""
+    """Raise an error if no file can be written at `path`, before the work is done that it would hold.
+
+    Raises
+    ------
+    FileError
+        There is no such folder, or `path` is one.
+    runtime.errors.BundleError
+        The folder takes no files.
+    """
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        raise UsageError(f"{flag} {path}: there is no folder {folder}", hint="name a file in a folder that exists")
+        raise FileError(f"{flag} {path}: there is no folder {folder}", hint="name a file in a folder that exists")
     if os.path.isdir(path):
-        raise UsageError(f"{flag} {path} is a folder", hint="name a file")
+        raise FileError(f"{flag} {path} is a folder", hint="name a file")
+    check_folder(folder, path)
+
+
+def check_bundle_place(model: str, output: str, force: bool) -> None:
+    """Raise an error if no bundle can be written at `output`, or not of so large a model.
+
+    Raises
+    ------
+    runtime.errors.BundleError
+        Something is in the way, or the folder takes no files.
+    FileError
+        The disk is too full.
+    """
+    check_destination(output, force)
+    try:
+        needed = _MODELS_IN_A_BUNDLE * os.path.getsize(model)
+        free = shutil.disk_usage(os.path.dirname(os.path.abspath(output))).free
+    except OSError:
+        return  # whoever reads the model or writes the bundle says why
+    if free < needed:
+        raise FileError(
+            f"too little space for {output}",
+            context=[
+                f"expected  {needed / 1e6:,.0f} MB for the model and its halves",
+                f"found     {free / 1e6:,.0f} MB",
+            ],
+            hint="make room there, or give another --output",
+        )
+
+
+def refuse_packed(path: str) -> None:
+    """Raise BundleError for a packed bundle, where a bundle's folder or a model is expected."""
+    if is_packed(path):
+        raise not_a_bundle(path)
 
 
 def write_file(path: str, data: bytes) -> None:
@@ -22,7 +70,7 @@ def write_file(path: str, data: bytes) -> None:
 
     Raises
     ------
-    UsageError
+    FileError
         It cannot be written.
     """
     partial = f"{path}.{os.getpid()}.partial"
@@ -31,7 +79,7 @@ def write_file(path: str, data: bytes) -> None:
             stream.write(data)
         os.replace(partial, path)
     except OSError as exc:
-        raise UsageError(f"cannot write {path}: {exc.strerror}", hint="name a file in a folder that exists") from exc
+        raise FileError(f"cannot write {path}: {exc.strerror}", hint="name a file in a folder that exists") from exc
     finally:
         with contextlib.suppress(OSError):
             os.unlink(partial)

@@ -9,11 +9,13 @@ from coachc.passes.simulate import pipeline, staged_task
 
 #: Tasks that are drawn.
 TASKS = 5
+#: Characters of the whole time, where there is room for them.
+WIDTH = 96
 #: Character of a stage without work.
 IDLE = "."
 
 
-def lines(timeline: Mapping[str, float], rtt_s: float, width: int = 96, *, workers: int = 1) -> list[str]:
+def lines(timeline: Mapping[str, float], rtt_s: float, width: int = WIDTH, *, workers: int = 1) -> list[str]:
     """The first tasks of a saturated pipeline whose stages run one after the other.
 
     Parameters

@@ -10,10 +10,13 @@ from coachc.cli.flags.group import takes_groups
 from coachc.cli.flags.model_flags import ModelFlags
 from coachc.cli.flags.pass_flags import PassFlags
 from coachc.cli.options import Json
+from coachc.cli.table_layout import Column, Row
+from coachc.cli.wording import KINDS
 from coachc.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from coachc.cli.inspect_model import Inspected
+    from coachc.cli.screen import Screen
 
 
 @takes_groups
@@ -36,17 +39,18 @@ def inspect(
     import json as json_module
     import os
 
-    from rich.console import Console
-
-    from coachc.cli.block_tree import rendered_tree
-    from coachc.cli.files import write_file
+    from coachc.cli.files import check_place, refuse_packed, write_file
     from coachc.cli.inspect_model import inspected, inspected_json
+    from coachc.cli.screen import Screen
     from coachc.draw.blocks_svg import blocks_svg
 
     if draw is not None and not draw.lower().endswith(".svg"):
         raise UsageError(f"--draw '{draw}' is not the name of an .svg file", hint="for example --draw blocks.svg")
     if os.path.isdir(path):
         shapes.refuse_for_bundle(path)
+    if draw is not None:
+        check_place(draw, "--draw")
+    refuse_packed(path)
     observers = passes.observers(lowering=False)
     found = inspected(path, device=device, batch=shapes.batch, input_shapes=shapes.input_shapes, observers=observers)
     result = {**inspected_json(found), "drawing": draw}
@@ -55,23 +59,27 @@ def inspect(
     if json:
         print(json_module.dumps(result, indent=1))
         return
-    # Names of operators may look like rich's markup.
-    console = Console(width=None if Console().is_terminal else 160, highlight=False, markup=False, emoji=False)
+    print_inspected(Screen(), result, found, blocks=blocks)
+    if draw is not None:
+        print(f"drawn in {draw}")
+
+
+def print_inspected(screen: Screen, result: dict[str, Any], found: Inspected, *, blocks: bool) -> None:
+    """The operators as a table, or the blocks as a tree; what they come to; the cuts of a bundle."""
+    from coachc.cli.block_tree import rendered_tree
+
     if blocks:
-        chain, seconds = found.blocks.chain, found.profile.seconds
-        console.print(rendered_tree(found.name, found.graph, chain, seconds, console.width))
+        screen.tree(rendered_tree(found.name, found.graph, found.blocks.chain, found.profile.seconds, screen.width))
     else:
-        console.print(_table(result["nodes"]))
-    partitions = f"{result['partitions']} partitions" if result["partitions"] else "more partitions than are enumerated"
-    console.print(
+        screen.table(_COLUMNS, _rows(result["nodes"]))
+    ways = f"{result['partitions']} ways to cut it" if result["partitions"] else "more ways to cut it than are listed"
+    screen.line(
         f"{result['model']}: opset {result['opset']}, {result['operators']} operators in {result['blocks']} blocks "
-        f"({result['virtual_blocks']} virtual), {partitions}, {result['device_s'] * 1e3:.2f} ms on {result['device']} "
-        f"({found.profile.provenance.kind})"
+        f"({result['virtual_blocks']} of them with parallel branches), {ways}, {result['device_s'] * 1e3:.2f} ms on "
+        f"{result['device']} ({KINDS[found.profile.provenance.kind]})"
     )
     for cut in result["cuts"]:
-        console.print(_cut_line(cut, result), soft_wrap=True)
-    if draw is not None:
-        console.print(f"drawn in {draw}", soft_wrap=True)
+        screen.line(_cut_line(cut, result), 4)
 
 
 def _cut_line(cut: dict[str, Any], result: dict[str, Any]) -> str:
@@ -84,28 +92,33 @@ def _cut_line(cut: dict[str, Any], result: dict[str, Any]) -> str:
     )
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
-    """One operator a row; those whose values cross are bold."""
-    from rich.table import Table
+_COLUMNS = (
+    Column("operator", "name"),
+    Column("kind", "text"),
+    Column("block", "text"),
+    Column("side", "text"),
+    Column("value", "name"),
+    *map(Column, ("sent at bits", "shape", "bytes", "MFLOP", "ms")),
+)
 
-    table = Table(box=None, pad_edge=False)
-    for title in ("operator", "kind", "block", "side", "value", "shape", "bytes", "MFLOP", "ms"):
-        table.add_column(title, justify="right" if title in ("bytes", "MFLOP", "ms") else "left", overflow="fold")
-    for row in rows:
-        outputs = row["outputs"]
-        crossing = [o["crosses_at_bits"] for o in outputs if o["crosses_at_bits"]]
-        table.add_row(
-            row["operator"],
-            row["kind"],
-            row["block"],
-            row["side"] or "",
-            "\n".join(
-                f"{o['value']}" + (f"  > {o['crosses_at_bits']} bit" if o["crosses_at_bits"] else "") for o in outputs
+
+def _rows(nodes: list[dict[str, Any]]) -> list[Row]:
+    """One operator a row; those whose values cross are bold."""
+    return [
+        Row(
+            (
+                node["operator"],
+                node["kind"],
+                node["block"],
+                node["side"] or "",
+                "\n".join(output["value"] for output in node["outputs"]),
+                "\n".join(str(output["crosses_at_bits"] or "") for output in node["outputs"]),
+                "\n".join("x".join(str(length) for length in output["shape"]) for output in node["outputs"]),
+                "\n".join(f"{output['bytes']:,}" for output in node["outputs"]),
+                f"{node['flops'] / 1e6:.2f}",
+                f"{node['device_s'] * 1e3:.3f}",
             ),
-            "\n".join("x".join(str(d) for d in o["shape"]) for o in outputs),
-            "\n".join(f"{o['bytes']:,}" for o in outputs),
-            f"{row['flops'] / 1e6:.2f}",
-            f"{row['device_s'] * 1e3:.3f}",
-            style="bold" if crossing else "",
+            bold=any(output["crosses_at_bits"] for output in node["outputs"]),
         )
-    return table
+        for node in nodes
+    ]

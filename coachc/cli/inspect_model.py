@@ -67,7 +67,7 @@ def inspected(
 
     Raises
     ------
-    ModelError, ProfileError
+    ModelError, UsageError
         The model cannot be read, or the device is unknown.
     runtime.errors.BundleError
         The folder is no bundle, or damaged.

@@ -1,19 +1,19 @@
 """The command line: one Typer command a file, and the one place where an error becomes an exit code.
 
-Exit codes: 0 done; 1 an error the user can mend; 2 wrong usage; 3 a check failed or a bug of ours; 130 interrupted.
+Exit codes are named in `runtime.errors`, and `EPILOG` tells them to users.
 Nothing heavy is imported here or at the top of a command's file, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
 import sys
-import traceback
 from typing import Annotated
 
 import typer
 
 from coachc import __version__
 from coachc.cli.check import check
+from coachc.cli.command_line import OnceCommand, WholeSentences
 from coachc.cli.compare import compare
 from coachc.cli.compile import compile_
 from coachc.cli.devices import devices
@@ -33,33 +33,40 @@ from coachc.cli.unpack import unpack
 from coachc.cli.verify import verify
 from coachc.errors import CoachError
 from coachc.runtime.errors import CoachRuntimeError
+from coachc.runtime.programs import run_program
+
+EPILOG = (
+    "Exit codes: 0 done; 1 an error you can mend; 2 wrong usage; 3 a finding (check: something differs or does not "
+    "build; doctor: not ready; eval --replay: a decision differs); 70 a bug in coachc; 130 interrupted."
+)
 
 app = typer.Typer(
     name="coachc",
     help="Compile an ONNX vision model into a device half, a cloud half and the quantized link between them.",
+    epilog=EPILOG,
+    cls=WholeSentences,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("export")(export)
-app.command("inspect")(inspect)
-app.command("compile")(compile_)
-app.command("check")(check)
-app.command("explain")(explain)
-app.command("compare")(compare)
-app.command("serve")(serve)
-app.command("run")(run_)
-app.command("eval")(eval_)
-app.command("devices")(devices)
-app.command("doctor")(doctor)
-app.command("pack")(pack)
-app.command("unpack")(unpack)
-app.command("keygen")(keygen)
-app.command("sign")(sign)
-app.command("verify")(verify)
-app.command("push")(push)
-app.command("rollback")(rollback)
+app.command("export", cls=OnceCommand)(export)
+app.command("inspect", cls=OnceCommand)(inspect)
+app.command("compile", cls=OnceCommand)(compile_)
+app.command("check", cls=OnceCommand)(check)
+app.command("explain", cls=OnceCommand)(explain)
+app.command("compare", cls=OnceCommand)(compare)
+app.command("serve", cls=OnceCommand)(serve)
+app.command("run", cls=OnceCommand)(run_)
+app.command("eval", cls=OnceCommand)(eval_)
+app.command("devices", cls=OnceCommand)(devices)
+app.command("doctor", cls=OnceCommand)(doctor)
+app.command("pack", cls=OnceCommand)(pack)
+app.command("unpack", cls=OnceCommand)(unpack)
+app.command("keygen", cls=OnceCommand)(keygen)
+app.command("sign", cls=OnceCommand)(sign)
+app.command("verify", cls=OnceCommand)(verify)
+app.command("push", cls=OnceCommand)(push)
+app.command("rollback", cls=OnceCommand)(rollback)
 
 
 @app.callback(invoke_without_command=True)
@@ -73,16 +80,4 @@ def main(
 
 def run() -> None:
     """Entry point: errors become one message on stderr and an exit code."""
-    try:
-        app()
-    except (CoachError, CoachRuntimeError) as error:
-        print(error.render(), file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)
-    except Exception:
-        traceback.print_exc()
-        print("error[internal]: this is a bug in coachc; please report it with the lines above", file=sys.stderr)
-        sys.exit(3)
+    sys.exit(run_program(lambda: app(prog_name="coachc"), (CoachError, CoachRuntimeError)))

@@ -1,15 +1,22 @@
-"""What a compilation says of the online policies: which score exits, at which threshold, and how sure that is."""
+"""What a compilation says of the online policies: which tasks end on the device, and how sure that is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+#: What a score is made of, for who has not read about it; the words in brackets are the policy file's.
+_SCORES = {
+    "head": "a linear classifier on the features at the cut (head)",
+    "margin": "how much nearer the features are to one class mean than to the next (margin)",
+    "separability": "COACH's separability of the class means (separability)",
+}
+
 
 def online_lines(online: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """One line a cut, and one for each thing its policy may do besides.
 
-    Shares and bounds are those of the hardest calibration trial.
+    Shares and bounds are those of the hardest calibration samples.
     """
     lines = []
     for name, found in online.items():
@@ -23,25 +30,27 @@ def online_lines(online: Mapping[str, Mapping[str, Any]]) -> list[str]:
         )
         if found["score"] is None:
             missing = max(entry["samples_missing"] for entry in found["scores"].values())
-            why = f"{missing:,} more independent samples (pictures, or clips) would be needed to certify any"
-            lines.append(f"{head}no early exits within the budget at this cut ({why if missing else offers})")
+            why = f"that needs {missing:,} more independent samples (pictures, or clips)"
+            lines.append(f"{head}no early exits: none is proven within the budget ({why if missing else offers})")
         else:
             chosen = found["scores"][found["score"]]
             lines.append(
-                f"{head}tasks exit by {found['score']} above {chosen['threshold']:.3g}: at least {chosen['share']:.1%} "
-                f"of the hardest calibration samples ({offers}); loss at most {chosen['loss_bound']:.2%}, the link's "
-                "own included"
+                f"{head}early exit: the device answers by itself where the score is above {chosen['threshold']:.3g}, "
+                f"at least {chosen['share']:.1%} of the samples; accuracy lost at most {chosen['loss_bound']:.2%}, the "
+                "link's part included"
             )
+            lines.append(f"          score: {_SCORES[found['score']]}; exits by score: {offers}")
         bits = "/".join(map(str, found["bits"]))
         for lower in found["lower_precision"]:
             lines.append(
-                f"          {'/'.join(map(str, lower['bits']))} instead of {bits} bits will do above a score of "
-                f"{lower['threshold']:.3g} ({lower['share']:.1%})"
+                f"          lower precision: {'/'.join(map(str, lower['bits']))} bits are sent instead of {bits} where "
+                f"the score is above {lower['threshold']:.3g} ({lower['share']:.1%} of the samples)"
             )
         if found["memory"] is not None:
             memory = found["memory"]
             lines.append(
-                f"          frames like one just answered exit above a cosine of {memory['cosine']:.3f} "
-                f"({memory['share']:.1%} more); loss at most {memory['bound']:.2%}"
+                "          repeated frames: a frame whose features have a cosine similarity above "
+                f"{memory['cosine']:.3f} to those of one just answered gets its answer ({memory['share']:.1%} more "
+                f"exits); accuracy lost at most {memory['bound']:.2%}"
             )
     return lines

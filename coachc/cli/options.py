@@ -22,7 +22,8 @@ def parse_fraction(text: str, flag: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < 1:
-        raise UsageError(f"{flag} '{text}' is not a fraction between 0 and 1", hint=f"for example {flag} 0.5%")
+        meant = f"write {flag} {number}% if you meant percent" if 1 <= value <= 100 else f"for example {flag} 0.5%"
+        raise UsageError(f"{flag} '{text}' is not a fraction between 0 and 1", hint=meant)
     return value
 
 

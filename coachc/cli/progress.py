@@ -1,19 +1,21 @@
-"""Progress of long work on stderr: a bar on a terminal, nothing elsewhere."""
+"""Progress of long work on stderr, with --json too: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from coachc.planning.problem import Progress
+from coachc.runtime.progress_lines import ProgressLines, can_redraw
 
 
 @contextmanager
 def reporting() -> Iterator[Progress]:
-    """A `Progress` that draws while the block runs and leaves nothing behind."""
-    if not sys.stderr.isatty():
-        yield lambda step, done, total: None
+    """A `Progress` that shows where the work is while the block runs; a bar leaves nothing behind."""
+    if not can_redraw(sys.stderr, os.environ.get("TERM", "")):
+        yield ProgressLines(sys.stderr)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn

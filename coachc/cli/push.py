@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -19,7 +20,8 @@ def push(
         str,
         typer.Argument(
             metavar="ADDRESS",
-            help="ssh://[USER@]HOST[:PORT]/DIR installs it there; oci://REGISTRY/REPOSITORY:TAG stores it there.",
+            help="ssh://[USER@]HOST[:PORT]/DIR, or scp's [USER@]HOST:/DIR, installs it there; "
+            "oci://REGISTRY/REPOSITORY:TAG stores it there.",
         ),
     ],
     *,
@@ -40,7 +42,7 @@ def push(
     from coachc.errors import UsageError
     from coachc.ship import oci, ssh
 
-    if to.startswith(ssh.SCHEME):
+    if ssh.is_address(to) and not to.startswith(oci.SCHEME):
         if plain_http:
             raise UsageError("--plain-http is for oci:// addresses", hint="leave it out")
         address = ssh.parse_address(to)
@@ -52,7 +54,7 @@ def push(
         raise UsageError(
             f"'{to}' is no address to push to",
             context=["expected  ssh://[USER@]HOST[:PORT]/DIR or oci://REGISTRY/REPOSITORY:TAG"],
-            hint="for example ssh://nvidia@tx2.local/home/nvidia/resnet",
+            hint=_hint(to),
         )
     with packed(bundle, size.limit_bytes) as (archive, title, contents):
         if contents.signed_by is None:
@@ -65,3 +67,13 @@ def push(
         with open(archive, "rb") as stream:
             said = ssh.run_installer(address, words, stream, python=over_there.python, runtime=over_there.runtime)
     print(f"{address.host}: {said}", end="")
+
+
+def _hint(to: str) -> str:
+    """What was probably meant by an address that is none."""
+    scheme, _, rest = to.rpartition("://")
+    if scheme in ("scp", "sftp", "rsync"):
+        return f"write ssh://{rest}"
+    if scheme in ("http", "https", "docker") or re.match(r"[a-z0-9-]+(\.[a-z0-9-]+)+/[^:]+:[^:/]+$", to):
+        return f"a registry is oci://{rest}"
+    return "for example ssh://nvidia@tx2.local/home/nvidia/resnet"

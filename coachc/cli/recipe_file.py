@@ -6,7 +6,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
 
-from coachc.errors import UsageError
+from coachc.errors import FileError, UsageError
 
 if TYPE_CHECKING:
     from coachc.calib.recipe import Recipe
@@ -18,8 +18,8 @@ def recipe_flags(path: str) -> dict[str, Any]:
 
     Raises
     ------
-    UsageError
-        It cannot be read, or says what no recipe says.
+    FileError, UsageError
+        It cannot be read; or it says what no recipe says, and its words stand for flags.
     """
     from coachc.calib.dataset import RANDOM
 
@@ -37,7 +37,7 @@ def recipe_flags(path: str) -> dict[str, Any]:
 
 
 def check_recipe(path: str, force: bool, calib: str | None) -> None:
-    """Raise UsageError if `--save-recipe` cannot be written, before anything is compiled."""
+    """Raise FileError or UsageError if `--save-recipe` cannot be written, before anything is compiled."""
     from coachc.cli.files import check_place
     from coachc.runtime.bundle.skipped import printable
 
@@ -46,7 +46,7 @@ def check_recipe(path: str, force: bool, calib: str | None) -> None:
 
     check_place(path, "--save-recipe")
     if os.path.exists(path) and not force:
-        raise UsageError(f"--save-recipe {path} exists already", hint="--force replaces it")
+        raise FileError(f"--save-recipe {path} exists already", hint="--force replaces it")
 
 
 def write_recipe(path: str, calib: str, samples: int, budget: float, preprocess: Preprocess | None) -> None:
@@ -68,9 +68,9 @@ def _read(path: str) -> Recipe:
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
     except OSError as exc:
-        raise UsageError(f"cannot read recipe {path}: {exc.strerror}", hint="--save-recipe writes one") from exc
+        raise FileError(f"cannot read recipe {path}: {exc.strerror}", hint="--save-recipe writes one") from exc
     except UnicodeDecodeError as exc:
-        raise UsageError(f"{path} is not TOML: {exc}") from exc
+        raise FileError(f"{path} is not TOML: {exc}") from exc
     return parse_recipe(text, path)
 
 

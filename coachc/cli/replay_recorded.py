@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from coachc.cli.screen import Screen
     from coachc.evaluate.measure import Mean, Share
     from coachc.evaluate.replay_record import Replayed
 
@@ -23,9 +24,11 @@ def replay_recorded(bundle: str, record: str, other_flags: Sequence[str], json: 
     import dataclasses
     import json as json_module
 
+    from coachc.cli.screen import Screen
     from coachc.errors import UsageError
     from coachc.evaluate.replay_record import replay_record
     from coachc.runtime.bundle.store import open_bundle
+    from coachc.runtime.errors import FINDING
 
     if other_flags:
         raise UsageError(
@@ -33,12 +36,16 @@ def replay_recorded(bundle: str, record: str, other_flags: Sequence[str], json: 
             hint=f"leave out {', '.join(other_flags)}",
         )
     found = replay_record(open_bundle(bundle), record)
-    print(json_module.dumps(dataclasses.asdict(found), indent=1) if json else _table(record, found))
+    if json:
+        print(json_module.dumps(dataclasses.asdict(found), indent=1))
+    else:
+        print_replayed(Screen(), record, found)
     if found.equal != found.decisions:
-        raise typer.Exit(3)
+        raise typer.Exit(FINDING)
 
 
-def _table(record: str, found: Replayed) -> str:
+def print_replayed(screen: Screen, record: str, found: Replayed) -> None:
+    """The decisions that came out again, and the first that did not."""
     lines = [
         f"{record}: policy {found.policy}, {found.tasks} tasks",
         f"decisions   {found.equal} of {found.decisions} equal",
@@ -54,7 +61,8 @@ def _table(record: str, found: Replayed) -> str:
         ]
     if found.cut_short:
         lines.append("note        the last line is half written and was left out: the run did not end by itself")
-    return "\n".join(lines)
+    for line in lines:
+        screen.line(line, 12)
 
 
 def _share(share: Share) -> str:

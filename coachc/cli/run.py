@@ -74,9 +74,10 @@ def run(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
     from coachc.errors import UsageError
-    from coachc.runtime.device.report import show_progress
+    from coachc.runtime.device.report import progress_of
     from coachc.runtime.device.run_bundle import run_bundle
     from coachc.runtime.online.policy import POLICIES, PREFERENCES
+    from coachc.runtime.paragraphs import columns_of
 
     for flag, value, known in (("--policy", policy, POLICIES), ("--prefer", prefer, PREFERENCES)):
         if value is not None and value not in known:
@@ -102,6 +103,6 @@ def run(
         engine=engines.engine,
         engine_cache=engines.engine_cache,
         trust=trust,
-        progress=show_progress if sys.stderr.isatty() else lambda done, total: None,
+        progress=progress_of(sys.stderr),
     )
-    print(json_module.dumps(report.to_json()) if json else report.table())
+    print(json_module.dumps(report.to_json()) if json else report.table(columns_of(sys.stdout)))

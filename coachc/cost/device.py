@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,10 +30,6 @@ CODING_S_PER_BYTE = 40e-9
 #: Bytes of HTTP and JSON headers around one request, and what each further tensor adds.
 REQUEST_HEADER_BYTES = 330
 TENSOR_HEADER_BYTES = 90
-
-_BIT_UNITS = {"bit": 1, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
-_BYTE_UNITS = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-_TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +181,7 @@ def find_device(name: str, *, side: str) -> DeviceSpec:
 
     Raises
     ------
-    ProfileError
+    UsageError
         Unknown (suggests the nearest), or known but not for this side.
     """
     if name.lower() == LOCAL:
@@ -198,85 +193,17 @@ def find_device(name: str, *, side: str) -> DeviceSpec:
         return spec
     fitting = sorted(alias for alias, s in by_name.items() if side in s.sides) + [LOCAL]
     if spec is not None:
-        raise ProfileError(
+        raise UsageError(
             f"{spec.name} is a {' and '.join(spec.sides)} target, not a {side}",
             context=[f"{side}s: {', '.join(fitting)}"],
             hint=f"choose one with --{side}; `coachc devices` lists them all",
         )
     near = difflib.get_close_matches(name.lower(), fitting, n=1, cutoff=0.4)
-    raise ProfileError(
+    raise UsageError(
         f"unknown {side} '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""),
         context=[f"{side}s: {', '.join(fitting)}"],
         hint="`coachc devices` lists every target with its TensorRT version and precisions",
     )
-
-
-def parse_bandwidth(text: str) -> float:
-    """Bytes per second from "20Mbit", "1.5Gbit/s", "100Mbps", "2.5MB/s"; a unit is required.
-
-    "Mbps" is megabits; "Mb" alone is refused, because people write it for either.
-
-    Raises
-    ------
-    UsageError
-        No unit, an unknown unit, or not a positive number.
-    """
-    bare = re.sub("bps$", "bit", text.strip()).removesuffix("/s").removesuffix("ps")
-    number, unit = _number_and_unit(bare)
-    if unit.lower() in _BIT_UNITS:
-        return number * _BIT_UNITS[unit.lower()] / 8
-    if unit.endswith("B") and unit.lower() in _BYTE_UNITS:
-        return number * _BYTE_UNITS[unit.lower()]
-    what = "has no unit" if not unit else f"has the unknown unit '{unit}'"
-    raise UsageError(
-        f"bandwidth '{text}' {what}",
-        context=["expected a number with kbit, Mbit, Gbit, kB, MB or GB (per second)"],
-        hint=f"write --bandwidth {number:g}Mbit if you meant megabits per second",
-    )
-
-
-def parse_bandwidths(text: str) -> tuple[float, tuple[float, float] | None]:
-    """A bandwidth, or a range such as "2Mbit..100Mbit": its geometric middle and its ends, in bytes per second.
-
-    Raises
-    ------
-    UsageError
-        As `parse_bandwidth`; or the range does not go up.
-    """
-    first, dots, last = text.partition("..")
-    if not dots:
-        return parse_bandwidth(text), None
-    low, high = parse_bandwidth(first), parse_bandwidth(last)
-    if low >= high:
-        raise UsageError(
-            f"bandwidth range '{text}' does not go up",
-            context=[f"expected the lower end first, found {low * 8 / 1e6:g} and {high * 8 / 1e6:g} Mbit/s"],
-            hint="for example --bandwidth 2Mbit..100Mbit, or one bandwidth alone",
-        )
-    return (low * high) ** 0.5, (low, high)
-
-
-def parse_duration(text: str, flag: str) -> float:
-    """Seconds from "30ms", "1.5s", "200us"; a unit is required (UsageError otherwise)."""
-    number, unit = _number_and_unit(text, zero=True)
-    if unit.lower() in _TIME_UNITS:
-        return number * _TIME_UNITS[unit.lower()]
-    raise UsageError(
-        f"{flag} '{text}' has {'no unit' if not unit else f'the unknown unit {unit!r}'}",
-        context=["expected a number with us, ms or s"],
-        hint=f"write {flag} {number:g}ms if you meant milliseconds",
-    )
-
-
-def _number_and_unit(text: str, *, zero: bool = False) -> tuple[float, str]:
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([A-Za-z]*)\s*", text)
-    number = float(match[1]) if match else -1.0
-    if match is None or number < 0 or (number == 0 and not zero):
-        raise UsageError(
-            f"'{text}' is not a {'number' if zero else 'positive number'} with a unit",
-            hint="for example 20Mbit, 2.5MB/s or 30ms",
-        )
-    return number, match[2]
 
 
 def _parse(name: str, text: str) -> DeviceSpec:

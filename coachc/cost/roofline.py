@@ -10,7 +10,7 @@ from __future__ import annotations
 from coachc.core.graph import GraphView, Node, Work
 from coachc.core.profile import Profile
 from coachc.cost.device import EAGER_PREFIX, DeviceSpec, Roofline
-from coachc.errors import ProfileError
+from coachc.errors import UsageError
 
 ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 
@@ -28,12 +28,12 @@ def estimate(graph: GraphView, spec: DeviceSpec, precision: str | None = None) -
 
     Raises
     ------
-    ProfileError
+    UsageError
         The target has no numbers for that precision.
     """
     chosen = precision or spec.default_precision
     if chosen not in spec.rooflines:
-        raise ProfileError(
+        raise UsageError(
             f"{spec.name} has no profile at {chosen}",
             context=[f"it has: {', '.join(sorted(spec.rooflines))}"],
             hint="leave the precision out, or choose one of these",

@@ -109,7 +109,7 @@ def write(
     for engine in engines:
         for name, role, data in ((engine.facts.path, "engine", engine.plan), (engine.facts.log, "log", engine.log)):
             files[name], roles[name] = data if isinstance(data, bytes) else data.encode(), role
-    return write_bundle(path, manifest, files, roles, force)
+    return write_bundle(path, manifest, files, roles, force, keep=True)
 
 
 def _spec(value: Value) -> TensorSpec:

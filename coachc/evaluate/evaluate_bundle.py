@@ -16,6 +16,7 @@ from coachc.runtime.bundle.label_check import check_labels, classes_of
 from coachc.runtime.bundle.skipped import Skipped
 from coachc.runtime.bundle.source import open_source
 from coachc.runtime.bundle.store import Bundle
+from coachc.runtime.errors import BundleError
 from coachc.runtime.online.policy import Policy
 from coachc.runtime.online.policy_file import decode_policies
 
@@ -91,7 +92,7 @@ def evaluate(
     chosen = bundle.manifest.chosen
     policies = policies_of(bundle)
     if chosen not in policies or not policies[chosen]["none"].rungs:
-        raise UsageError(
+        raise BundleError(
             f"{bundle.path}: cut '{chosen}' has no online policy",
             hint="compile with --calib on labelled images; cuts that send nothing quantized have none",
         )

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable
 
 from coachc.emit.cuts import emit_cuts
-from coachc.emit.placement import refusals
+from coachc.emit.find_placement import refusals
 from coachc.emit.two_halves import Emitted
 from coachc.errors import InfeasibleError
 from coachc.passes.partition import Limits

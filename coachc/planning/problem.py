@@ -12,7 +12,7 @@ from coachc.core.graph import GraphView
 from coachc.core.profile import Profile
 from coachc.cost.device import DeviceSpec, Link
 from coachc.cost.roofline import estimate
-from coachc.emit.placement import placement_of
+from coachc.emit.find_placement import placement_of
 from coachc.errors import ModelError
 from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model

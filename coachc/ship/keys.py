@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from coachc.errors import ToolchainError, UsageError
+from coachc.errors import FileError, ToolchainError
 from coachc.runtime.bundle.signature import SIGNATURE, Signature, encode_signature, key_id_of
 from coachc.runtime.bundle.store import open_bundle, read_signed
 
@@ -28,7 +28,7 @@ def make_keys(name: str) -> tuple[str, str, str]:
 
     Raises
     ------
-    UsageError
+    FileError
         One of the files is there already, or cannot be written.
     """
     _needs_cryptography()
@@ -38,7 +38,7 @@ def make_keys(name: str) -> tuple[str, str, str]:
     private, public = name + PRIVATE, name + PUBLIC
     for path in (private, public):
         if os.path.lexists(path):
-            raise UsageError(
+            raise FileError(
                 f"{path} exists already, and a key that is lost cannot be made again",
                 hint="give another name, or move that file away",
             )
@@ -46,7 +46,7 @@ def make_keys(name: str) -> tuple[str, str, str]:
     _write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
     try:
         _write_new(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
-    except UsageError:
+    except FileError:
         os.unlink(private)
         raise
     return private, public, _id_of(key)
@@ -62,7 +62,7 @@ def sign_bundle(bundle: str, key_path: str) -> str:
 
     Raises
     ------
-    UsageError
+    FileError
         The key cannot be read, is of another kind, or others can read it.
     runtime.errors.BundleError
         The bundle is damaged: what was changed is not signed.
@@ -78,7 +78,7 @@ def sign_bundle(bundle: str, key_path: str) -> str:
             stream.write(signature)
         os.replace(partial, os.path.join(opened.path, SIGNATURE))
     except OSError as exc:
-        raise UsageError(
+        raise FileError(
             f"cannot write {SIGNATURE} in {bundle}: {exc.strerror}", hint="sign a copy in a folder of yours"
         ) from exc
     finally:
@@ -99,11 +99,11 @@ def _private_key(path: str) -> Ed25519PrivateKey:
             mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
             data = stream.read(_LIMIT_BYTES)
     except OSError as exc:
-        raise UsageError(f"--key {path} cannot be read: {exc.strerror}", hint=hint) from exc
+        raise FileError(f"--key {path} cannot be read: {exc.strerror}", hint=hint) from exc
     if b"PUBLIC KEY" in data:
-        raise UsageError(f"--key {path} is a public key; the private one signs", hint=hint)
+        raise FileError(f"--key {path} is a public key; the private one signs", hint=hint)
     if mode & 0o077:
-        raise UsageError(
+        raise FileError(
             f"--key {path}: others can read this private key",
             context=["expected  mode 0600", f"found     mode {mode:04o}"],
             hint=f"chmod 600 {path}, and make a new key if somebody did read it",
@@ -111,10 +111,10 @@ def _private_key(path: str) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        raise UsageError(f"--key {path} is not a private key in PEM without password: {exc}", hint=hint) from exc
+        raise FileError(f"--key {path} is not a private key in PEM without password: {exc}", hint=hint) from exc
     if not isinstance(key, Ed25519PrivateKey):
         found = type(key).__name__.strip("_")
-        raise UsageError(
+        raise FileError(
             f"--key {path} is a private key of another kind",
             context=["expected  Ed25519", f"found     {found}"],
             hint=hint,
@@ -132,7 +132,7 @@ def _write_new(path: str, data: bytes, mode: int) -> None:
         with open(descriptor, "wb") as stream:
             stream.write(data)
     except OSError as exc:
-        raise UsageError(f"cannot write {path}: {exc.strerror}", hint="give a name in a folder of yours") from exc
+        raise FileError(f"cannot write {path}: {exc.strerror}", hint="give a name in a folder of yours") from exc
 
 
 def _needs_cryptography() -> None:

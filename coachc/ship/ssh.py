@@ -27,9 +27,11 @@ _HOST = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _IPV6 = r"\[(?P<ipv6>[0-9A-Fa-f:.]+)\]"
 _PATH = r"/[A-Za-z0-9_./@+=,-]*"
 _ADDRESS = re.compile(
-    rf"ssh://(?:(?P<user>{_USER})@)?(?:(?P<host>{_HOST})|{_IPV6})(?::(?P<port>[0-9]{{1,5}}))?(?P<path>{_PATH})",
+    rf"ssh://(?:(?P<user>{_USER})@)?(?:(?P<host>{_HOST})|{_IPV6})(?::(?P<port>[0-9]{{1,5}})?)?(?P<path>{_PATH})",
     re.ASCII,
 )
+#: As scp has it, which takes no port.
+_SCP = re.compile(rf"(?:(?P<user>{_USER})@)?(?:(?P<host>{_HOST})|{_IPV6}):(?P<path>{_PATH})", re.ASCII)
 _PROGRAM = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9_./+-]*", re.ASCII)
 
 
@@ -43,17 +45,22 @@ class Address:
     port: int | None = None
 
 
+def is_address(text: str) -> bool:
+    """Whether a text names a folder on another machine: ssh://..., or HOST:DIR, as scp tells one from a file."""
+    return text.startswith(SCHEME) or (":" in text.split("/", 1)[0] and "://" not in text)
+
+
 def parse_address(text: str) -> Address:
-    """Read ssh://[USER@]HOST[:PORT]/DIR.
+    """Read ssh://[USER@]HOST[:PORT]/DIR, or scp's [USER@]HOST:/DIR.
 
     Raises
     ------
     UsageError
         It is something else, or holds a character that has no place there.
     """
-    found = _ADDRESS.fullmatch(text)
-    port = int(found["port"]) if found is not None and found["port"] is not None else None
-    if found is None or (port is not None and not 1 <= port < 1 << 16):
+    found = (_ADDRESS if "://" in text else _SCP).fullmatch(text)
+    port = int(found.groupdict().get("port") or 0) or None if found is not None else None
+    if found is None or (port is not None and port >= 1 << 16):
         raise _wrong(text)
     if found["path"].strip("/") == "" or ".." in found["path"].split("/"):
         raise _wrong(text)
@@ -126,11 +133,18 @@ def run_installer(
 
 
 def _wrong(text: str) -> UsageError:
+    with_port = re.fullmatch(r"(?:ssh://)?([^/:]+:[0-9]+):?(/.*)", text)
+    home = re.fullmatch(r"(?:ssh://)?([^/:]+):([^/:].*)", text)
+    hint = "for example ssh://nvidia@tx2.local/home/nvidia/resnet"
+    if with_port is not None and not text.startswith(SCHEME):
+        hint = f"with a port: ssh://{with_port[1]}{with_port[2]}; a registry is oci://{text}"
+    elif home is not None and not home[2][0].isdecimal():
+        hint = f"give the folder as an absolute path: {home[1]}:/home/USER/{home[2].removeprefix('~/')}"
     return UsageError(
         f"{text!a} is not an address to install at",
         context=[
-            "expected  ssh://[USER@]HOST[:PORT]/DIR",
+            "expected  ssh://[USER@]HOST[:PORT]/DIR or [USER@]HOST:/DIR",
             "          DIR an absolute path without .., of letters, digits and _./@+=,-",
         ],
-        hint="for example ssh://nvidia@tx2.local/home/nvidia/resnet",
+        hint=hint,
     )

@@ -8,7 +8,7 @@ written is decided in `manifest_json`, what they may say about each other in `ma
 import re
 from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
-from ..errors import BundleError
+from ..errors import BundleError, UsageError
 
 FORMAT_VERSION = 4
 
@@ -388,7 +388,7 @@ class Manifest(NamedTuple):
 
         Raises
         ------
-        BundleError
+        UsageError
             If no cut has that name.
         """
         wanted = self.chosen if name is None else name
@@ -396,4 +396,4 @@ class Manifest(NamedTuple):
             if cut.name == wanted:
                 return cut
         known = ", ".join(cut.name for cut in self.cuts)
-        raise BundleError(f"the bundle has no cut '{wanted}'", hint=f"--cut takes one of {known}")
+        raise UsageError(f"the bundle has no cut '{wanted}'", hint=f"--cut takes one of {known}")

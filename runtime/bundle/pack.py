@@ -8,6 +8,7 @@ import zlib
 
 from ..errors import BundleError
 from .archive import entry_sizes
+from .destination import check_folder
 from .signature import SIGNATURE
 from .store import CHECKSUM, MANIFEST, Bundle, checksum_line, read_signed
 from .zip_format import LOCAL, Entry, check_zip_limits, directory
@@ -49,6 +50,7 @@ def pack_bundle(bundle: Bundle, destination: str, force: bool = False) -> int:
             size = stream.tell()
             stream.flush()
             os.fsync(stream.fileno())
+        _check_place(destination, force)  # somebody may have packed meanwhile
         os.replace(partial, destination)
     except OSError as exc:
         raise BundleError(f"cannot write {destination}: {exc.strerror or exc}", hint="give another path") from exc
@@ -59,8 +61,7 @@ def pack_bundle(bundle: Bundle, destination: str, force: bool = False) -> int:
 
 
 def _check_place(destination: str, force: bool) -> None:
-    if not os.path.isdir(os.path.dirname(os.path.abspath(destination))):
-        raise BundleError(f"cannot write {destination}: its folder does not exist", hint="give another path")
+    check_folder(os.path.dirname(os.path.abspath(destination)), destination)
     if not os.path.lexists(destination):
         return
     if os.path.islink(destination) or not os.path.isfile(destination):

@@ -13,11 +13,11 @@ import uuid
 from typing import Iterator, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ..errors import BundleError
+from .destination import MANIFEST, check_destination, place_bundle
 from .manifest_json import from_json_bytes, refuse_newer, to_json_bytes
 from .manifest_types import Artefact, Cut, Manifest, url_name
 from .signature import SIGNATURE, SIGNATURE_BYTES, TrustedKeys, decode_signature, trusted_keys, verify_signature
 
-MANIFEST = "manifest.json"
 CHECKSUM = "manifest.sha256"
 MANIFEST_LIMIT_BYTES = 16 << 20
 HINT = "copy the bundle again or recompile"
@@ -115,6 +115,8 @@ def read_signed(path: Union[str, "os.PathLike[str]"]) -> Tuple[bytes, Optional[b
         If it is no bundle, or they are too large to be what they are called.
     """
     root = os.fspath(path)
+    if os.path.isfile(root):
+        raise not_a_bundle(root)
     if not os.path.isdir(root):
         raise BundleError(f"{root} is not a bundle: no such directory", hint="coachc compile writes one")
     if not os.path.lexists(os.path.join(root, MANIFEST)):
@@ -129,6 +131,29 @@ def read_signed(path: Union[str, "os.PathLike[str]"]) -> Tuple[bytes, Optional[b
     if size > SIGNATURE_BYTES:
         raise BundleError(f"{SIGNATURE} has {size} bytes, more than {SIGNATURE_BYTES}", hint=HINT)
     return data, _read(root, SIGNATURE)
+
+
+def not_a_bundle(file: str) -> BundleError:
+    """What is wrong with a file in the place of a bundle's folder."""
+    if is_packed(file):
+        return BundleError(
+            f"{file} is a packed bundle, and has to be unpacked first",
+            hint=f"coachc unpack {file}; on a device python3 -m runtime.install {file} --into DIR",
+        )
+    if file.endswith(".onnx"):
+        return BundleError(
+            f"{file} is an ONNX model, not a bundle", hint=f"coachc compile {file} --device tx2 --calib DIR makes one"
+        )
+    return BundleError(f"{file} is a file, and a bundle is a folder", hint="coachc compile writes one")
+
+
+def is_packed(path: str) -> bool:
+    """Whether a file begins as those of `coachc pack` do."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(4) == b"PK\x03\x04" and not path.endswith(".npz")
+    except OSError:
+        return False
 
 
 def check_signature(path: Union[str, "os.PathLike[str]"], trust: str) -> str:
@@ -153,6 +178,7 @@ def write_bundle(
     files: Mapping[str, Union[bytes, str, "os.PathLike[str]"]],
     roles: Mapping[str, str],
     force: bool = False,
+    keep: bool = False,
 ) -> Bundle:
     """Write a bundle under a temporary name beside `destination`, then rename it. Same inputs, same bytes.
 
@@ -168,6 +194,8 @@ def write_bundle(
         Artefact path -> one of `manifest_types.ROLES`.
     force : bool
         Replace the bundle that is there.
+    keep : bool
+        The place was free when long work began: where something came there meanwhile, keep the bundle beside it.
 
     Returns
     -------
@@ -181,7 +209,8 @@ def write_bundle(
     """
     target = os.path.abspath(os.fspath(destination))
     parent, name = os.path.split(target)
-    check_destination(target, force)
+    if not keep:
+        check_destination(target, force)
     partial = os.path.join(parent, f".{name}.{uuid.uuid4().hex}.partial")
     try:
         os.mkdir(partial)
@@ -195,7 +224,7 @@ def write_bundle(
         _write(partial, MANIFEST, data)
         _write(partial, CHECKSUM, checksum_line(hashlib.sha256(data).hexdigest()))
         written = open_bundle(partial)
-        replace_bundle(partial, target)
+        place_bundle(partial, target, force, keep)
     except OSError as exc:
         raise BundleError(f"cannot write {target}: {exc.strerror or exc}") from exc
     finally:
@@ -257,25 +286,6 @@ def _walk(root: str) -> Iterator[str]:
             yield os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
 
 
-def check_destination(destination: Union[str, "os.PathLike[str]"], force: bool) -> None:
-    """Whether `write_bundle` may write there; asked before long work too.
-
-    Raises
-    ------
-    BundleError
-        If something is in the way, or the folder to write into does not exist.
-    """
-    target = os.path.abspath(os.fspath(destination))
-    if not os.path.isdir(os.path.dirname(target)):
-        raise BundleError(f"cannot write {target}: its folder does not exist")
-    if not os.path.lexists(target):
-        return
-    if not force:
-        raise BundleError(f"{target} exists already", hint="--force replaces a bundle")
-    if os.path.islink(target) or not os.path.isfile(os.path.join(target, MANIFEST)):
-        raise BundleError(f"{target} is not a bundle and will not be replaced", hint="give another path")
-
-
 def _write(root: str, path: str, data: bytes) -> None:
     with open(_local(root, path), "wb") as stream:
         stream.write(data)
@@ -290,18 +300,3 @@ def _write_artefact(root: str, item: Artefact, source: Union[bytes, str, "os.Pat
             data = stream.read()
     _write(root, item.path, data)
     return item._replace(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
-
-
-def replace_bundle(partial: str, target: str) -> None:
-    """Put `partial` in the place of `target`; an old bundle comes back if that fails."""
-    if not os.path.lexists(target):
-        os.rename(partial, target)
-        return
-    old = partial + ".old"
-    os.rename(target, old)
-    try:
-        os.rename(partial, target)
-    except OSError:
-        os.rename(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -9,7 +9,8 @@ from typing import BinaryIO, Iterator, Optional
 from ..errors import BundleError
 from .archive import LIMIT_BYTES, Contents, open_archive, read_archive
 from .signature import TrustedKeys
-from .store import Bundle, check_destination, open_bundle, replace_bundle
+from .destination import check_destination, place_bundle
+from .store import Bundle, open_bundle
 
 
 def unpack_archive(
@@ -37,7 +38,7 @@ def unpack_archive(
         with open_archive(path) as stream:
             extract(stream, path, partial, keys, limit_bytes)
         open_bundle(partial, keys)
-        replace_bundle(partial, target)
+        place_bundle(partial, target, force)
     except OSError as exc:
         raise BundleError(f"cannot write {target}: {exc.strerror or exc}", hint="give another path") from exc
     finally:

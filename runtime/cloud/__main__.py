@@ -1,19 +1,17 @@
 """The cloud program: ``python3 -m runtime.cloud BUNDLE`` serves the cloud halves of a bundle."""
 
-import argparse
 import sys
 from typing import Optional, Sequence
 
 from ..engines.choice import add_arguments
 from ..engines.ort_engine import CPU
-from ..errors import CoachRuntimeError
-from ..programs import command_of
+from ..programs import argument_parser, run_program
 from .server import DEFAULT_LISTEN, serve
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog=command_of("cloud"), description="Serve the cloud halves of a bundle.")
+    parser = argument_parser("cloud", "Serve the cloud halves of a bundle.")
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--listen", metavar="HOST:PORT", default=DEFAULT_LISTEN, help="default %(default)s")
     parser.add_argument("--cut", metavar="NAME", help="only this cut; all that have a cloud half otherwise")
@@ -22,8 +20,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     add_arguments(parser)
     parser.add_argument("--threads", type=int, default=0, help="0: ONNX Runtime chooses")
     options = parser.parse_args(argv)
-    try:
-        serve(
+    return run_program(
+        lambda: serve(
             options.bundle,
             options.listen,
             options.cut,
@@ -33,10 +31,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             options.engine,
             options.engine_cache,
         )
-    except CoachRuntimeError as exc:
-        print(exc.render(), file=sys.stderr)
-        return exc.exit_code
-    return 0
+    )
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ if __name__ == "__main__":
 
 from ..engines.choice import add_arguments
 from ..engines.ort_engine import CPU
-from ..errors import CoachRuntimeError
 from ..online.policy import POLICIES, PREFERENCES
-from ..programs import command_of
-from .report import show_progress
+from ..paragraphs import columns_of
+from ..programs import argument_parser, run_program
+from .report import progress_of
 from .run_bundle import run_bundle
 
 
@@ -25,7 +25,7 @@ STRICT = "end at the first picture that cannot be read, instead of leaving it ou
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog=command_of("device"), description="Run a bundle on this device.")
+    parser = argument_parser("device", "Run a bundle on this device.")
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--server", metavar="HOST:PORT", help="needed unless the cut is device-only")
     parser.add_argument("--source", metavar="PATH", required=True, help="FILE.npz, or a folder of images")
@@ -48,36 +48,35 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--strict", action="store_true", help=STRICT)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout instead of a table")
     options = parser.parse_args(argv)
-    try:
-        report = run_bundle(
-            options.bundle,
-            options.server,
-            options.source,
-            providers=tuple(options.provider or (CPU,)),
-            in_flight=options.in_flight,
-            timeout_s=options.timeout,
-            limit=options.limit,
-            strict=options.strict,
-            cut=options.cut,
-            bits=options.bits,
-            policy=options.policy,
-            prefer=options.prefer,
-            interval_s=1 / options.fps if options.fps else 0.0,
-            stats=options.stats,
-            record=options.record,
-            trust=options.trust,
-            allow_offline=options.allow_offline,
-            engine=options.engine,
-            engine_cache=options.engine_cache,
-            progress=show_progress if sys.stderr.isatty() else lambda done, total: None,
-        )
-    except CoachRuntimeError as exc:
-        print(exc.render(), file=sys.stderr)
-        return exc.exit_code
+    return run_program(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    report = run_bundle(
+        options.bundle,
+        options.server,
+        options.source,
+        providers=tuple(options.provider or (CPU,)),
+        in_flight=options.in_flight,
+        timeout_s=options.timeout,
+        limit=options.limit,
+        strict=options.strict,
+        cut=options.cut,
+        bits=options.bits,
+        policy=options.policy,
+        prefer=options.prefer,
+        interval_s=1 / options.fps if options.fps else 0.0,
+        stats=options.stats,
+        record=options.record,
+        trust=options.trust,
+        allow_offline=options.allow_offline,
+        engine=options.engine,
+        engine_cache=options.engine_cache,
+        progress=progress_of(sys.stderr),
+    )
     if report.online.bandwidth_bytes_per_s is None and options.server is not None:
         print(f"note: cut '{report.cut}' runs on the device alone; --server is not used", file=sys.stderr)
-    print(json.dumps(report.to_json()) if options.json else report.table())
-    return 0
+    print(json.dumps(report.to_json()) if options.json else report.table(columns_of(sys.stdout)))
 
 
 def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:

@@ -1,7 +1,7 @@
 """What a run measured: as values, as JSON and as a table; and each task as a line of JSON while it goes on."""
 
 import json
-import sys
+import os
 import threading
 from collections import Counter
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
@@ -9,6 +9,8 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 from ..bundle.manifest_types import Manifest
 from ..bundle.skipped import Skipped, skipped_json, skipped_text
 from ..errors import CoachRuntimeError
+from ..paragraphs import hanging
+from ..progress_lines import ProgressLines, can_redraw
 from .metrics import Summary
 from .run_task import Done
 
@@ -74,15 +76,15 @@ class Online(NamedTuple):
         if self.policy != "none":
             shown = ", ".join(f"{count} by {reason}" for reason, count in early if count) or "none"
             share = 100 * sum(count for _, count in early) / max(tasks, 1)
-            lines.append(("exits", f"{shown} ({share:.1f} %)"))
-            agreed = f"{self.audits}, {self.audits_agreed} agreed" if self.audits else "none"
-            lines.append(("audits", agreed))
+            lines.append(("early exits", f"{shown} ({share:.1f} %)"))
+            agreed = f"{self.audits} sent to the server all the same, {self.audits_agreed} got the same answer"
+            lines.append(("exits checked", agreed if self.audits else "none"))
             if self.fallbacks:
                 lines.append(("fallbacks", f"{self.fallbacks} sent without an answer, computed on the device"))
         if self.by_bits:
             lines.append(("bits", _counts(self.by_bits)))
         if len(self.by_cut) > 1 or self.moves:
-            lines.append(("cuts", f"{_counts(self.by_cut)}; {self.moves} moves"))
+            lines.append(("cuts", f"{_counts(self.by_cut)}; changed {self.moves} times"))
         if self.bandwidth_bytes_per_s is not None and self.policy != "none":
             lines.append(("link", f"{self.bandwidth_bytes_per_s * 8 / 1e6:.1f} Mbit/s estimated at the end"))
         lines.append(("loading", f"{_ms(self.load_s)} ms"))
@@ -154,26 +156,26 @@ class Report(NamedTuple):
             "stage_s": {"device": self.device_s, "round_trip": self.round_trip_s},
         }
 
-    def table(self) -> str:
-        """Aligned lines for people, times in ms."""
+    def table(self, columns: Optional[int] = None) -> str:
+        """Aligned lines for people, times in ms; wrapped at `columns`."""
         latency = self.latency_s
-        payload = f"{self.payload_bytes_per_task:.0f} payload"
+        payload = f"{self.payload_bytes_per_task:.0f} of tensors"
         if self.packed_bytes_per_task != self.payload_bytes_per_task:
-            payload += f", coded from {self.packed_bytes_per_task:.0f}"
+            payload += f", {self.packed_bytes_per_task:.0f} before entropy coding"
         lines = [
             ("cut", f"{self.cut} ({self.mode})"),
             ("engine", self.engine),
             ("tasks", str(self.tasks)),
             ("accuracy", "no labels" if self.accuracy is None else f"{100 * self.accuracy:.2f} %"),
             ("bytes per task", f"{self.bytes_per_task:.0f} ({payload})"),
-            ("latency", "mean {} p50 {} p95 {} p99 {} ms".format(*[_ms(value) for value in latency])),
+            ("latency", "mean {} ms, p50 {}, p95 {}, p99 {}".format(*[_ms(value) for value in latency])),
             ("throughput", f"{self.throughput_per_s:.1f} tasks/s"),
-            ("stages", f"device {_ms(self.device_s)} round trip {_ms(self.round_trip_s)} ms"),
+            ("stages", f"device {_ms(self.device_s)} ms, round trip to the server {_ms(self.round_trip_s)} ms"),
         ]
         if self.skipped:
             lines.insert(3, ("skipped", skipped_text(self.skipped)))
         lines += self.online.lines(self.tasks)
-        return "\n".join(f"{name:<16}{value}" for name, value in lines)
+        return "\n".join(hanging(f"{name:<16}{value}", columns, 16) for name, value in lines)
 
 
 class Answers:
@@ -268,6 +270,13 @@ def _ms(seconds: float) -> str:
     return f"{1000 * seconds:.2f}"
 
 
-def show_progress(done: int, total: int) -> None:
-    """One line on stderr that rewrites itself."""
-    print(f"\r{done}/{total} tasks", end="\n" if done == total else "", file=sys.stderr, flush=True)
+def progress_of(stream: Any) -> Callable[[int, int], None]:
+    """What shows how many tasks are done: a line that rewrites itself on a terminal, a line now and then elsewhere."""
+    if not can_redraw(stream, os.environ.get("TERM", "")):
+        lines = ProgressLines(stream)
+        return lambda done, total: lines("tasks", done, total)
+
+    def show(done: int, total: int) -> None:
+        print(f"\r{done}/{total} tasks", end="\n" if done == total else "", file=stream, flush=True)
+
+    return show

@@ -7,7 +7,7 @@ import numpy as np
 from ..bundle.manifest_types import Bits, Cut, ModelInfo
 from ..bundle.store import Bundle
 from ..engines.halves import DeviceHalf
-from ..errors import BundleError, CoachRuntimeError, ConnectionFailed
+from ..errors import BundleError, CoachRuntimeError, UsageError
 from ..link.protocol import value_limit_bytes
 from ..online.feature import feature_of
 from ..online.policy import Policy
@@ -51,15 +51,15 @@ def choose_policies(
     Raises
     ------
     BundleError
-        If they do not fit the bundle, or each other.
-    ConnectionFailed
-        If it needs a server.
+        If a policy of the bundle is damaged, or there is none.
+    UsageError
+        If the arguments do not fit the bundle, or each other, or it needs a server.
     """
     manifest = bundle.manifest
     wanted = manifest.cut(cut)
     if bits is not None:
         if policy not in (None, "none"):
-            raise BundleError(
+            raise UsageError(
                 f"--policy {policy} chooses the precision, and so does --bits {bits}", hint="leave one out"
             )
         check_bits(wanted, bits)
@@ -77,10 +77,10 @@ def choose_policies(
                 ["the device's engine does not build the whole model: coachc explain says which operator"],
                 hint="leave out --allow-offline",
             )
-        raise BundleError(f"policy {name} cannot begin without a server", hint="leave out --allow-offline")
+        raise UsageError(f"policy {name} cannot begin without a server", hint="leave out --allow-offline")
     sending = tuple(each for each in policies if manifest.cut(each).cloud is not None)
     if sending and not server:
-        raise ConnectionFailed(f"cut '{wanted.name}' needs a server", hint="--server HOST:PORT")
+        raise UsageError(f"cut '{wanted.name}' needs a server", hint="--server HOST:PORT")
     return ChosenPolicies(wanted, policies, alone, sending)
 
 
@@ -135,15 +135,15 @@ def plain_policy(cut: Cut, bits: Bits = None) -> Policy:
 
 
 def check_bits(cut: Cut, bits: int) -> None:
-    """Raise BundleError unless the packed values of `cut` can all be sent at that precision."""
+    """Raise UsageError unless the packed values of `cut` can all be sent at that precision."""
     packed = [value for value in cut.values if value.packed]
     if not packed:
-        raise BundleError(f"--bits {bits}: cut '{cut.name}' sends no packed values", hint="leave out --bits")
+        raise UsageError(f"--bits {bits}: cut '{cut.name}' sends no packed values", hint="leave out --bits")
     for value in packed:
         # A half whose quantizers are constants knows the chosen precision only.
         known = cut.accepted_bits(value) if cut.device_parameters else (value.bits,)
         if bits not in known:
-            raise BundleError(
+            raise UsageError(
                 f"--bits {bits}: value '{value.name}' of cut '{cut.name}' cannot be sent at {bits} bits",
                 hint="it can at " + ", ".join(str(there) for there in known),
             )

@@ -3,7 +3,7 @@
 from typing import Any, Callable, Optional, Sequence
 
 from ..bundle.store import Bundle
-from ..errors import EngineError
+from ..errors import UsageError
 from .engine import Engine
 
 #: ort: ONNX Runtime with the providers asked for. trt: TensorRT, which looks up or builds an engine for this GPU.
@@ -32,13 +32,13 @@ def factory_of(
 
     Raises
     ------
-    EngineError
+    UsageError
         There is no such engine.
     """
     if engine == "ort":
         return otherwise
     if engine != "trt":
-        raise EngineError(f"there is no engine '{engine}'", hint="one of " + ", ".join(ENGINES))
+        raise UsageError(f"there is no engine '{engine}'", hint="one of " + ", ".join(ENGINES))
     from .trt_factory import TrtFactory
 
     return TrtFactory(bundle, side, cache)

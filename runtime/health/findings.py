@@ -2,6 +2,9 @@
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from ..errors import FINDING
+from ..paragraphs import hanging
+
 OK, MISSING, WRONG = "ok", "missing", "wrong"
 STATES = (OK, MISSING, WRONG)
 SIDES = ("device", "cloud")
@@ -70,8 +73,8 @@ class Checkup(NamedTuple):
 
     @property
     def exit_code(self) -> int:
-        """0, or 3 where something that is needed is missing or wrong."""
-        return 3 if self.failed else 0
+        """0, or FINDING where something that is needed is missing or wrong."""
+        return FINDING if self.failed else 0
 
     def to_json(self) -> Dict[str, Any]:
         """A JSON object."""
@@ -84,8 +87,8 @@ class Checkup(NamedTuple):
             "findings": [finding.to_json() for finding in self.findings],
         }
 
-    def text(self) -> str:
-        """A line for each finding, with what mends it below, and a last line that sums up."""
+    def text(self, columns: Optional[int] = None) -> str:
+        """A line for each finding, with what mends it below, and a last line that sums up; wrapped at `columns`."""
         lines = ["{}, as the {}{}".format(self.machine, self.side, " of " + self.bundle if self.bundle else "")]
         width = max([len(finding.name) for finding in self.findings] or [0])
         for finding in self.findings:
@@ -96,7 +99,7 @@ class Checkup(NamedTuple):
                 lines.append(indent + "expected: " + finding.expected)
             if finding.status != OK and finding.mend:
                 lines.append(indent + "mend: " + finding.mend)
-        return "\n".join(lines + [self._sum()])
+        return "\n".join(hanging(line, columns, 12 + width) for line in lines + [self._sum()])
 
     def _sum(self) -> str:
         lesser = [finding for finding in self.findings if finding.status != OK and not finding.needed]

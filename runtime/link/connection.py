@@ -9,9 +9,12 @@ import re
 import socket
 from typing import Any, Dict, Mapping, NamedTuple, Tuple
 
-from ..errors import ConnectionFailed, EngineError, RemoteProtocolError, WrongBundleError
+from ..errors import ConnectionFailed, EngineError, RemoteProtocolError, UsageError, WrongBundleError
 
 ERROR_LIMIT_BYTES = 1 << 16
+MAX_PORT = (1 << 16) - 1
+#: Of `coachc serve` where nothing else is said.
+EXAMPLE_PORT = 8700
 
 
 class Reply(NamedTuple):
@@ -26,13 +29,31 @@ def parse_address(text: str, flag: str) -> Tuple[str, int]:
 
     Raises
     ------
-    ConnectionFailed
-        If it is neither; names `flag`.
+    UsageError
+        If it is neither, or the port is none; names `flag` and what is wrong.
     """
-    match = re.match(r"(\[[0-9A-Fa-f:.%]+\]|[^:\s\[\]]+):([0-9]{1,5})\Z", text)
-    if match is None or int(match.group(2)) > 65535:
-        raise ConnectionFailed(f"{flag} '{text}' is not HOST:PORT", hint="for example 192.168.1.10:8000")
+    match = re.match(r"(\[[0-9A-Fa-f:.%]+\]|[^:\s\[\]/]+):([0-9]+)\Z", text)
+    if match is None:
+        raise UsageError(f"{flag} '{text}' is not HOST:PORT", hint=_address_hint(text, flag))
+    if int(match.group(2)) > MAX_PORT:
+        raise UsageError(
+            f"{flag} '{text}': there is no port {match.group(2)}",
+            [f"expected  0 to {MAX_PORT}"],
+            f"for example {flag} {match.group(1)}:{EXAMPLE_PORT}",
+        )
     return match.group(1).strip("[]"), int(match.group(2))
+
+
+def _address_hint(text: str, flag: str) -> str:
+    """What was probably meant by an address that is none."""
+    bare = re.sub(r"^[A-Za-z]+://|/.*$", "", text)
+    if bare != text and re.match(r"[^\s/]+:[0-9]+\Z", bare):
+        return f"leave out all but host and port: {flag} {bare}"
+    if bare.count(":") > 1 and "[" not in bare and re.match(r"[0-9A-Fa-f:.%]+\Z", bare):
+        return f"an IPv6 address stands in brackets: {flag} [{bare}]:{EXAMPLE_PORT}"
+    if re.match(r"[A-Za-z0-9._-]+:?\Z", bare):
+        return f"give the port too: {flag} {bare.rstrip(':')}:{EXAMPLE_PORT}"
+    return f"for example {flag} 192.168.1.10:{EXAMPLE_PORT}"
 
 
 class _CountingConnection(http.client.HTTPConnection):

@@ -96,7 +96,7 @@ def test_an_error_is_printed_without_a_traceback(tmp_path):
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("error[usage]: cannot write ")
+    assert done.stderr.startswith("error[file]: cannot write ")
     assert "Traceback" not in done.stderr
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from coachc.errors import ModelError, ToolchainError, UsageError
+from coachc.errors import FileError, ModelError, ToolchainError, UsageError
 
 pytestmark = pytest.mark.needs("torch")
 
@@ -173,7 +173,7 @@ def test_entries_that_are_no_tensors_are_named(tmp_path):
 def test_a_missing_file_and_an_unknown_suffix(tmp_path):
     from coachc.models.weights import read_state_dict
 
-    with pytest.raises(UsageError, match=r"no weights at .*absent\.pth"):
+    with pytest.raises(FileError, match=r"no weights at .*absent\.pth"):
         read_state_dict(tmp_path / "absent.pth")
     (tmp_path / "weights.h5").touch()
     with pytest.raises(UsageError, match=r"cannot tell the format of .*weights\.h5"):
@@ -220,3 +220,58 @@ def test_untrained_activations_neither_vanish_nor_explode(name):
         logits = zoo.build(name)(sample)
     assert 0.1 < logits.std() < 10
     assert (logits[0] - logits[1]).abs().max() > 0.05
+
+
+def fine_tuned(path, classes):
+    import torch
+
+    from coachc.models.squeezenet import squeezenet1_1
+    from coachc.models.weights import seed_weights
+
+    net = squeezenet1_1(classes)
+    seed_weights(net, (3, 64, 64))
+    torch.save(net.state_dict(), path)
+    return net.eval()
+
+
+def test_fine_tuned_weights_say_which_classes_they_need(tmp_path):
+    from coachc.models import zoo
+
+    net = fine_tuned(tmp_path / "ten.pth", 10)
+    with pytest.raises(ModelError, match="do not fit SqueezeNet") as caught:
+        zoo.build("squeezenet1_1", weights=tmp_path / "ten.pth")
+    assert caught.value.hint.startswith("--classes 10 makes the last layer as large")
+    assert_same_weights(zoo.build("squeezenet1_1", weights=tmp_path / "ten.pth", classes=10), net)
+    with pytest.raises(ModelError) as caught:
+        zoo.build("squeezenet1_1", weights=tmp_path / "ten.pth", classes=7)
+    assert caught.value.hint.startswith("--classes 10 ")
+
+
+def test_other_differences_are_no_matter_of_classes(tmp_path):
+    import torch
+
+    from coachc.models import zoo
+
+    state = fine_tuned(tmp_path / "ten.pth", 10).state_dict()
+    state["features.0.weight"] = torch.zeros(64, 1, 3, 3)
+    torch.save(state, tmp_path / "grey.pth")
+    with pytest.raises(ModelError) as caught:
+        zoo.build("squeezenet1_1", weights=tmp_path / "grey.pth")
+    assert caught.value.hint == ""
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg16", "googlenet", "mobilenet_v2", "densenet121", "squeezenet1_1"])
+def test_every_network_takes_a_number_of_classes(name):
+    import importlib
+
+    import torch
+
+    from coachc.models import zoo
+
+    assert zoo.NETWORKS[name].module.startswith("coachc.models.")  # all that a wheel holds
+    make = getattr(importlib.import_module(zoo.NETWORKS[name].module), name)
+    with torch.device("meta"):
+        shapes = [{key: tuple(value.shape) for key, value in make(count).state_dict().items()} for count in (1000, 7)]
+    other = {key for key in shapes[0] if shapes[0][key] != shapes[1][key]}
+    assert {key.rpartition(".")[2] for key in other} == {"weight", "bias"}
+    assert {shapes[1][key][0] for key in other} == {7}

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from coachc.errors import ModelError, ToolchainError, UsageError
+from coachc.errors import FileError, ModelError, ToolchainError, UsageError
 from coachc.models import zoo
 from coachc.models.onnx_writer import MAX_OPSET, MIN_OPSET, write_onnx
 
@@ -113,9 +113,9 @@ def test_wrong_weights_leave_nothing_behind(tmp_path):
 
 
 def test_an_output_that_cannot_be_written(tmp_path):
-    with pytest.raises(UsageError, match=r"the folder .*absent does not exist"):
+    with pytest.raises(FileError, match=r"the folder .*absent does not exist"):
         zoo.export_model("digits", tmp_path / "absent" / "model.onnx")
-    with pytest.raises(UsageError, match="it is a folder"):
+    with pytest.raises(FileError, match="it is a folder"):
         zoo.export_model("digits", tmp_path)
 
 
@@ -139,11 +139,13 @@ def test_digits_is_copied(tmp_path):
     assert (result.opset, result.trained) == (13, True)
 
 
-def test_digits_takes_neither_weights_nor_another_opset(tmp_path):
+def test_digits_takes_no_weights_classes_or_other_opset(tmp_path):
     with pytest.raises(UsageError, match="--weights does not apply"):
         zoo.export_model("digits", tmp_path / "model.onnx", weights=tmp_path / "weights.pth")
     with pytest.raises(UsageError, match="digits comes as a file of opset 13, not 17"):
         zoo.export_model("digits", tmp_path / "model.onnx", opset=17)
+    with pytest.raises(UsageError, match="digits comes with its 10 classes: --classes does not apply"):
+        zoo.export_model("digits", tmp_path / "model.onnx", classes=3)
     assert not list(tmp_path.iterdir())
 
 

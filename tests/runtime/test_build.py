@@ -16,7 +16,7 @@ from coachc.runtime.engines.dialect import Settings
 from coachc.runtime.engines.load_dialect import dialect_of
 from coachc.runtime.engines.load_kernels import load_kernels
 from coachc.runtime.engines.trt_factory import TrtFactory, to_build
-from coachc.runtime.errors import BundleError, EngineError
+from coachc.runtime.errors import BundleError, UsageError
 from tests.helpers.fake_cuda import FakeDriver
 from tests.helpers.fake_tensorrt import fake_tensorrt
 from tests.helpers.online_bundles import make_online_bundle
@@ -67,14 +67,14 @@ def test_the_engines_of_one_cut(bundle, trt, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said", "hint"),
+    ("arguments", "code", "said", "hint"),
     [
-        (["--cut", "jpeg"], "cut 'jpeg' runs nothing on the device", "these do: middle, device-only, raw"),
-        (["--cut", "nothing"], "the bundle has no cut 'nothing'", "--cut takes one of"),
+        (["--cut", "jpeg"], 1, "cut 'jpeg' runs nothing on the device", "these do: middle, device-only, raw"),
+        (["--cut", "nothing"], 2, "the bundle has no cut 'nothing'", "--cut takes one of"),
     ],
 )
-def test_what_cannot_be_built_is_said(bundle, trt, capsys, arguments, said, hint):
-    assert main([bundle.path] + arguments) == 1
+def test_what_cannot_be_built_is_said(bundle, trt, capsys, arguments, code, said, hint):
+    assert main([bundle.path] + arguments) == code
     err = capsys.readouterr()[1]
     assert said in err and hint in err
 
@@ -167,7 +167,7 @@ def test_the_choice_of_an_engine(bundle):
 
     assert factory_of("ort", bundle, "device", otherwise) is otherwise
     assert isinstance(factory_of("trt", bundle, "device", otherwise), TrtFactory)
-    with pytest.raises(EngineError, match="there is no engine 'gpu'") as caught:
+    with pytest.raises(UsageError, match="there is no engine 'gpu'") as caught:
         factory_of("gpu", bundle, "device", otherwise)
     assert caught.value.hint == "one of ort, trt"
 

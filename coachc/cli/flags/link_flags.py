@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
     from coachc.cost.device import Link
 
 _UNITS = "Uplink rate on the wire with its unit: 20Mbit, 500kbit, 2.5MB/s (per second)"
+
+
+def announce_bytes(bandwidth: str) -> None:
+    """Say on stderr what a rate that is stated in bytes comes to in bits; nothing of another one.
+
+    Raises
+    ------
+    UsageError
+        It cannot be understood.
+    """
+    from coachc.cost.units import bytes_in_bits
+
+    said = bytes_in_bits(bandwidth)
+    if said:
+        print(f"note: --bandwidth {said} (write Mbit for bits)", file=sys.stderr)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +47,7 @@ class _AnyLinkFlags(FlagGroup):
         UsageError
             It cannot be understood.
         """
-        from coachc.cost.device import parse_duration
+        from coachc.cost.units import parse_duration
 
         return parse_duration(self.rtt, "--rtt")
 
@@ -45,7 +61,8 @@ class LinkFlags(_AnyLinkFlags):
     @property
     def link(self) -> Link:
         """The link; UsageError as `rtt_s` has it."""
-        from coachc.cost.device import Link, parse_bandwidth
+        from coachc.cost.device import Link
+        from coachc.cost.units import parse_bandwidth
 
         return Link(parse_bandwidth(self.bandwidth), self.rtt_s)
 
@@ -65,7 +82,8 @@ class LinkRangeFlags(_AnyLinkFlags):
     @property
     def link_and_range(self) -> tuple[Link, tuple[float, float] | None]:
         """The link at the middle of the range, and the range, None for one rate; UsageError as `rtt_s` has it."""
-        from coachc.cost.device import Link, parse_bandwidths
+        from coachc.cost.device import Link
+        from coachc.cost.units import parse_bandwidths
 
         rate, bandwidths = parse_bandwidths(self.bandwidth)
         return Link(rate, self.rtt_s), bandwidths
@@ -82,7 +100,8 @@ class LinksFlags(_AnyLinkFlags):
     @property
     def links(self) -> list[Link]:
         """One link a rate; UsageError as `rtt_s` has it."""
-        from coachc.cost.device import Link, parse_bandwidth
+        from coachc.cost.device import Link
+        from coachc.cost.units import parse_bandwidth
 
         rtt_s = self.rtt_s
         return [Link(parse_bandwidth(text), rtt_s) for text in self.bandwidth.split(",")]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coachc.cli.flags.group import FlagGroup
-from coachc.errors import UsageError
+from coachc.errors import FileError, UsageError
 
 if TYPE_CHECKING:
     from coachc.frontend.pass_driver import Observer, Step
@@ -56,8 +56,8 @@ class PassFlags(FlagGroup):
 
         Raises
         ------
-        UsageError
-            A name is no pass's, or the folder cannot be used.
+        UsageError, FileError
+            A name is no pass's; the folder cannot be used.
         """
         found: list[Observer] = []
         if self.print_after:
@@ -107,12 +107,12 @@ def _dumper(folder: Path) -> Observer:
 def _usable(path: str, force: bool | None) -> Path:
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--dump-dir {path} is a file", hint="name a folder; it is made where there is none")
+        raise FileError(f"--dump-dir {path} is a file", hint="name a folder; it is made where there is none")
     _make(folder)
     if not force and os.listdir(folder):
         either = "name an empty or a new folder"
         hint = either if force is None else f"{either}; --force replaces files of the same names"
-        raise UsageError(f"--dump-dir {path} is not empty", hint=hint)
+        raise FileError(f"--dump-dir {path} is not empty", hint=hint)
     return folder
 
 
@@ -120,4 +120,4 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise UsageError(f"cannot make the folder {folder}: {exc.strerror}", hint="choose another --dump-dir") from exc
+        raise FileError(f"cannot make the folder {folder}: {exc.strerror}", hint="choose another --dump-dir") from exc

@@ -33,7 +33,7 @@ class SearchFlags(FlagGroup):
     @property
     def max_latency_s(self) -> float | None:
         """Seconds; None for no limit."""
-        from coachc.cost.device import parse_duration
+        from coachc.cost.units import parse_duration
 
         return None if self.max_latency is None else parse_duration(self.max_latency, "--max-latency")
 

@@ -30,7 +30,7 @@ class TargetFlags(FlagGroup):
 
         Raises
         ------
-        ProfileError
+        UsageError
             One is unknown, or belongs on the other side.
         """
         from coachc.cost.device import find_device

@@ -27,10 +27,10 @@ def test_fig4_prints_nested_branches():
     assert shown(fig4()[0]) == [
         "net",
         "├── 1  n0  Conv                                                32 bytes     1.000 ms",
-        "├── 2  virtual, 7 operators in 2 branches                      64 bytes     7.000 ms",
+        "├── 2  7 operators in 2 parallel branches                      64 bytes     7.000 ms",
         "│   ├── 2a  branch, 5 operators                                32 bytes     5.000 ms",
         "│   │   ├── 2a  n1  Conv                                    2,320 bytes     1.000 ms",
-        "│   │   ├── 2a  virtual, 3 operators in 2 branches          7,672 bytes     3.000 ms",
+        "│   │   ├── 2a  3 operators in 2 parallel branches          7,672 bytes     3.000 ms",
         "│   │   │   ├── 2aa  n2  Conv                                  32 bytes     1.000 ms",
         "│   │   │   └── 2ab  2 operators in a row: n3 .. n4         7,640 bytes     2.000 ms",
         "│   │   └── 2a  n5  Conv                                       32 bytes     1.000 ms",
@@ -42,7 +42,7 @@ def test_fig4_prints_nested_branches():
 def test_runs_and_prime_blocks_take_one_line():
     assert shown(graph_of(CHAIN))[1:] == ["└── 1-4  4 operators in a row: n0 .. n3            32 bytes     4.000 ms"]
     assert [line[:40].rstrip() for line in shown(graph_of(PRIME))[1:]] == [
-        "├── 1*  prime, 5 operators: n0 .. n4",
+        "├── 1*  5 interwoven operators: n0 .. n4",
         "└── 2   n5  Conv",
     ]
 

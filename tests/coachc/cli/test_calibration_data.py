@@ -227,8 +227,9 @@ class TestPreview:
         ):
             for command in ("compile", "explain", "compare"):
                 outcome = coachc(*arguments_of(command, model, tmp_path), *arguments)
-                assert (outcome.code, outcome.out) == (1, "")
-                assert re.search(rf"error\[usage\]: {message}", outcome.err)
+                kind = ("file", 1) if "no folder" in message else ("usage", 2)
+                assert (outcome.code, outcome.out) == (kind[1], "")
+                assert re.search(rf"error\[{kind[0]}\]: {message}", outcome.err)
         outcome = coachc("explain", picture_model, "--preview", "p.png")
         assert "--preview shows calibration samples, and there are none" in outcome.err
         assert not (tmp_path / "o.coach").exists()

@@ -119,7 +119,7 @@ def test_a_path_that_leaves_the_bundle(bundle):
 def test_what_is_no_bundle(tmp_path):
     refused("check", tmp_path, code=1, patterns=("is not a bundle: it has no manifest.json",))
     refused("check", tmp_path / "x", code=1, patterns=(r"error\[model\]: .*no such file|does not exist",))
-    refused("check", tmp_path, "--all-cuts", code=1, patterns=("--all-cuts takes a model", "hint: .*--all-cuts"))
+    refused("check", tmp_path, "--all-cuts", code=2, patterns=("--all-cuts takes a model", "hint: .*--all-cuts"))
 
 
 # From here on somebody has also rewritten every hash, so only comparing the halves with the model can tell.

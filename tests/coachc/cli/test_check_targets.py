@@ -97,7 +97,8 @@ def test_halves_of_a_bundle_each_for_its_own_side(tmp_path):
     compile_json(
         save(chain(), tmp_path / "l.onnx"),
         tmp_path / "l.coach",
-        *("--device", "local", "--cloud", "local", "--mode", "split", "--calib", "random"),
+        # A link on which codes pay, however long this machine takes now.
+        *("--device", "local", "--cloud", "local", "--mode", "split", "--calib", "random", "--bandwidth", "100kbit"),
     )
     assert "device.onnx on local: ONNX Runtime: ok" in succeed("check", tmp_path / "l.coach", "--samples", 1)
     elsewhere = coachc("check", tmp_path / "l.coach", "--samples", 1, "--device", "tx2")

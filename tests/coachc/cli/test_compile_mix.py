@@ -55,11 +55,11 @@ def test_the_text_names_parts_periods_and_the_gain(tmp_path):
     mixture = compile_json(DIGITS, tmp_path / "a.coach", *NOISE, "--mix")["mixture"]
     (line,) = re.findall(r"^mixture +(.*)$", compiled_text(tmp_path / "b.coach", "--mix"), re.MULTILINE)
     for part in mixture["parts"]:
-        cut = " + ".join(f"{value['value']} at {value['bits']}" for value in part["cut"]) or "device only"
-        assert f"{part['share']:.0%} {cut}" in line
+        cut = " + ".join(f"{value['value']} at {value['bits']} bits" for value in part["cut"]) or "device only"
+        assert f"{part['share']:.0%} of the tasks {cut}" in line
     assert line.endswith(
         f": period {mixture['period_s'] * 1e3:.2f} ms ({mixture['simulated_period_s'] * 1e3:.2f} ms simulated), "
-        f"{mixture['gain']:.1%} less than the plan's; planned, not emitted"
+        f"{mixture['gain']:.1%} less than the plan's; an estimate only, the bundle does not hold it"
     )
 
 
@@ -69,7 +69,7 @@ def test_a_mixture_without_gain_says_so(tmp_path):
     mixture = compile_json(DIGITS, tmp_path / "a.coach", *NOISE, *flags)["mixture"]
     assert [part["cut"] for part in mixture["parts"]] == [[]]
     assert mixture["gain"] == pytest.approx(0.0)
-    assert "no gain over the plan; planned, not emitted" in compiled_text(tmp_path / "b.coach", *flags)
+    assert "no gain over the plan; an estimate only" in compiled_text(tmp_path / "b.coach", *flags)
 
 
 def test_every_part_keeps_the_latency_limit(tmp_path):

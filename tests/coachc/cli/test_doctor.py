@@ -40,7 +40,7 @@ def test_a_machine_that_is_ready_and_one_that_is_not(machine):
 
 def test_one_side_only():
     done = coachc("doctor", "--device", "--cloud")
-    assert done.code == 1
+    assert done.code == 2
     assert "error[usage]: --device and --cloud exclude each other" in done.err
 
 

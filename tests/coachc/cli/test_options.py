@@ -6,7 +6,7 @@ import pytest
 
 from coachc.cli.flags.model_flags import parse_shapes
 from coachc.cli.options import parse_fraction
-from coachc.cost.device import parse_bandwidth, parse_duration
+from coachc.cost.units import parse_bandwidth, parse_duration
 from coachc.errors import UsageError
 
 

@@ -78,7 +78,7 @@ def test_a_camera_of_bytes_takes_no_mean(tmp_path):
         outcome = coachc(
             command[0], model, *command[1:], "--device", "orin-nano", "--calib", tmp_path / "images", "--mean", "0.5"
         )
-        assert (outcome.code, outcome.out) == (1, "")
+        assert (outcome.code, outcome.out) == (2, "")
         assert "error[usage]: input 'input' takes pixels as they are (uint8), which --mean, --std and" in outcome.err
     assert not (tmp_path / "o.coach").exists()
 
@@ -185,7 +185,7 @@ def test_names_that_are_no_text(picture_model, tmp_path):
     folder = os.fsdecode(root)
     arguments = ["--device", "tx2", "--calib", folder, "-o", tmp_path / "o.coach", "--save-recipe", tmp_path / "r.toml"]
     outcome = coachc("compile", picture_model, *arguments)
-    assert (outcome.code, outcome.out, sorted(path.name for path in tmp_path.glob("?.*"))) == (1, "", [])
+    assert (outcome.code, outcome.out, sorted(path.name for path in tmp_path.glob("?.*"))) == (2, "", [])
     assert "--save-recipe: the name of" in outcome.err
     assert "t\\xe9 is no UTF-8, as TOML is" in outcome.err
     said = succeed("compile", picture_model, "--device", "tx2", "--calib", folder, "-o", tmp_path / "o.coach")

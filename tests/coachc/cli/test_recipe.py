@@ -98,7 +98,7 @@ def test_other_commands_read_recipes_too(picture_model, picture_folder, tmp_path
     assert os.path.samefile(data["source"], picture_folder)
     assert coachc(command, picture_model, "--bits", "4", "--json").json()["calibration_data"] is None
     outcome = coachc(command, picture_model, "--recipe", recipe, "--bits", "4")
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert f"--bits and the data of {recipe} exclude each other" in outcome.err
 
 
@@ -146,7 +146,7 @@ def test_arrays_say_nothing_about_pictures(picture_model, tmp_path):
 def refused(tmp_path, arguments, *patterns):
     before = sorted(os.listdir(tmp_path))
     outcome = coachc("compile", *arguments, *TARGETS, "-o", tmp_path / "o.coach")
-    assert (outcome.code, outcome.out) == (1, ""), outcome
+    assert (outcome.code, outcome.out) == (2 if outcome.err.startswith("error[usage]") else 1, ""), outcome
     for pattern in patterns:
         assert re.search(pattern, outcome.err), f"{pattern!r} not in\n{outcome.err}"
     assert sorted(os.listdir(tmp_path)) == before
@@ -158,7 +158,7 @@ def test_recipes_that_cannot_be_read(picture_model, picture_folder, tmp_path):
     )
     (tmp_path / "latin.toml").write_bytes(b"# caf\xe9")
     refused(
-        tmp_path, [picture_model, "--recipe", tmp_path / "latin.toml"], r"error\[usage\]: .*latin\.toml is not TOML: "
+        tmp_path, [picture_model, "--recipe", tmp_path / "latin.toml"], r"error\[file\]: .*latin\.toml is not TOML: "
     )
     recipe = recipe_at(tmp_path / "r.toml", "[preprocess]\nmeans = [0]\n")
     message = r"r\.toml: unknown key 'preprocess\.means'; did you mean 'preprocess\.mean'\?"

@@ -159,7 +159,7 @@ def split(tmp_path_factory):
 
 def refused(*arguments: object, patterns: tuple[str, ...]) -> None:
     outcome = coachc(*arguments)
-    assert (outcome.code, outcome.out) == (1, ""), outcome
+    assert (outcome.code, outcome.out) == (2 if outcome.err.startswith("error[usage]") else 1, ""), outcome
     assert re.findall(r"error\[\w+\]: ", outcome.err) == [outcome.err[: outcome.err.index(" ") + 1]], outcome.err
     for pattern in patterns:
         assert re.search(pattern, outcome.err), f"{pattern!r} not in\n{outcome.err}"
@@ -173,11 +173,14 @@ def closed_port() -> int:
 
 def test_a_server_that_cannot_be_reached(split):
     arguments = ["run", split / "o.coach", "--source", split / "samples.npz"]
-    refused(*arguments, patterns=(r"error\[connection\]: cut 'split' needs a server", "hint: --server HOST:PORT"))
+    refused(*arguments, patterns=(r"error\[usage\]: cut 'split' needs a server", "hint: --server HOST:PORT"))
     address = f"127.0.0.1:{closed_port()}"
     refused(*arguments, "--server", address, patterns=(r"error\[connection\]: .*" + address, "refused"))
     refused(
-        *arguments, "--server", "localhost", patterns=("--server 'localhost' is not HOST:PORT", "hint: for example")
+        *arguments,
+        "--server",
+        "localhost",
+        patterns=("--server 'localhost' is not HOST:PORT", "hint: give the port too: --server localhost:8700"),
     )
 
 

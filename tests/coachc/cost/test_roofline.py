@@ -10,7 +10,7 @@ from coachc.core.graph import Value, Work
 from coachc.core.profile import Provenance
 from coachc.cost.device import Roofline, find_device
 from coachc.cost.roofline import eager_s, estimate, operator_s
-from coachc.errors import ProfileError
+from coachc.errors import UsageError
 from coachc.frontend.fuse import fuse
 from tests.helpers import networks
 from tests.helpers.graphs import graph_of
@@ -50,7 +50,7 @@ def test_a_profile_carries_precision_and_source():
 
 
 def test_a_precision_without_numbers():
-    with pytest.raises(ProfileError, match="tx2 has no profile at int8") as caught:
+    with pytest.raises(UsageError, match="tx2 has no profile at int8") as caught:
         estimate(graph_of(["x"]), find_device("tx2", side="device"), "int8")
     assert caught.value.context == ("it has: eager-fp16, fp16, fp32",)
     assert caught.value.hint

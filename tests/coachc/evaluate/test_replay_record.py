@@ -214,7 +214,7 @@ def test_a_record_that_does_not_fit_is_one_clear_error(recorded, call, fields, s
 def test_a_record_needs_no_samples_and_no_link(recorded, arguments, said):
     bundle, folder, lines = recorded
     outcome = coachc("eval", bundle.path, "--replay", write(folder, lines), *arguments)
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert f"holds all that the run saw: {said}" in outcome.err
     assert "hint: leave out --" in outcome.err
 
@@ -222,7 +222,7 @@ def test_a_record_needs_no_samples_and_no_link(recorded, arguments, said):
 def test_something_has_to_be_evaluated(recorded):
     bundle, _, _ = recorded
     outcome = coachc("eval", bundle.path)
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "no samples to evaluate on" in outcome.err
     assert "hint: --data DIR, or --replay FILE of a recorded run" in outcome.err
 

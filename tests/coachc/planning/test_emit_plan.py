@@ -12,8 +12,8 @@ import onnx
 import pytest
 
 from coachc.cost.device import find_device
-from coachc.emit import placement
-from coachc.emit.placement import placement_of
+from coachc.emit import find_placement as placement
+from coachc.emit.find_placement import placement_of
 from coachc.passes.ideals import all_ideals
 from coachc.planning import emit_plan as module
 from coachc.targets.rules import errors

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from coachc.errors import ToolchainError, UsageError
+from coachc.errors import FileError, ToolchainError
 from coachc.runtime.bundle.signature import trusted_keys
 from coachc.runtime.bundle.store import open_bundle
 from coachc.runtime.errors import BundleError, SignatureError
@@ -86,12 +86,12 @@ def test_damaged_bundles_are_not_signed(bundle, pair):
 
 def test_keys_are_not_overwritten(pair, tmp_path):
     before = Path(pair[0]).read_bytes()
-    with pytest.raises(UsageError, match=r"team.key exists already"):
+    with pytest.raises(FileError, match=r"team.key exists already"):
         make_keys(str(tmp_path / "team"))
     (tmp_path / "half.pub").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"half.pub exists already"):
+    with pytest.raises(FileError, match=r"half.pub exists already"):
         make_keys(str(tmp_path / "half"))
-    with pytest.raises(UsageError, match=r"cannot write .*no/x.key: No such file"):
+    with pytest.raises(FileError, match=r"cannot write .*no/x.key: No such file"):
         make_keys(str(tmp_path / "no" / "x"))
     assert Path(pair[0]).read_bytes() == before
     assert not (tmp_path / "half.key").exists()
@@ -99,7 +99,7 @@ def test_keys_are_not_overwritten(pair, tmp_path):
 
 def test_what_is_no_private_key(bundle, pair, tmp_path):
     def refused(path, match):
-        with pytest.raises(UsageError, match=match) as caught:
+        with pytest.raises(FileError, match=match) as caught:
             sign_bundle(bundle.path, str(path))
         return caught.value
 
@@ -129,9 +129,9 @@ def test_private_keys_of_other_kinds_are_refused(bundle, tmp_path):
         path = tmp_path / name
         path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection))
         path.chmod(0o600)
-    with pytest.raises(UsageError, match="is a private key of another kind"):
+    with pytest.raises(FileError, match="is a private key of another kind"):
         sign_bundle(bundle.path, str(tmp_path / "plain"))
-    with pytest.raises(UsageError, match="is not a private key in PEM without password"):
+    with pytest.raises(FileError, match="is not a private key in PEM without password"):
         sign_bundle(bundle.path, str(tmp_path / "locked"))
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from coachc.errors import ToolchainError, UsageError
-from coachc.ship.ssh import Address, command_line, parse_address, run_installer
+from coachc.ship.ssh import Address, command_line, is_address, parse_address, run_installer
 from tests.helpers.commands import REPOSITORY
 
 FAKE = """#!{python}
@@ -103,7 +103,13 @@ def test_addresses(text, wanted):
     "text",
     [
         "",
-        "tx2:/data",
+        "tx2:data",
+        "tx2:22:/data",
+        "-oProxyCommand=id:/data",
+        "me@-x:/data",
+        "tx2:/data;id",
+        "tx2:/a/../../etc",
+        "tx2://data",
         "ssh://",
         "ssh://tx2",
         "ssh://tx2/",
@@ -140,6 +146,40 @@ def test_what_is_no_address(text):
     with pytest.raises(UsageError, match="is not an address to install at") as caught:
         parse_address(text)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("tx2:/data", Address("tx2", "/data")),
+        ("nvidia@tx2.local:/home/nvidia/resnet", Address("tx2.local", "/home/nvidia/resnet", "nvidia")),
+        ("nvidia@[fe80::1]:/data", Address("fe80::1", "/data", "nvidia")),
+        ("ssh://tx2:/data", Address("tx2", "/data")),
+    ],
+)
+def test_addresses_as_scp_has_them(text, address):
+    assert is_address(text)
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("tx2:resnet", "give the folder as an absolute path: tx2:/home/USER/resnet"),
+        ("me@tx2:~/resnet", "give the folder as an absolute path: me@tx2:/home/USER/resnet"),
+        ("me@tx2:2222/data", "with a port: ssh://me@tx2:2222/data; a registry is oci://me@tx2:2222/data"),
+        ("tx2:22:/data", "with a port: ssh://tx2:22/data; a registry is oci://tx2:22:/data"),
+    ],
+)
+def test_what_was_meant_by_an_address(text, hint):
+    assert is_address(text)
+    with pytest.raises(UsageError) as caught:
+        parse_address(text)
+    assert caught.value.hint == hint
+
+
+def test_folders_here_are_no_addresses():
+    assert not any(map(is_address, ("/data", "./a:b", "data", "folder/with:colon", "oci://x/y:1")))
 
 
 def test_programs_and_folders_are_plain_words():

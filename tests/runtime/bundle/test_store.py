@@ -7,7 +7,7 @@ import pytest
 
 from coachc.runtime.bundle import store
 from coachc.runtime.bundle.store import open_bundle, write_bundle
-from coachc.runtime.errors import BundleError
+from coachc.runtime.errors import BundleError, UsageError
 from tests.helpers.runtime_bundles import FILES, ROLES, make_bundle, make_manifest
 
 HINT = "copy the bundle again or recompile"
@@ -43,7 +43,7 @@ def test_served_name_is_fit_for_a_url(tmp_path):
 
 
 def test_unknown_names_are_refused(path):
-    with pytest.raises(BundleError, match="has no cut 'x'") as caught:
+    with pytest.raises(UsageError, match="has no cut 'x'") as caught:
         open_bundle(path).manifest.cut("x")
     assert caught.value.hint == "--cut takes one of middle, device-only, raw, jpeg"
     with pytest.raises(BundleError, match="'x.onnx' is not an artefact"):

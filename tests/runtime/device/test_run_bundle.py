@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from coachc.runtime.errors import (
     LocalProtocolError,
     RemoteProtocolError,
     SourceError,
+    UsageError,
     WrongBundleError,
 )
 from coachc.runtime.link.cloud_half import CloudHalf
@@ -155,7 +157,7 @@ def test_a_precision_that_is_not_there_is_an_error_before_anything_runs(tmp_path
         (bundle, "raw", 4, "cut 'raw' sends no packed values", "leave out --bits"),
         (bundle, "device-only", 4, "cut 'device-only' sends no packed values", "leave out --bits"),
     ):
-        with pytest.raises(BundleError, match=f"--bits {bits}: {message}") as caught:
+        with pytest.raises(UsageError, match=f"--bits {bits}: {message}") as caught:
             run(where, "127.0.0.1:1", source, cut=cut, bits=bits)
         assert caught.value.hint == hint
     with Loopback(make_service(constant)) as server:
@@ -167,7 +169,7 @@ def test_one_half_with_constants_fixes_the_precision(tmp_path, source):
     for side in ("device_parameters", "cloud_parameters"):
         cuts = (manifest.cuts[0]._replace(**{side: ""}),) + manifest.cuts[1:]
         bundle = write_bundle(str(tmp_path / side), manifest._replace(cuts=cuts), FILES, ROLES)
-        with pytest.raises(BundleError, match="cannot be sent at 2 bits") as caught:
+        with pytest.raises(UsageError, match="cannot be sent at 2 bits") as caught:
             run(bundle, "127.0.0.1:1", source, bits=2)
         assert caught.value.hint == "it can at 4"
 
@@ -192,8 +194,8 @@ def test_coded_values_over_loopback(tmp_path, coding):
     saved = plain.bytes_per_task - coded.bytes_per_task
     # The JSON header is coded too, and the request says so.
     assert abs(saved - (1922 - coded.payload_bytes_per_task)) < 150
-    assert "payload, coded from 1922)" in coded.table()
-    assert "(1922 payload)" in plain.table()
+    assert "of tensors, 1922 before entropy coding)" in coded.table()
+    assert "(1922 of tensors)" in plain.table()
 
 
 def test_features_stay_on_the_device(tmp_path, source):
@@ -362,7 +364,7 @@ def test_server_unreachable(bundle, source):
     with pytest.raises(ConnectionFailed, match="no server at 127.0.0.1:1: ") as caught:
         run(bundle, "127.0.0.1:1", source)
     assert caught.value.hint == "coachc serve BUNDLE --listen 127.0.0.1:1"
-    with pytest.raises(ConnectionFailed, match="cut 'middle' needs a server") as caught:
+    with pytest.raises(UsageError, match="cut 'middle' needs a server") as caught:
         run(bundle, None, source)
     assert caught.value.hint == "--server HOST:PORT"
 
@@ -639,9 +641,9 @@ def test_the_precision_on_the_command_line(tmp_path, source, capsys, monkeypatch
         arguments = [bundle.path, "--server", server.address, "--source", source, "--json", "--bits"]
         assert __main__.main(arguments + ["2"]) == 0
         assert json.loads(capsys.readouterr().out)["packed_bytes_per_task"] == 14
-        assert __main__.main(arguments + ["5"]) == 1
+        assert __main__.main(arguments + ["5"]) == 2
     assert capsys.readouterr().err == (
-        "error[bundle]: --bits 5: value 'features' of cut 'middle' cannot be sent at 5 bits\n"
+        "error[usage]: --bits 5: value 'features' of cut 'middle' cannot be sent at 5 bits\n"
         "  hint: it can at 2, 3, 4, 8\n"
     )
 
@@ -656,10 +658,10 @@ def test_device_only_on_the_command_line_notes_the_unused_server(bundle, source,
 
 
 def test_errors_on_the_command_line(bundle, source, capsys):
-    assert __main__.main([bundle.path, "--source", source, "--cut", "other"]) == 1
+    assert __main__.main([bundle.path, "--source", source, "--cut", "other"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("error[bundle]: ")
+    assert captured.err.startswith("error[usage]: ")
     assert "hint: --cut takes one of middle, device-only, raw, jpeg" in captured.err
     for flag, value in (("--limit", "0"), ("--in-flight", "-1"), ("--timeout", "0"), ("--timeout", "nan")):
         with pytest.raises(SystemExit):
@@ -667,10 +669,17 @@ def test_errors_on_the_command_line(bundle, source, capsys):
         assert "has to be positive, not " + value in capsys.readouterr().err
 
 
-def test_progress_rewrites_its_line(capsys):
-    report.show_progress(1, 2)
-    report.show_progress(2, 2)
-    assert capsys.readouterr().err == "\r1/2 tasks\r2/2 tasks\n"
+def test_progress_rewrites_its_line_on_a_terminal_alone(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    for stream, said in ((Terminal(), "\r1/2 tasks\r2/2 tasks\n"), (io.StringIO(), "")):
+        show = report.progress_of(stream)
+        show(1, 2)
+        show(2, 2)
+        assert stream.getvalue() == said
 
 
 @pytest.mark.needs("uvicorn")

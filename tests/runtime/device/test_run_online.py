@@ -12,7 +12,14 @@ from coachc.runtime.device import __main__
 from coachc.runtime.device.run_bundle import run_bundle
 from coachc.runtime.engines.fake_engine import FakeEngine
 from coachc.runtime.engines.halves import Engines, Halves, cloud_engine
-from coachc.runtime.errors import BundleError, CoachRuntimeError, ConnectionFailed, EngineError, WrongBundleError
+from coachc.runtime.errors import (
+    BundleError,
+    CoachRuntimeError,
+    ConnectionFailed,
+    EngineError,
+    UsageError,
+    WrongBundleError,
+)
 from coachc.runtime.online import recording
 from coachc.runtime.online.controller import Observation, State, decide
 from coachc.runtime.online.feature import feature_of
@@ -129,7 +136,7 @@ def test_audits_go_to_the_server(bundle, source):
     agreed = sum(labels_at(X[t : t + 1], "one", expected[t].rung)[0] == expected[t].label for t in exits)
     assert report.online.audits_agreed == agreed > 0
     assert report.to_json()["audit_agreement"] == agreed / len(exits)
-    assert f"{len(exits)}, {agreed} agreed" in report.table()
+    assert f"{len(exits)} sent to the server all the same, {agreed} got the same answer" in report.table()
 
 
 def test_the_papers_policy_stays_at_its_cut_and_is_not_audited(tmp_path, source):
@@ -498,11 +505,11 @@ def test_beginning_without_a_server_has_to_be_allowed(bundle, source):
     report = run(bundle, "127.0.0.1:1", source, allow_offline=True)
     assert report.predictions == tuple(LABELS)
     assert (report.online.exits, report.bytes_per_task) == ({"device": N}, 0)
-    assert f"{N} at device-only; 1 moves" in report.table()
-    with pytest.raises(BundleError, match="policy none cannot begin without a server") as caught:
+    assert f"{N} at device-only; changed 1 times" in report.table()
+    with pytest.raises(UsageError, match="policy none cannot begin without a server") as caught:
         run(bundle, "127.0.0.1:1", source, policy="none", allow_offline=True)
     assert caught.value.hint == "leave out --allow-offline"
-    with pytest.raises(ConnectionFailed, match="cut 'one' needs a server"):
+    with pytest.raises(UsageError, match="cut 'one' needs a server"):
         run(bundle, None, source)
 
 
@@ -584,7 +591,7 @@ def test_a_cut_without_a_policy(tmp_path, source):
 
 
 def test_bits_and_a_policy_exclude_each_other(bundle, source):
-    with pytest.raises(BundleError, match="--policy paper chooses the precision, and so does --bits 4"):
+    with pytest.raises(UsageError, match="--policy paper chooses the precision, and so does --bits 4"):
         run(bundle, "127.0.0.1:1", source, policy="paper", bits=4)
 
 
@@ -617,5 +624,5 @@ def test_the_command_line(bundle, source, tmp_path, capsys, monkeypatch):
     assert sorted(lines_of(stats)[0]) == [
         "audit", "bandwidth_bytes_per_s", "bits", "bytes", "cut", "exit", "label", "latency_s", "task",
     ]  # fmt: skip
-    for word in ("policy          default", "exits ", "audits ", "bits ", "link ", "loading "):
+    for word in ("policy          default", "early exits ", "exits checked ", "bits ", "link ", "loading "):
         assert word in shown

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from coachc.runtime.errors import ConnectionFailed, EngineError, RemoteProtocolError, WrongBundleError
+from coachc.runtime.errors import ConnectionFailed, EngineError, RemoteProtocolError, UsageError, WrongBundleError
 from coachc.runtime.link.connection import Connection, parse_address
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -160,6 +160,27 @@ def test_other_answers_are_errors(answer, error, message):
 def test_addresses():
     assert parse_address("example.org:80", "--server") == ("example.org", 80)
     assert parse_address("[::1]:8000", "--server") == ("::1", 8000)
-    for text in ("", "host", ":80", "host:", "host:port", "::1:80", "host:65536", "ho st:1", "http://h:1"):
-        with pytest.raises(ConnectionFailed, match="--server '.*' is not HOST:PORT"):
+    for text, hint in (
+        ("", "for example --server 192.168.1.10:8700"),
+        ("host", "give the port too: --server host:8700"),
+        ("host:", "give the port too: --server host:8700"),
+        (":80", "for example --server 192.168.1.10:8700"),
+        ("host:port", "for example --server 192.168.1.10:8700"),
+        ("::1", "an IPv6 address stands in brackets: --server [::1]:8700"),
+        ("fe80::1%eth0:80", "for example --server 192.168.1.10:8700"),
+        ("ho st:1", "for example --server 192.168.1.10:8700"),
+        ("http://h:1", "leave out all but host and port: --server h:1"),
+        ("http://h:1/v2", "leave out all but host and port: --server h:1"),
+        ("user@host:x", "for example --server 192.168.1.10:8700"),
+    ):
+        with pytest.raises(UsageError, match="--server '.*' is not HOST:PORT") as caught:
             parse_address(text, "--server")
+        assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:80000", "host:65536", "[::1]:123456789"])
+def test_a_port_that_is_none(text):
+    with pytest.raises(UsageError, match="there is no port [0-9]{5,9}$") as caught:
+        parse_address(text, "--listen")
+    assert caught.value.context == ("expected  0 to 65535",)
+    assert caught.value.hint == "for example --listen {}:8700".format(text.rpartition(":")[0])

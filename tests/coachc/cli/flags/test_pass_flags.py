@@ -50,18 +50,18 @@ def test_every_pass(model):
 @pytest.mark.parametrize("command", ["inspect", "check"])
 def test_an_unknown_pass_is_answered_with_all(command, model):
     outcome = coachc(command, model, "--print-after", "folding")
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "error[usage]: --print-after 'folding' is no pass" in outcome.err
     assert f"hint: one of all, {', '.join(import_pass_names())}\n" in outcome.err
     # Nothing is lowered here, so no pass of lowering would ever print.
-    assert coachc(command, model, "--print-after", "take-apart").code == 1
+    assert coachc(command, model, "--print-after", "take-apart").code == 2
 
 
 def test_compile_knows_the_passes_of_lowering_too(model):
     assert pass_names() == (*import_pass_names(), *lowering_pass_names())
     assert len(set(pass_names())) == len(pass_names())
     outcome = coachc("compile", model, "--device", "tx2", "--calib", "random", "--print-after", "folding")
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert f"hint: one of all, {', '.join(pass_names())}\n" in outcome.err
 
 
@@ -93,7 +93,7 @@ def test_compile_writes_every_artefact_as_lowering_leaves_it(tmp_path):
 
     again = coachc("compile", model, *arguments, "--dump-dir", dump)
     assert again.code == 1
-    assert f"error[usage]: --dump-dir {dump} is not empty" in again.err
+    assert f"error[file]: --dump-dir {dump} is not empty" in again.err
     before = files(dump)
     succeed("compile", model, *arguments, "--dump-dir", dump, "--force")
     assert files(dump) == before
@@ -111,7 +111,7 @@ def test_folders_that_will_not_do(make, message, model, tmp_path):
     make(tmp_path / "there")
     outcome = coachc("inspect", model, "--dump-dir", tmp_path / "there")
     assert outcome.code == 1
-    assert f"error[usage]: --dump-dir {tmp_path / 'there'} {message}" in outcome.err
+    assert f"error[file]: --dump-dir {tmp_path / 'there'} {message}" in outcome.err
 
 
 def test_force_is_named_where_there_is_such_a_flag(model, tmp_path):
@@ -124,12 +124,12 @@ def test_force_is_named_where_there_is_such_a_flag(model, tmp_path):
 def test_a_folder_below_a_file(model, tmp_path):
     outcome = coachc("inspect", model, "--dump-dir", model / "below")
     assert outcome.code == 1
-    assert f"error[usage]: cannot make the folder {model / 'below'}: " in outcome.err
+    assert f"error[file]: cannot make the folder {model / 'below'}: " in outcome.err
     assert "hint: choose another --dump-dir" in outcome.err
 
 
 def test_check_takes_them_with_models_alone(tmp_path):
     outcome = coachc("check", tmp_path, "--dump-dir", tmp_path / "dump")
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "error[usage]: --print-after and --dump-dir take a model, not a bundle" in outcome.err
     assert f"hint: coachc check {tmp_path}/model.onnx" in outcome.err

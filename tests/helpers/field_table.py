@@ -1,7 +1,7 @@
 """What coachc makes of every ONNX file in a folder: a row each, and whether anything crashes or fails its own check.
 
-    python -m coachc.bench.field_table FOLDER [--target tx2 ...] [--seconds 20] [--json]
-    python -m coachc.bench.field_table FOLDER --one-operator-models   # writes onnx's own test models there first
+    python -m tests.helpers.field_table FOLDER [--target tx2 ...] [--seconds 20] [--json]
+    python -m tests.helpers.field_table FOLDER --one-operator-models   # writes onnx's own test models there first
 
 Each file is compiled for each target on noise and the bundle checked as a user would do it, cut everywhere as far as
 time allows, and the model checked against the target. A child process of its own does that: what it leaves behind, or
