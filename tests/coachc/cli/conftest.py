@@ -1,12 +1,16 @@
-"""A model that takes pictures, and pictures for it."""
+"""A model that takes pictures, and pictures for it; and the digits network compiled."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.helpers.bundles import save
+from tests.helpers.commands import REPOSITORY, compile_json
+from tests.helpers.made_once import made_once
 
 
 @pytest.fixture
@@ -43,3 +47,18 @@ def picture_folder(tmp_path):
             array = rng.integers(0, 256, (12, 16, 3)).astype(np.uint8)
             Image.fromarray(array).save(tmp_path / "images" / f"class{label}" / f"{number}.png")
     return tmp_path / "images"
+
+
+@pytest.fixture(scope="session")
+def digits_on_a_tx2(tmp_path_factory):
+    """A folder: digits.coach for a TX2 on 20 Mbit/s, report.json of its compilation, calib.npz, and test.npz apart."""
+
+    def make(folder):
+        from coachc.models.digits import write_data
+
+        write_data(folder / "calib.npz", folder / "test.npz")
+        model = REPOSITORY / "models" / "digits.onnx"
+        report = compile_json(model, folder / "digits.coach", "--calib", folder / "calib.npz")
+        (folder / "report.json").write_text(json.dumps(report))
+
+    return made_once(tmp_path_factory, "digits_on_a_tx2", make)

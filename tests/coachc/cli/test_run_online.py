@@ -19,7 +19,7 @@ from coachc.evaluate.tasks import BundleTasks
 from coachc.runtime.bundle.source import open_source
 from coachc.runtime.bundle.store import open_bundle
 from coachc.runtime.device.run_bundle import run_bundle
-from tests.helpers.commands import coachc, serving, succeed
+from tests.helpers.commands import coachc, serving
 from tests.helpers.traced_link import serving_over
 
 pytestmark = [pytest.mark.needs("sklearn"), pytest.mark.needs("uvicorn"), pytest.mark.needs("httptools")]
@@ -35,14 +35,9 @@ LINK = {"dur_ms": [1500, 5500, 60000], "mbps": [8, 0.078, 8]}
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory):
+def digits(digits_on_a_tx2):
     """A bundle for a TX2 on 20 Mbit/s, and the samples kept apart."""
-    from coachc.models.digits import write_data
-
-    folder = tmp_path_factory.mktemp("digits")
-    write_data(folder / "calib.npz", folder / "test.npz")
-    succeed("compile", DIGITS, "--device", "tx2", "--calib", folder / "calib.npz", "-o", folder / "digits.coach")
-    return folder / "digits.coach", folder / "test.npz"
+    return digits_on_a_tx2 / "digits.coach", digits_on_a_tx2 / "test.npz"
 
 
 def test_a_run_is_its_replay(digits, tmp_path):
