@@ -130,5 +130,5 @@ def _load(bundle: Bundle, path: str) -> onnx.ModelProto:
 def _feeds(bundle: Bundle, model: Model, source: str | None, samples: int, seed: int) -> list[Feed]:
     if source is None:
         return [ort.seeded_inputs(model.proto, seed + i) for i in range(samples)]
-    opened = open_source(source, bundle.manifest.model.inputs, bundle.manifest.preprocess)
+    opened = open_source(source, bundle.manifest.model.inputs, bundle.manifest.preprocess, limit=samples)
     return list(itertools.islice(opened, samples))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import onnx
@@ -96,21 +95,17 @@ def check_bundle_targets(path: str, given: dict[str, DeviceSpec]) -> list[Target
         A file is damaged.
     """
     bundle = open_bundle(path)
-    specs = {side: given.get(side) or _compiled_for(bundle, side) for side in ("device", "cloud")}
-    return check_artefact_targets(bundle, specs, lambda artefact: onnx.load_from_string(bundle.read(artefact)))
-
-
-def check_artefact_targets(
-    bundle: Bundle, specs: Mapping[str, DeviceSpec], load: Callable[[str], onnx.ModelProto]
-) -> list[TargetReport]:
-    """Every artefact of a bundle against given targets, by side; `load` gives the model of a path."""
     manifest = bundle.manifest
+    specs = {side: given.get(side) or _compiled_for(bundle, side) for side in ("device", "cloud")}
     places = {(artefact, side): None for cut in manifest.cuts for side in specs for artefact in cut.run_by(side)}
     for artefact, side in tuple(places):
         half = manifest.in_half_precision(artefact)
         if half is not None and target_of(specs[side]).typed:
             places[half, side] = None
-    return [_report(load(artefact), artefact, side, specs[side], bundle.path) for artefact, side in places]
+    return [
+        _report(onnx.load_from_string(bundle.read(artefact)), artefact, side, specs[side], bundle.path)
+        for artefact, side in places
+    ]
 
 
 def _compiled_for(bundle: Bundle, side: str) -> DeviceSpec:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coachc.calib.accuracy import samples_needed
-from coachc.checks.targets import TargetReport, check_artefact_targets
 from coachc.cli.online_report import online_lines
 from coachc.cli.screen import Screen
 from coachc.cli.table_layout import Column, Row
@@ -71,27 +70,7 @@ def warnings(compiled: Compiled, options: CompileOptions) -> list[str]:
         if lowering.failure:
             hint = f"; {lowering.hint}" if lowering.hint else ""
             found.append(f"{lowering.path} will not build with {lowering.target}: {lowering.failure}{hint}")
-    known = {lowering.path for lowering in compiled.lowerings if lowering.failure}
-    found += [_refused(report) for report in _target_reports(compiled, options) if report.where not in known]
-    return [text for text in found if text]
-
-
-def _target_reports(compiled: Compiled, options: CompileOptions) -> list[TargetReport]:
-    specs = {"device": options.device, "cloud": options.cloud}
-    return check_artefact_targets(compiled.bundle, specs, compiled.models.__getitem__)
-
-
-def _refused(report: TargetReport) -> str:
-    """What a target still refuses of an artefact that was lowered as far as it goes; empty if nothing."""
-    if report.ok:
-        return ""
-    # An operator that is missing says more than the types around it.
-    missing = {"op", "domain"}
-    found = [one for one in report.violations if one.severity == "error"]
-    first = min(found, key=lambda one: one.rule.split("/")[1] not in missing)
-    more = f", and {report.errors - 1} more that `coachc check` names" if report.errors > 1 else ""
-    about = f"{first.label}: " if first.node else ""
-    return f"{report.where} will not build on {report.target.title}: {about}{first.reason}; {first.remedy}{more}"
+    return found
 
 
 _FIGURES = tuple(
@@ -110,7 +89,10 @@ def print_plan(screen: Screen, plan: Plan) -> None:
     for mode, alternative in plan.alternatives.items():
         chosen = way.mode == mode == "device-only"
         bits = "8" if mode == "cloud-raw" else "-"
-        cells = (f"{'>' if chosen else ' '} {_TITLES[mode]}", "", bits, *_cells(alternative.way.timeline))
+        # A JPEG's figures are of interest even where it is not emitted; what does not build has none.
+        possible = alternative.emittable or mode == "cloud-jpeg"
+        figures = _cells(alternative.way.timeline) if possible else ["-"] * len(_FIGURES)
+        cells = (f"{'>' if chosen else ' '} {_TITLES[mode]}", "", bits, *figures)
         rows.append(Row(cells, bold=chosen))
     screen.table((Column("", "text"), Column("cut", "name"), Column("bits"), *_FIGURES), rows)
 
@@ -179,14 +161,11 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
         lines.append(f"{side:<10}{_provenance(profile.provenance)}")
     if planned.refined is not None and plan.way.cut:
         lines.insert(1, f"link      {_link_text(compiled)}")
-    jpeg = plan.alternatives["cloud-jpeg"]
+    alone, jpeg = plan.alternatives["device-only"], plan.alternatives["cloud-jpeg"]
+    if not alone.emittable:
+        lines.append(f"no link   nothing answers: device only is {alone.note}")
     lines.append(f"jpeg      {jpeg.note}")
-    if compiled.preprocess is not None:
-        shown = compiled.preprocess
-        lines.append(
-            f"images    {shown.size[0]}x{shown.size[1]} {shown.resize}, {shown.color}, "
-            f"(pixel / {shown.pixel_scale:g} - {list(shown.mean)}) / {list(shown.std)}"
-        )
+    lines += _input_lines(compiled)
     if planned.cut_set is not None:
         lines.insert(1, f"cuts      {_cut_set_text(planned.cut_set)}")
     lines += online_lines(compiled.summary["online"])
@@ -196,6 +175,21 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
     lines += [f"warning   {text}" for text in warnings(compiled, options)]
     lines.append(f"why       coachc explain {options.output}")
     lines.append(f"bundle    {options.output}  {compiled.bundle.bundle_id[:12]}")
+    return lines
+
+
+def _input_lines(compiled: Compiled) -> list[str]:
+    """What the model takes where that is more than one sample, and how pictures become it."""
+    model, lines = compiled.problem.model, []
+    inputs = [model.values[name] for name in model.inputs]
+    if len(inputs) > 1 or inputs[0].shape[:1] not in ((), (1,)):
+        shapes = ", ".join(f"{value.name} {'x'.join(map(str, value.shape)) or 'scalar'}" for value in inputs)
+        lines.append(f"inputs    {shapes}: a task is all of it")
+    if compiled.preprocess is not None:
+        shown = compiled.preprocess
+        scaled = f"(pixel / {shown.pixel_scale:g} - {list(shown.mean)}) / {list(shown.std)}"
+        pixels = "pixels as they are" if inputs[0].dtype == "uint8" else scaled
+        lines.append(f"images    {shown.size[0]}x{shown.size[1]} {shown.resize}, {shown.color}, {pixels}")
     return lines
 
 
