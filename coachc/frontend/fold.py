@@ -17,6 +17,7 @@ from coachc.core.graph import ITEM_BYTES
 from coachc.frontend import ort, walk
 from coachc.frontend.normalize import constant_of
 from coachc.frontend.order import order
+from coachc.frontend.shape_hints import shape_hints
 from coachc.frontend.shapes import Shape, infer, known_values, static_shape
 from coachc.frontend.take_branch import take_branch
 
@@ -58,6 +59,8 @@ def fold_constants(
     Evaluated by ONNX Runtime, which later runs the model too, or where it is missing by onnx's reference evaluator.
     A node that cannot be evaluated stays.
     """
+    stated = {hint.name for hint in hints}
+    hints = [*hints, *(hint for hint in shape_hints(model) if hint.name not in stated)]
     result = infer(model, hints)
     while True:
         constants = {tensor.name for tensor in result.graph.initializer}
