@@ -188,7 +188,16 @@ def test_of_bundles(tmp_path, monkeypatch):
     for target, code in (("tx2", 0), ("local", 3)):
         path = f"{target}.coach"
         compile_json(
-            save(residual(), tmp_path / "n.onnx"), path, "--device", target, "--calib", "random", "--mode", "split"
+            save(residual(), tmp_path / "n.onnx"),
+            path,
+            "--device",
+            target,
+            "--calib",
+            "random",
+            "--mode",
+            "split",
+            "--bandwidth",
+            "100kbit",  # codes pay, however long this machine takes now
         )
         outcome = coachc("check", path, "--samples", 1, "--device", "tx2", "--format", "sarif")
         assert outcome.code == code
