@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 
+from tests.helpers.narrow import in_float16
 from tests.helpers.onnx_models import constant, info, net, op, random_weight
 
 #: By name, in the order of this file.
@@ -113,3 +114,62 @@ def fails_when_it_runs():
     ]  # fmt: skip
     weights = [random_weight("w1", 8, 3, 3, 3), random_weight("w2", 8, 4, 3, 3)]
     return net(nodes, [info("x", [1, 3, 32, 32])], [info("y", [1, 4, 70, 68])], weights)
+
+
+@field
+def computes_nothing():
+    """Its only operator hands the input on."""
+    return net([op("Identity", "x", "y")], [info("x", [1, 3, 8, 8])], ["y"])
+
+
+@field
+def optional_between():
+    """An optional between two nodes, which no TensorRT has."""
+    nodes = [op("Relu", "x", "a"), op("Optional", "a", "o"), op("OptionalGetElement", "o", "b"), conv("b", "w", "y")]
+    return net(nodes, [info("x", [1, 3, 8, 8])], ["y"], [random_weight("w", 4, 3, 3, 3)], opset=17)
+
+
+# What other runtimes take and this compiler did not.
+
+
+@field
+def half_precision_throughout():
+    """float16 from end to end."""
+    nodes = [
+        conv("x", "w1", "a", strides=[2, 2]), op("Relu", "a", "b"), conv("b", "w2", "c", strides=[2, 2]),
+        op("Relu", "c", "d"), op("GlobalAveragePool", "d", "p"), op("Flatten", "p", "f"), op("Gemm", "f w3", "y"),
+    ]  # fmt: skip
+    weights = [random_weight("w1", 8, 3, 3, 3), random_weight("w2", 16, 8, 3, 3), random_weight("w3", 16, 10)]
+    return in_float16(net(nodes, [info("x", [1, 3, 32, 32])], [info("y", [1, 10])], weights))
+
+
+@field
+def scalar_crosses():
+    """A value of rank 0 is what a cut sends."""
+    nodes = [
+        conv("x", "w", "c"),
+        op("ReduceMax", "c", "m", keepdims=0),
+        op("Mul", "m w", "q"),
+        op("Reshape", "q s", "y"),
+    ]
+    weights = [random_weight("w", 8, 3, 3, 3), constant("s", [1, -1])]
+    return net(nodes, [info("x", [1, 3, 16, 16])], ["y"], weights)
+
+
+@field
+def constant_written_twice():
+    """Two Constant nodes give the same name the same value."""
+    two = op("Constant", "", "k", value=constant("k", np.float32(2)))
+    nodes = [two, op("Mul", "x k", "a"), two, op("Mul", "a k", "y")]
+    return net(nodes, [info("x", [1, 3, 8, 8])], ["y"])
+
+
+@field
+def pictures_scaled_in_the_graph():
+    """ImageScaler, as WinML's and Core ML's converters write it."""
+    scaler = op("ImageScaler", "x", "s", scale=2.0, bias=[0.1, 0.2, 0.3])
+    model = net(
+        [scaler, op("Conv", "s w", "y")], [info("x", [1, 3, 16, 16])], ["y"], [random_weight("w", 8, 3, 3, 3)], opset=7
+    )
+    model.ir_version = 4
+    return model
