@@ -36,7 +36,13 @@ KINDS = {
 
 def test_the_errors_of_that_table_are_all_there_are():
     classes = {name for name, found in vars(errors).items() if isinstance(found, type) and issubclass(found, Exception)}
-    assert classes == set(KINDS)
+    assert classes == {*KINDS, "UnreadablePicture"}
+
+
+def test_a_picture_that_cannot_be_read_is_named():
+    error = errors.UnreadablePicture("a/b.png", "no image of a known kind")
+    assert (error.kind, error.exit_code, error.reason) == ("source", 1, "no image of a known kind")
+    assert error.message == "cannot read a/b.png: no image of a known kind"
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))

@@ -19,7 +19,7 @@ from coachc.runtime.cloud import __main__
 from coachc.runtime.cloud import server as cloud
 from coachc.runtime.cloud.server import CloudApp, listen_on, load_services
 from coachc.runtime.engines.fake_engine import FakeEngine
-from coachc.runtime.errors import CoachRuntimeError, ConnectionFailed, EngineError
+from coachc.runtime.errors import CoachRuntimeError, ConnectionFailed, EngineError, UsageError
 from coachc.runtime.link import protocol
 from coachc.runtime.link.cloud_half import _server_s
 from coachc.runtime.link.connection import Connection
@@ -411,7 +411,7 @@ def test_addresses_in_use_and_not_ours_are_errors():
         assert "--listen HOST:PORT" in caught.value.hint
     with pytest.raises(ConnectionFailed, match="cannot listen on 192.0.2.1:80: "):
         listen_on("192.0.2.1:80")
-    with pytest.raises(ConnectionFailed, match="--listen 'here' is not HOST:PORT"):
+    with pytest.raises(UsageError, match="--listen 'here' is not HOST:PORT"):
         listen_on("here")
 
 
