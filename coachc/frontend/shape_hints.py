@@ -41,8 +41,9 @@ def shape_hints(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     known = _Known(model)
     for node in graph.node:
         known.add(node)
-    found = [onnx.ValueInfoProto(name=name, type=known.types[name]) for node in graph.node for name in node.output
-             if name in known.types]  # fmt: skip
+    outputs = {value.name for value in graph.output}
+    names = [name for node in graph.node for name in node.output if name in known.types and name not in outputs]
+    found = [onnx.ValueInfoProto(name=name, type=known.types[name]) for name in names]
     return [value for value in found if static_shape(value) is not None]
 
 

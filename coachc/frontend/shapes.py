@@ -216,7 +216,7 @@ def infer(model: onnx.ModelProto, hints: Sequence[onnx.ValueInfoProto] = ()) -> 
                     value.type.tensor_type.shape.SetInParent()
                 else:
                     value.type.tensor_type.ClearField("shape")
-    made = set(walk.made(bare.graph))
+    made = {name for node in bare.graph.node for name in node.output}
     bare.graph.value_info.extend(hint for hint in hints if hint.name in made)
     try:
         return onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True, check_type=True)

@@ -55,9 +55,9 @@ def test_hints_are_the_shapes_of_a_run(onnxes):
     hints = {value.name: value for value in shape_hints(net)}
     names = tuple(name for node in net.graph.node for name in node.output)
     found = ort.run(with_outputs(net, names), ort.seeded_inputs(net, 0), names)
-    assert set(hints) == set(names)
-    for name, array in found.items():
-        assert static_shape(hints[name]) == array.shape, name
+    assert set(hints) == {*names} - {net.graph.output[0].name}
+    for name, hint in hints.items():
+        assert static_shape(hint) == found[name].shape, name
 
 
 def test_what_hangs_on_the_contents_of_an_input_gets_no_hint(onnxes):
@@ -95,7 +95,7 @@ def test_what_cannot_be_inferred_alone_stops_nothing(onnxes):
         domains={"com.microsoft": 1},
     )  # fmt: skip
     hints = {value.name for value in shape_hints(order(net))}
-    assert hints == {"s", "y"}
+    assert hints == {"s"}
 
 
 @pytest.mark.parametrize("name", ["shufflenet", "inception_v1"])
