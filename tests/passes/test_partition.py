@@ -296,7 +296,8 @@ class TestByHand:
         found = search(graph, self.costs, always(2))
         assert found.best.mask == 0b0011
         assert [(r.what, r.reason) for r in found.rejected] == [
-            ("cut at x", "'x' has no static shape, or no type that can be sent"), ("cut at v0", "'v0' has no static shape, or no type that can be sent"),
+            ("cut at x", "'x' has no static shape, or no type that can be sent"),
+            ("cut at v0", "'v0' has no static shape, or no type that can be sent"),
         ]  # fmt: skip
 
     def test_memory_is_weights_and_the_largest_operator(self):
