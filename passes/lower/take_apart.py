@@ -79,7 +79,11 @@ def take_apart(
             work.CopyFrom(model)
         rejected += replace_nodes(work, choose, scope, source, limits, target, tally, may_stay=may_stay)
         if functions:
-            work = _expanded(work, functions, tally)
+            try:
+                work = _expanded(work, functions, tally)
+            except RuntimeError as exc:  # onnx's inliner, of nodes that leave optional inputs out
+                reason = CannotLower("onnx cannot write its own definition in its place")
+                raise cannot_be_written(functions[0], limits, target, reason) from exc
         refused = frozenset()
     lacking = missing(work, target, limits)
     remaining = next(n for n in walk.nodes(work.graph) if not n.domain and n.op_type in lacking)
