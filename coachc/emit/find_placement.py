@@ -16,6 +16,7 @@ from coachc.emit.two_halves import Emitted
 from coachc.errors import ModelError
 from coachc.frontend import walk
 from coachc.frontend.model import Model
+from coachc.frontend.value_table import tensor_info
 from coachc.targets.rules import errors
 from coachc.targets.target import Target, target_of
 from coachc.targets.violation import Violation
@@ -150,10 +151,7 @@ def _alone(model: Model, node: onnx.NodeProto, weights: dict[str, onnx.TensorPro
 
 
 def _info(value: Value) -> onnx.ValueInfoProto:
-    if not value.cuttable:
-        return onnx.ValueInfoProto(name=value.name)
-    element = onnx.helper.np_dtype_to_tensor_dtype(onnx.numpy_helper.np.dtype(value.dtype))
-    return onnx.helper.make_tensor_value_info(value.name, element, value.shape)
+    return tensor_info(value) if value.cuttable else onnx.ValueInfoProto(name=value.name)
 
 
 def _signature(alone: onnx.ModelProto) -> bytes:

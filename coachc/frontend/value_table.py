@@ -149,16 +149,17 @@ def _write_shapes(
             if name in info and static_shape(info[name]) is not None:
                 kept.append(info[name])
             elif name in values and values[name].dtype in ITEM_BYTES:
-                kept.append(_tensor_info(values[name]))
+                kept.append(tensor_info(values[name]))
     del graph.value_info[:]
     graph.value_info.extend(kept)
     for output in graph.output:
         value = values[output.name]
         if static_shape(output) is None and value.dtype in ITEM_BYTES and (output.name in static or output.name in ran):
-            output.type.CopyFrom(_tensor_info(value, known=output.name in static).type)
+            output.type.CopyFrom(tensor_info(value, known=output.name in static).type)
     return result
 
 
-def _tensor_info(value: Value, *, known: bool = True) -> onnx.ValueInfoProto:
+def tensor_info(value: Value, *, known: bool = True) -> onnx.ValueInfoProto:
+    """A value as a graph states it; without its sizes where they are not `known`."""
     element = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(value.dtype)) if value.dtype != "bfloat16" else 16
     return onnx.helper.make_tensor_value_info(value.name, element, value.shape if known else [None] * len(value.shape))

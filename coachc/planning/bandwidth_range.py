@@ -235,7 +235,7 @@ def _with_intervals(
     alone = next((place for place, way in enumerate(members) if way.mode == "device-only"), None)
     if alone is not None:
         return (*cuts, ChosenCut(members[alone], tuple(between.get(alone, []))))
-    if limits.placement.not_on_device:
+    if limits.placement.against(problem.graph, problem.graph.full_mask):
         return tuple(cuts)
     return (*cuts, ChosenCut(way_at(problem.graph, problem.graph.full_mask, BitPlan(()), problem.costs), ()))
 

@@ -147,7 +147,7 @@ def compare(
     ) -> tuple[Strategy, Found]:
         asked = precision if coded else packed
         found = search(graph, costs, asked, limits=limits, objective=objective, candidates=among)
-        builds = found.best is None or not limits.placement.not_on_device
+        builds = found.best is None or not limits.placement.against(graph, graph.full_mask)
         options = [alone] * builds + ([] if found.best is None else [found.best])
         chosen = min(options, key=lambda way: rank(way, objective))
         return strategy_of(name, chosen, note), found

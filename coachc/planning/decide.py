@@ -198,4 +198,4 @@ def _refused(graph: GraphView, mode: str, limits: Limits) -> list[str]:
         against = placement.against(graph, 0) if mode == "cloud-raw" else ""
         return cloud or [against] * bool(against)
     # Everything an operator that the device refuses feeds has to be on the cloud with it.
-    return [*device, *cloud] if placement.device or placement.cloud else list(placement.crossings.values())[:3]
+    return [*device, *cloud] or [*placement.crossings.values(), *placement.cuts.values()][:3]

@@ -210,3 +210,31 @@ def test_a_definition_that_onnx_cannot_write_keeps_its_node_off_that_side(tmp_pa
     model, graph = imported(net(nodes, [info("x", (1, 3, 8, 8))], ["y"], weights, opset=18), tmp_path)
     found = placement_of(model, graph, TX2, A6000)
     assert any("Shrink" in reason and "cannot write its own definition" in reason for reason in found.device.values())
+
+
+@pytest.mark.parametrize("bandwidth", ["20Mbit", "1Mbit..1000Mbit"])
+def test_device_only_that_is_refused_when_written_is_nowhere_in_the_bundle(bandwidth, tmp_path, monkeypatch):
+    real, asked = placement.refusals, []
+
+    def refuse_first(emitted, *rest):
+        asked.append([cut.name for cut in emitted.cuts])
+        return {"device-only": "no"} if len(asked) == 1 else real(emitted, *rest)
+
+    monkeypatch.setattr(module, "refusals", refuse_first)
+    path, bundle = save(hardened(), tmp_path / "m.onnx"), tmp_path / "o.coach"
+    report = compile_json(path, bundle, *NOISE, "--device", "orin-nano", "--cloud", "a6000", "--bandwidth", bandwidth)
+    assert "device-only" in asked[0]
+    names = [cut["name"] for cut in manifest_of(bundle)["cuts"]]
+    assert names
+    assert "device-only" not in names
+    if "cut_set" in report:
+        assert [cut["name"] for cut in report["cut_set"]["cuts"]] == names
+
+
+def test_what_is_refused_when_written_is_said_where_nothing_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "refusals", lambda emitted, *rest: {cut.name: "no such engine" for cut in emitted.cuts})
+    path = save(hardened(first=True), tmp_path / "m.onnx")
+    outcome = coachc("compile", path, "--device", "orin-nano", "-o", tmp_path / "o", *NOISE, "--mode", "split")
+    assert outcome.code == 1
+    assert "no split plan builds on its target" in outcome.err
+    assert "no such engine" in outcome.err
