@@ -4,7 +4,6 @@ whole gives.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 
 import onnx
@@ -130,5 +129,4 @@ def _load(bundle: Bundle, path: str) -> onnx.ModelProto:
 def _feeds(bundle: Bundle, model: Model, source: str | None, samples: int, seed: int) -> list[Feed]:
     if source is None:
         return [ort.seeded_inputs(model.proto, seed + i) for i in range(samples)]
-    opened = open_source(source, bundle.manifest.model.inputs, bundle.manifest.preprocess, limit=samples)
-    return list(itertools.islice(opened, samples))
+    return list(open_source(source, bundle.manifest.model.inputs, bundle.manifest.preprocess, limit=samples))
