@@ -15,6 +15,7 @@ from coachc.calib.online_policy import Online
 from coachc.emit import bundle_writer
 from coachc.emit.half_precision import HalfPrecisionModel, half_precision_models
 from coachc.emit.lowering import Lowering
+from coachc.emit.open_batches import open_batches
 from coachc.emit.rtx import RtxEngine, check_rtx, rtx_engines
 from coachc.emit.two_halves import MODEL_PATH, Emitted
 from coachc.frontend.model import Model
@@ -65,6 +66,8 @@ class CompileOptions(Setting):
     engine : {"onnx", "trt", "rtx"}
         trt: what strongly typed TensorRT builds on the target, too: half precision written into the graphs. rtx: the
         cloud half also as an engine of TensorRT-RTX, built for the cloud's GPU.
+    max_batch : int
+        Most tasks in one run; more than 1 leaves the halves' first axis open, where it can be.
     revision : int
         Of the bundle among those installed one after the other.
     force : bool
@@ -82,6 +85,7 @@ class CompileOptions(Setting):
     mix: bool = False
     bandwidths: tuple[float, float] | None = None
     engine: str = "onnx"
+    max_batch: int = 1
     revision: int = 0
     force: bool = False
 
@@ -161,17 +165,23 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
     online = {way.name: online_policies(problem, way, calibration, options.budget, progress) for way in planned.ways}
 
     progress("emit", 0, 0)
-    models = {MODEL_PATH: problem.model.proto, **emitted.models}
+    opened = open_batches(
+        (options.model, options.input_shapes), problem.model, problem.graph, planned.ways, emitted,
+        sides=(options.device, options.cloud), max_batch=options.max_batch,
+    )  # fmt: skip
+    emitted = opened.emitted
+    models = {MODEL_PATH: opened.model.proto, **emitted.models}
     engines, half_precision = _for_tensorrt(options, problem, models, emitted, progress)
     summary = {
         **setting_json(options, problem),
         **planned_json(problem, planned, calibration.kind, explanation, mixture),
         "online": {name: online_json(found) for name, found in online.items()},
         "lowered": [lowering.to_json() for lowering in emitted.lowerings],
+        "batch": {"max": options.max_batch, "fixed": dict(opened.fixed)},
     }
     bundle = bundle_writer.write(
         options.output,
-        problem.model,
+        opened.model,
         emitted,
         chosen=planned.plan.way.name if planned.cut_set is not None else "",
         sides={"device": (options.device, problem.costs.device), "cloud": (options.cloud, problem.costs.cloud)},

@@ -15,7 +15,7 @@ from .bundle.manifest_types import Manifest
 from .bundle.signature import trusted_keys
 from .bundle.store import Bundle, open_bundle
 from .engines.build_engine import available_bytes, find_or_build, to_stderr, workspace_bytes
-from .engines.dialect import Dialect
+from .engines.dialect import Dialect, shape_ranges
 from .engines.engine_cache import DEFAULT_CACHE, EngineCache
 from .engines.gpu_quantizer import quantizing_cut
 from .engines.load_dialect import dialect_of, load_dialect
@@ -53,7 +53,8 @@ def trtexec_commands(
         chosen = to_build(bundle, side, path, bundle.read(path), dialect, workspace)
         onnx = os.path.join(bundle.path, *chosen.path.split("/"))
         plan = os.path.join(folder, hashlib.sha256(chosen.model).hexdigest()[:12] + ".plan")
-        words = dialect.trtexec(onnx, plan, chosen.settings, timings)
+        ranges = shape_ranges(chosen.model, chosen.settings)
+        words = dialect.trtexec(onnx, plan, chosen.settings, timings, ranges=ranges)
         lines.append(" ".join(shlex.quote(word) for word in words))
     return lines
 

@@ -30,6 +30,8 @@ from coachc.runtime.bundle.store import Bundle, open_bundle
 
 #: Inputs tried by default.
 SAMPLES = 4
+#: Tasks in one run that are tried beside one and the most: no size that models are usually made of.
+FEW_TASKS = 3
 
 
 def check_bundle(path: str, source: str | None = None, *, samples: int = SAMPLES, seed: int = 0) -> list[Finding]:
@@ -74,7 +76,26 @@ def check_bundle(path: str, source: str | None = None, *, samples: int = SAMPLES
             findings += _check_cut(bundle, cut, model, graph, feeds, kind)
         elif {*cut.on_device, *cut.on_cloud} != {MODEL_PATH}:
             findings.append(_check_whole(bundle, cut, model, feeds, kind))
-    return findings
+    return findings + list(_check_batches(bundle, seed))
+
+
+def _check_batches(bundle: Bundle, seed: int) -> Iterable[Finding]:
+    """Whether every cut that takes several tasks in one run gives for three, and for the most, what the whole gives."""
+    open_cuts = [cut for cut in bundle.manifest.cuts if cut.max_batch > 1]
+    for tasks in sorted({min(FEW_TASKS, cut.max_batch) for cut in open_cuts} | {cut.max_batch for cut in open_cuts}):
+        model = import_model(f"{bundle.path}/{MODEL_PATH}", batch=tasks)
+        graph, feeds = fuse(model), [ort.seeded_inputs(model.proto, seed)]
+        kind = f"seeded (seed {seed})"
+        for cut in open_cuts:
+            if tasks > cut.max_batch:
+                continue
+            if cut.mode in ("split", "cloud-raw"):
+                found = list(_check_cut(bundle, cut, model, graph, feeds, kind))
+                yield Finding(f"batch of {tasks}", f"cut {cut.name}: {'; '.join(one.detail for one in found[1:])}")
+            elif {*cut.on_device, *cut.on_cloud} != {MODEL_PATH}:
+                yield Finding(
+                    f"batch of {tasks}", f"cut {cut.name}: {_check_whole(bundle, cut, model, feeds, kind).detail}"
+                )
 
 
 def _check_whole(bundle: Bundle, cut: Cut, model: Model, feeds: Sequence[Feed], kind: str) -> Finding:

@@ -93,7 +93,7 @@ def check(
         if engine is not None:
             raise UsageError("--engine takes a bundle, not a model", hint="coachc compile writes one")
         observers = passes.observers(lowering=False)
-        model = import_model(path, batch=shapes.batch, input_shapes=shapes.input_shapes, observers=observers)
+        model = import_model(path, batch=shapes.size, input_shapes=shapes.input_shapes, observers=observers)
         findings = [Finding("model", f"opset {model.opset}: read, checked and loaded, {len(model.values)} values")]
         if all_cuts:
             with reporting() as progress:

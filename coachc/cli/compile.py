@@ -90,6 +90,7 @@ def compile_(
         check_recipe(save_recipe, force, data.calib)
     announce_bytes(link.bandwidth)
     (device, cloud), (middle, bandwidths) = targets.sides, link.link_and_range
+    batch, max_batch = shapes.batch_range
     options = CompileOptions(
         model=model,
         output=output or f"{Path(model).stem}.coach",
@@ -102,7 +103,8 @@ def compile_(
         max_latency_s=search.max_latency_s,
         device_precision=device_precision,
         cloud_precision=cloud_precision,
-        batch=shapes.batch,
+        batch=batch,
+        max_batch=max_batch,
         input_shapes=shapes.input_shapes,
         max_samples=data.samples,
         mode=one_of(mode, "--mode", ("auto", *MODES)),

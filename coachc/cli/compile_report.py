@@ -165,7 +165,7 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
     if not alone.emittable:
         lines.append(f"no link   nothing answers: device only is {alone.note}")
     lines.append(f"jpeg      {jpeg.note}")
-    lines += _input_lines(compiled)
+    lines += _input_lines(compiled) + _batch_lines(compiled.summary["batch"])
     if planned.cut_set is not None:
         lines.insert(1, f"cuts      {_cut_set_text(planned.cut_set)}")
     lines += online_lines(compiled.summary["online"])
@@ -191,6 +191,16 @@ def _input_lines(compiled: Compiled) -> list[str]:
         pixels = "pixels as they are" if inputs[0].dtype == "uint8" else scaled
         lines.append(f"images    {shown.size[0]}x{shown.size[1]} {shown.resize}, {shown.color}, {pixels}")
     return lines
+
+
+def _batch_lines(batch: Mapping[str, Any]) -> list[str]:
+    """Which cuts take several tasks in one run, and what keeps the others from it."""
+    if batch["max"] == 1:
+        return []
+    fixed = batch["fixed"]
+    if not fixed:
+        return [f"batch     1 to {batch['max']} tasks in one run, at every cut"]
+    return [f"batch     one task at a time at cut {cut}: {reason}" for cut, reason in fixed.items()]
 
 
 def _link_text(compiled: Compiled) -> str:

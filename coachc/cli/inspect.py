@@ -52,7 +52,7 @@ def inspect(
         check_place(draw, "--draw")
     refuse_packed(path)
     observers = passes.observers(lowering=False)
-    found = inspected(path, device=device, batch=shapes.batch, input_shapes=shapes.input_shapes, observers=observers)
+    found = inspected(path, device=device, batch=shapes.size, input_shapes=shapes.input_shapes, observers=observers)
     result = {**inspected_json(found), "drawing": draw}
     if draw is not None:
         write_file(draw, blocks_svg(found.graph, found.blocks, found.mask).encode())
@@ -89,6 +89,7 @@ def _cut_line(cut: dict[str, Any], result: dict[str, Any]) -> str:
     return (
         f"{mark} cut {cut['name']}: {cut['device_operators']} of {result['operators']} operators on the device, "
         f"{crossing}; device: {' + '.join(cut['on_device']) or '-'}, cloud: {' + '.join(cut['on_cloud']) or '-'}"
+        + (f"; up to {cut['max_batch']} tasks in one run" if cut["max_batch"] > 1 else "")
     )
 
 

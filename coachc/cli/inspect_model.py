@@ -147,6 +147,7 @@ def _cut_json(graph: GraphView, bundle: Bundle, cut: Cut) -> dict[str, Any]:
         "mode": cut.mode,
         "device_operators": device_mask(graph, bundle, cut).bit_count(),
         "values": [{"value": value.name, "bits": value.bits, "codec": value.codec} for value in cut.values],
+        "max_batch": cut.max_batch,
         "on_device": list(cut.on_device),
         "on_cloud": list(cut.on_cloud),
         "policy": cut.policy,

@@ -20,7 +20,7 @@ from coachc.cost.device import DeviceSpec
 from coachc.emit.half_precision import in_half_precision
 from coachc.emit.rtx_worker import MODULE, build_apart
 from coachc.errors import ToolchainError
-from coachc.runtime.bundle.manifest_types import Cut, EngineFacts
+from coachc.runtime.bundle.manifest_types import Cut, EngineFacts, most_tasks
 from coachc.runtime.bundle.quantizer_inputs import artefact_feed
 from coachc.runtime.engines.dialect import Dialect
 from coachc.runtime.engines.dialect_11 import Dialect11
@@ -62,6 +62,7 @@ def build_rtx(
     precision: str = "",
     where: str = "the model",
     feed: Mapping[str, np.ndarray] = MappingProxyType({}),
+    max_batch: int = 1,
 ) -> tuple[bytes, str]:
     """A plan from an ONNX model; the same inputs give the same bytes.
 
@@ -77,6 +78,8 @@ def build_rtx(
         For messages.
     feed : mapping of str to ndarray
         Inputs of its quantizers, where half precision is tried; the others are random.
+    max_batch : int
+        Most tasks in one run, for a model that leaves the first axis of its inputs open.
 
     Returns
     -------
@@ -97,7 +100,7 @@ def build_rtx(
         proto, notes = in_half_precision(proto, where, feed)
         model = proto.SerializeToString(deterministic=True)
     try:
-        plan, said = build_apart(model, compute_capability)
+        plan, said = build_apart(model, compute_capability, max_batch)
     except EngineError as exc:
         half = "--cloud-precision fp16 builds it in half precision; " if "FP32 GEMM" in exc.message else ""
         raise ToolchainError(f"{where}: {exc.message}", context=exc.context, hint=half + _WITHOUT) from exc
@@ -136,7 +139,12 @@ def rtx_engines(
     for path in paths:
         data = models[path].SerializeToString(deterministic=True)
         plan, log = build_rtx(
-            data, spec.compute_capability, precision=precision, where=path, feed=artefact_feed(cuts, path)
+            data,
+            spec.compute_capability,
+            precision=precision,
+            where=path,
+            feed=artefact_feed(cuts, path),
+            max_batch=most_tasks(cuts, path),
         )
         stem = f"{path.removesuffix('.onnx')}.sm{spec.compute_capability.replace('.', '')}"
         dialect = load_dialect(MODULE)

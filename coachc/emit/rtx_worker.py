@@ -21,7 +21,7 @@ from coachc.runtime.errors import EngineError
 MODULE = "tensorrt_rtx"
 
 
-def build_apart(model: bytes, compute_capability: str) -> tuple[bytes, list[tuple[str, str]]]:
+def build_apart(model: bytes, compute_capability: str, max_batch: int = 1) -> tuple[bytes, list[tuple[str, str]]]:
     """A plan, and the log as (severity, message), from another process.
 
     Raises
@@ -32,7 +32,7 @@ def build_apart(model: bytes, compute_capability: str) -> tuple[bytes, list[tupl
     with tempfile.TemporaryDirectory() as folder:
         plan = Path(folder) / "plan"
         done = subprocess.run(
-            [sys.executable, "-m", __name__, compute_capability, str(plan)],
+            [sys.executable, "-m", __name__, compute_capability, str(max_batch), str(plan)],
             input=model,
             capture_output=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part) or os.getcwd()},
@@ -48,7 +48,7 @@ def build_apart(model: bytes, compute_capability: str) -> tuple[bytes, list[tupl
         return plan.read_bytes(), [(severity, message) for severity, message in said["lines"]]
 
 
-def main(compute_capability: str, plan: str) -> None:
+def main(compute_capability: str, max_batch: str, plan: str) -> None:
     """Build what comes on stdin; write the plan, and what was said to stdout."""
     lines: list[tuple[str, str]] = []
 
@@ -58,7 +58,7 @@ def main(compute_capability: str, plan: str) -> None:
 
     said: dict[str, Any] = {"lines": lines}
     try:
-        settings = Settings(compute_capability=compute_capability)
+        settings = Settings(compute_capability=compute_capability, opt_batch=int(max_batch), max_batch=int(max_batch))
         built = load_dialect(MODULE).build(sys.stdin.buffer.read(), settings, sink)
         Path(plan).write_bytes(built.plan)
     except EngineError as exc:
@@ -67,4 +67,4 @@ def main(compute_capability: str, plan: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

@@ -43,6 +43,7 @@ def normalize(model: onnx.ModelProto) -> onnx.ModelProto:
     for graph in walk.graphs(result.graph):
         _densify(graph)
         _drop_repeats(graph)
+        _drop_empty_lists(graph)
         # Names of scales that no runtime reads; they would dangle once a value is renamed or removed.
         del graph.quantization_annotation[:]
     _drop_default_inputs(result.graph)
@@ -110,6 +111,19 @@ def _drop_unused_domains(model: onnx.ModelProto) -> onnx.ModelProto:
     del model.opset_import[:]
     model.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in kept)
     return model
+
+
+def _drop_empty_lists(graph: onnx.GraphProto) -> None:
+    """`axes` and `perm` that list nothing say what no list says; torch writes ``ReduceMax(axes=[])`` for ``amax()``.
+
+    Of other operators' empty lists ONNX Runtime takes none. Tools that tell a list's type by its first item fail on it.
+    """
+    for node in graph.node:
+        wanted = "axes" if node.op_type.startswith("Reduce") else "perm" if node.op_type == "Transpose" else ""
+        for index, entry in enumerate(node.attribute):
+            if not node.domain and entry.name == wanted and not entry.ints:
+                del node.attribute[index]
+                break
 
 
 def _drop_repeats(graph: onnx.GraphProto) -> None:

@@ -209,7 +209,7 @@ def seeded_inputs(model: onnx.ModelProto, seed: int) -> dict[str, np.ndarray]:
     Parameters
     ----------
     model : ModelProto
-        With static input shapes.
+        With static input shapes; an axis that has a name and no size, as the batch of open halves, gets 1.
     seed : int
 
     Returns
@@ -231,9 +231,9 @@ def seeded_inputs(model: onnx.ModelProto, seed: int) -> dict[str, np.ndarray]:
 
 def _random_array(value: onnx.ValueInfoProto, rng: np.random.Generator) -> np.ndarray:
     tensor = value.type.tensor_type
-    if not tensor.HasField("shape") or not all(dim.HasField("dim_value") for dim in tensor.shape.dim):
+    if not tensor.HasField("shape") or not all(dim.WhichOneof("value") for dim in tensor.shape.dim):
         raise ModelError(f"graph input '{value.name}' has no static shape, so no random input can be made for it")
-    shape = tuple(dim.dim_value for dim in tensor.shape.dim)
+    shape = tuple(dim.dim_value if dim.HasField("dim_value") else 1 for dim in tensor.shape.dim)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     if dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(dtype)

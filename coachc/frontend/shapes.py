@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,16 @@ def bind_inputs(
     for value in result.graph.input:
         _set_shape(value, tuple(sizes[value.name] or ()))
     return result
+
+
+def batched_shapes(path: str | os.PathLike[str], input_shapes: Mapping[str, Shape], batch: int) -> dict[str, Shape]:
+    """Shapes stated for one task, for `batch` tasks: `batch` times as many rows where the file leaves them open."""
+    graph = onnx.load(path, load_external_data=False).graph
+    declared = {value.name: _declared(value) for value in graph.input}
+    return {
+        name: (batch * shape[0], *shape[1:]) if shape and isinstance((declared.get(name) or ("",))[0], str) else shape
+        for name, shape in input_shapes.items()
+    }
 
 
 def _check_stated(names: Sequence[str], batch: int | None, stated: Mapping[str, Shape]) -> None:

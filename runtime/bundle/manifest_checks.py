@@ -26,6 +26,15 @@ def check_manifest(manifest: m.Manifest) -> None:
         _check_cut(manifest, cut, f"cuts[{index}]")
 
 
+def _check_batch(manifest: m.Manifest, cut: m.Cut, where: str) -> None:
+    if cut.max_batch < 1:
+        raise f.wrong(where + ".max_batch", "at least 1", cut.max_batch)
+    ends = manifest.model.inputs + manifest.model.outputs
+    shapes = [spec.shape for spec in ends] + [value.shape for value in cut.values]
+    if cut.max_batch > 1 and any(shape[:1] != (1,) for shape in shapes):
+        raise f.wrong(where + ".max_batch", "1, where a value has not one row along its first axis", cut.max_batch)
+
+
 def _check_engines(manifest: m.Manifest) -> None:
     roles = {artefact.path: artefact.role for artefact in manifest.artefacts}
     for index, engine in enumerate(manifest.engines):
@@ -84,6 +93,7 @@ def _check_cut(manifest: m.Manifest, cut: m.Cut, where: str) -> None:
         raise f.wrong(where + ".values", "values exactly where there is a cloud half", len(cut.values))
     if cut.mode == "cloud-jpeg" and (manifest.preprocess is None or len(cut.values) != 1):
         raise f.wrong(where, "a preprocess and one value for mode cloud-jpeg", cut.name)
+    _check_batch(manifest, cut, where)
     _unique(where + ".features", list(cut.features))
     for index, name in enumerate(cut.features):
         if cut.device is None or name in made or name in [value.codes for value in cut.values]:

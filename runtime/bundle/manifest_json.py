@@ -138,6 +138,7 @@ _cut = f.record(
     before=f.list_of(f.path),
     after=f.list_of(f.path),
     policy=f.optional(f.path),
+    max_batch=f.whole,
 )
 _artefact = f.record(m.Artefact, path=f.path, role=f.one_of(m.ROLES), sha256=f.sha256, size_bytes=f.whole)
 _engine = f.record(

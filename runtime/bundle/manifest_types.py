@@ -6,11 +6,11 @@ written is decided in `manifest_json`, what they may say about each other in `ma
 """
 
 import re
-from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple, Union
 
 from ..errors import BundleError, UsageError
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 DTYPES = (
     "bool",
@@ -192,6 +192,9 @@ class Cut(NamedTuple):
         Artefact paths of the segments that run on the cloud, in this order, after `cloud`.
     policy : str or None
         Artefact path of this cut's online policy.
+    max_batch : int
+        Most tasks that its artefacts take in one run, along the first axis of every input and output, where shapes are
+        stated for one; 1: one task at a time.
     """
 
     name: str
@@ -207,6 +210,7 @@ class Cut(NamedTuple):
     before: Tuple[str, ...] = ()
     after: Tuple[str, ...] = ()
     policy: Optional[str] = None
+    max_batch: int = 1
 
     @property
     def on_device(self) -> Tuple[str, ...]:
@@ -255,6 +259,11 @@ class Cut(NamedTuple):
     def accepted_bits(self, value: CutValue) -> Tuple[int, ...]:
         """Precisions at which the cloud half can take a packed value: the chosen one, where it has constants."""
         return tuple(level.bits for level in value.levels) if self.cloud_parameters else (value.bits,)
+
+
+def most_tasks(cuts: Iterable[Cut], path: str) -> int:
+    """How many tasks at most an artefact is run for at once, in any of the cuts."""
+    return max((cut.max_batch for cut in cuts if path in cut.on_device + cut.on_cloud), default=1)
 
 
 class Artefact(NamedTuple):

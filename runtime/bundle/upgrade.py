@@ -86,6 +86,17 @@ def _with_quality(value: Json, where: str) -> Json:
     return dict(value, levels=[], quality=int(scale) if isinstance(scale, float) and scale.is_integer() else scale)
 
 
+def _from_4_to_5(raw: Json) -> Json:
+    """A cut says how many tasks it takes in one run; it was one."""
+    return _with_each(raw, "cuts", "", _with_max_batch)
+
+
+def _with_max_batch(cut: Json, where: str) -> Json:
+    if "max_batch" in cut:
+        raise BundleError(f"manifest field '{where}.max_batch' is unknown to format 4")
+    return dict(cut, max_batch=1)
+
+
 def _with_each(owner: Json, field: str, prefix: str, change: Callable[[Json, str], Json]) -> Json:
     """`owner` with every object in one of its lists changed, which is also told where it stands."""
     items = owner.get(field)
@@ -100,5 +111,5 @@ def _with_each(owner: Json, field: str, prefix: str, change: Callable[[Json, str
 
 #: Version -> from its JSON object to that of the next one, `format_version` aside. Every one since the first that was
 #: released stays.
-UPGRADES = {3: _from_3_to_4}  # type: Dict[int, Callable[[Json], Json]]
+UPGRADES = {3: _from_3_to_4, 4: _from_4_to_5}  # type: Dict[int, Callable[[Json], Json]]
 OLDEST_VERSION = min(UPGRADES)

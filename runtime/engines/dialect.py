@@ -7,11 +7,11 @@ speaks too. What is the same in all of them is here; `load_dialect` finds the on
 
 import abc
 import re
-from typing import Any, Callable, List, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import EngineError
 from ..programs import command_of
-from .onnx_nodes import node_names
+from .onnx_nodes import node_names, open_inputs
 
 #: (severity: "INTERNAL_ERROR", "ERROR", "WARNING", "INFO" or "VERBOSE", message)
 Sink = Callable[[str, str], None]
@@ -47,21 +47,34 @@ class Settings(NamedTuple):
         Limit of scratch memory; 0 leaves TensorRT's own.
     compute_capability : str
         Such as "8.6": build for that GPU and not for the one that is here. TensorRT-RTX only.
+    opt_batch, max_batch : int
+        Of models that leave the tasks' axis of their inputs open: the number of tasks that is to be fastest, and the
+        largest. The smallest is 1.
     """
 
     fp16: bool = False
     int8: bool = False
     workspace_bytes: int = 0
     compute_capability: str = ""
+    opt_batch: int = 1
+    max_batch: int = 1
 
 
 class IoTensor(NamedTuple):
-    """One input or output of an engine; `dtype` is numpy's name."""
+    """One input or output of an engine; `dtype` is numpy's name.
+
+    Where the engine leaves an axis open (`is_open`), which has one row a task, `shape` is that of one task.
+    """
 
     name: str
     is_input: bool
     dtype: str
     shape: Tuple[int, ...]
+    is_open: bool = False
+
+
+#: By input: its smallest, best and largest shape.
+Ranges = Dict[str, Tuple[Tuple[int, ...], Tuple[int, ...], Tuple[int, ...]]]
 
 
 class Built(NamedTuple):
@@ -122,6 +135,10 @@ class Dialect(abc.ABC):
         """Inputs and outputs of an engine, in its own order."""
 
     @abc.abstractmethod
+    def set_shape(self, context: Any, tensors: List[IoTensor], index: int) -> bool:
+        """Tell a context the shape of input number `index` of `tensors`, which the engine leaves open."""
+
+    @abc.abstractmethod
     def enqueue(self, context: Any, tensors: List[IoTensor], addresses: Mapping[str, int], stream: int) -> bool:
         """Put one inference on a CUDA stream.
 
@@ -137,8 +154,10 @@ class Dialect(abc.ABC):
         """
 
     @abc.abstractmethod
-    def trtexec(self, onnx: str, plan: str, settings: Settings, timing_cache: str = "") -> List[str]:
-        """The same build as a command line."""
+    def trtexec(
+        self, onnx: str, plan: str, settings: Settings, timing_cache: str = "", *, ranges: Optional[Ranges] = None
+    ) -> List[str]:
+        """The same build as a command line; `ranges` as `shape_ranges` gives them."""
 
     def keeps_timings(self) -> bool:
         """Whether what was timed in one build helps the next."""
@@ -176,6 +195,7 @@ class Dialect(abc.ABC):
             raise self._refusal(parser, model, errors)
         config = builder.create_builder_config()
         self.configure(builder, config, settings)
+        self._set_ranges(builder, config, shape_ranges(model, settings))
         cache = self._timing_cache(config, timing_cache) if self.keeps_timings() else None
         plan = builder.build_serialized_network(network, config)
         if plan is None:
@@ -184,6 +204,27 @@ class Dialect(abc.ABC):
             raise kind(f"{self.product} {self.version} built no engine: {text}", errors[-10:], _hint(text))
         timed = bytes(cache.serialize()) if cache is not None else b""
         return Built(bytes(plan), timed)
+
+    def context(self, engine: Any, tensors: List[IoTensor]) -> Any:
+        """What runs an engine, one task at a time; None where TensorRT makes none."""
+        context = engine.create_execution_context()
+        for index, tensor in enumerate(tensors):
+            if context is not None and tensor.is_open and tensor.is_input:
+                if not self.set_shape(context, tensors, index):
+                    raise EngineError(f"the engine does not take '{tensor.name}' of shape {list(tensor.shape)}")
+        return context
+
+    def _set_ranges(self, builder: Any, config: Any, ranges: Ranges) -> None:
+        if not ranges:
+            return
+        profile = builder.create_optimization_profile()
+        try:
+            for name, (least, best, most) in ranges.items():
+                profile.set_shape(name, least, best, most)
+        except (RuntimeError, ValueError) as exc:
+            raise EngineError(f"{self.product} {self.version} does not take the range of '{name}': {exc}") from exc
+        if config.add_optimization_profile(profile) < 0:
+            raise EngineError(f"{self.product} {self.version} does not take the ranges of shapes {ranges}")
 
     def logger(self, sink: Sink) -> Any:
         """A TensorRT logger that hands everything to `sink`."""
@@ -217,16 +258,14 @@ class Dialect(abc.ABC):
         return runtime, engine
 
     def io_tensor(self, name: str, is_input: bool, dtype: Any, shape: Any) -> IoTensor:
-        """One of `tensors`, checked: a known type, no length that is open."""
+        """One of `tensors`, checked: a known type, one length that is open at most."""
         kind = str(dtype).rpartition(".")[2]
         lengths = tuple(int(length) for length in shape)
         if kind not in DTYPES:
             raise EngineError(f"tensor '{name}' of the engine is {kind}", hint="expected " + ", ".join(DTYPES))
-        if any(length < 0 for length in lengths):
-            raise EngineError(
-                f"tensor '{name}' of the engine has the open shape {list(lengths)}", hint="recompile: shapes are fixed"
-            )
-        return IoTensor(name, is_input, DTYPES[kind], lengths)
+        _check_open(f"tensor '{name}' of the engine", lengths)
+        one_task = tuple(1 if length < 0 else length for length in lengths)
+        return IoTensor(name, is_input, DTYPES[kind], one_task, -1 in lengths)
 
     def _made(self, make: Callable[..., Any], arguments: Tuple[Any, ...], errors: List[str]) -> Any:
         try:
@@ -266,6 +305,41 @@ class Dialect(abc.ABC):
     def error_node(self, error: Any) -> Tuple[str, str]:
         """Name and operator of the node a parser error is about, where this release says it."""
         return "", ""
+
+
+def shape_ranges(model: bytes, settings: Settings) -> Ranges:
+    """By input that an ONNX model leaves open: its smallest, best and largest shape.
+
+    Raises
+    ------
+    EngineError
+        More than one axis is open.
+    """
+    ranges = {}
+    for name, shape in open_inputs(model).items():
+        _check_open(f"input '{name}' of the model", shape)
+        least, best, most = (
+            tuple(tasks if length < 0 else length for length in shape)
+            for tasks in (1, settings.opt_batch, settings.max_batch)
+        )
+        ranges[name] = least, best, most
+    return ranges
+
+
+def _check_open(what: str, shape: Sequence[int]) -> None:
+    if sum(length < 0 for length in shape) > 1:
+        raise EngineError(
+            f"{what} has the open shape {list(shape)}", hint="recompile: only the tasks' axis may be open"
+        )
+
+
+def range_words(ranges: Optional[Ranges]) -> List[str]:
+    """trtexec's flags for them."""
+    words = []
+    for place, flag in enumerate(("min", "opt", "max")):
+        shapes = [f"{name}:{'x'.join(map(str, three[place]))}" for name, three in (ranges or {}).items()]
+        words += [f"--{flag}Shapes=" + ",".join(shapes)] if shapes else []
+    return words
 
 
 def _and_errors(sink: Sink, errors: List[str]) -> Sink:

@@ -4,10 +4,10 @@ TensorRT-RTX also builds for a GPU that is not there, without a driver: its plan
 target.
 """
 
-from typing import Any, List, Mapping, Tuple
+from typing import Any, List, Mapping, Optional, Tuple
 
 from ..errors import EngineError
-from .dialect import Dialect, IoTensor, Settings
+from .dialect import Dialect, IoTensor, Ranges, Settings, range_words
 from .dialect_8_2 import refuse_ahead_of_time
 from .dialect_8_5 import enqueue_named, named_tensors, named_trtexec, node_of, set_workspace
 
@@ -52,11 +52,16 @@ class Dialect11(Dialect):
     def tensors(self, engine: Any) -> List[IoTensor]:
         return named_tensors(self, engine)
 
+    def set_shape(self, context: Any, tensors: List[IoTensor], index: int) -> bool:
+        return bool(context.set_input_shape(tensors[index].name, tensors[index].shape))
+
     def enqueue(self, context: Any, tensors: List[IoTensor], addresses: Mapping[str, int], stream: int) -> bool:
         return enqueue_named(context, tensors, addresses, stream)
 
-    def trtexec(self, onnx: str, plan: str, settings: Settings, timing_cache: str = "") -> List[str]:
-        words = named_trtexec(onnx, plan, [], settings, timing_cache) + ["--skipInference"]
+    def trtexec(
+        self, onnx: str, plan: str, settings: Settings, timing_cache: str = "", *, ranges: Optional[Ranges] = None
+    ) -> List[str]:
+        words = named_trtexec(onnx, plan, range_words(ranges), settings, timing_cache) + ["--skipInference"]
         return ["tensorrt_rtx"] + words[1:] if self.product == "TensorRT-RTX" else words
 
     def error_node(self, error: Any) -> Tuple[str, str]:

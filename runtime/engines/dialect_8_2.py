@@ -1,10 +1,10 @@
 """TensorRT 8.2 to 8.4: bindings by number, workspace as a property. JetPack 4.6 has 8.2.1."""
 
-from typing import Any, List, Mapping
+from typing import Any, List, Mapping, Optional
 
 from ..errors import EngineError
 from ..programs import command_of
-from .dialect import Dialect, IoTensor, Settings
+from .dialect import Dialect, IoTensor, Ranges, Settings, range_words
 
 
 class Dialect82(Dialect):
@@ -29,11 +29,16 @@ class Dialect82(Dialect):
             found.append(self.io_tensor(name, bool(is_input), dtype, shape))
         return found
 
+    def set_shape(self, context: Any, tensors: List[IoTensor], index: int) -> bool:
+        return bool(context.set_binding_shape(index, tensors[index].shape))
+
     def enqueue(self, context: Any, tensors: List[IoTensor], addresses: Mapping[str, int], stream: int) -> bool:
         return bool(context.execute_async_v2([int(addresses[tensor.name]) for tensor in tensors], stream))
 
-    def trtexec(self, onnx: str, plan: str, settings: Settings, timing_cache: str = "") -> List[str]:
-        words = ["trtexec", "--onnx=" + onnx, "--saveEngine=" + plan] + precision_words(settings)
+    def trtexec(
+        self, onnx: str, plan: str, settings: Settings, timing_cache: str = "", *, ranges: Optional[Ranges] = None
+    ) -> List[str]:
+        words = ["trtexec", "--onnx=" + onnx, "--saveEngine=" + plan] + precision_words(settings) + range_words(ranges)
         if settings.workspace_bytes:
             words.append(f"--workspace={settings.workspace_bytes >> 20}")
         return words + (["--timingCacheFile=" + timing_cache] if timing_cache else []) + ["--buildOnly"]

@@ -1,9 +1,9 @@
 """TensorRT 8.5 to 10: tensors by name, memory pools. JetPack 5 has 8.5, JetPack 6 has 10.3."""
 
-from typing import Any, List, Mapping, Tuple
+from typing import Any, List, Mapping, Optional, Tuple
 
 from ..errors import EngineError
-from .dialect import Dialect, IoTensor, Settings, parse_version
+from .dialect import Dialect, IoTensor, Ranges, Settings, parse_version, range_words
 from .dialect_8_2 import precision_words, refuse_ahead_of_time, set_precisions
 
 
@@ -24,13 +24,20 @@ class Dialect85(Dialect):
     def tensors(self, engine: Any) -> List[IoTensor]:
         return named_tensors(self, engine)
 
+    def set_shape(self, context: Any, tensors: List[IoTensor], index: int) -> bool:
+        return bool(context.set_input_shape(tensors[index].name, tensors[index].shape))
+
     def enqueue(self, context: Any, tensors: List[IoTensor], addresses: Mapping[str, int], stream: int) -> bool:
         return enqueue_named(context, tensors, addresses, stream)
 
-    def trtexec(self, onnx: str, plan: str, settings: Settings, timing_cache: str = "") -> List[str]:
+    def trtexec(
+        self, onnx: str, plan: str, settings: Settings, timing_cache: str = "", *, ranges: Optional[Ranges] = None
+    ) -> List[str]:
         # --buildOnly became --skipInference in 8.6.
         last = "--buildOnly" if parse_version(self.version) < (8, 6) else "--skipInference"
-        return named_trtexec(onnx, plan, precision_words(settings), settings, timing_cache) + [last]
+        return named_trtexec(onnx, plan, precision_words(settings) + range_words(ranges), settings, timing_cache) + [
+            last
+        ]
 
     def error_node(self, error: Any) -> Tuple[str, str]:
         return node_of(error) if parse_version(self.version) >= (10, 0) else ("", "")

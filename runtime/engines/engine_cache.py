@@ -52,6 +52,8 @@ class EngineKey(NamedTuple):
 def make_key(model: bytes, builder: str, gpu: str, compute_capability: str, settings: Settings) -> EngineKey:
     """The key of an engine. The workspace is no part of it: it limits the build, not the result's use."""
     flags = "+".join(["fp16"] * settings.fp16 + ["int8"] * settings.int8) or "fp32"
+    if settings.max_batch > 1:
+        flags += f"+batch{settings.opt_batch}of{settings.max_batch}"
     return EngineKey(hashlib.sha256(model).hexdigest(), builder, gpu, compute_capability, flags)
 
 

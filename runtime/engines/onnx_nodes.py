@@ -1,13 +1,16 @@
-"""Names of a model's nodes, read from its bytes without the onnx package.
+"""Names of a model's nodes and shapes of its inputs, read from its bytes without the onnx package.
 
-A parser that refuses a node may say no more of it than its number; a person needs its name and operator. This reads
-just those from the protobuf wire format (https://protobuf.dev/programming-guides/encoding) with the field numbers of
-onnx.proto: ModelProto.graph 7, GraphProto.node 1, NodeProto.output 2, name 3, op_type 4.
+A parser that refuses a node may say no more of it than its number; a person needs its name and operator. An input whose
+first axis is open needs a range of sizes. This reads just those from the protobuf wire format
+(https://protobuf.dev/programming-guides/encoding) with the field numbers of onnx.proto.
 """
 
-from typing import Iterator, List, NamedTuple, Tuple, Union
+from typing import Dict, Iterator, List, NamedTuple, Tuple, Union
 
-_GRAPH, _NODE, _OUTPUT, _NAME, _OPERATOR = 7, 1, 2, 3, 4
+#: ModelProto.graph; GraphProto.node, initializer and input; NodeProto.output, name and op_type.
+_GRAPH, _NODE, _INITIALIZER, _INPUT, _OUTPUT, _NAME, _OPERATOR = 7, 1, 5, 11, 2, 3, 4
+#: ValueInfoProto.name; TensorProto.name; from ValueInfoProto to each dimension; its dim_value.
+_VALUE_NAME, _TENSOR_NAME, _TO_DIMS, _SIZE = 1, 8, (2, 1, 2, 1), 1
 
 
 class NodeName(NamedTuple):
@@ -31,6 +34,38 @@ def node_names(model: bytes) -> List[NodeName]:
     return found
 
 
+def open_inputs(model: bytes) -> Dict[str, Tuple[int, ...]]:
+    """By input with an open axis: its shape, -1 along open axes; what is damaged is left out."""
+    shapes, constants = {}, set()
+    try:
+        for number, graph in _fields(memoryview(model)):
+            if number == _GRAPH and not isinstance(graph, int):
+                for inner, item in _fields(graph):
+                    if inner == _INPUT and not isinstance(item, int):
+                        shapes[_text(item, _VALUE_NAME)] = _shape_of(item)
+                    elif inner == _INITIALIZER and not isinstance(item, int):
+                        constants.add(_text(item, _TENSOR_NAME))
+    except (IndexError, ValueError):
+        pass
+    return {name: shape for name, shape in shapes.items() if -1 in shape and name not in constants}
+
+
+def _shape_of(value: memoryview) -> Tuple[int, ...]:
+    dims = [value]
+    for wanted in _TO_DIMS:
+        dims = [
+            field for dim in dims for number, field in _fields(dim) if number == wanted and not isinstance(field, int)
+        ]
+    return tuple(
+        next((size for number, size in _fields(dim) if number == _SIZE and isinstance(size, int)), -1) for dim in dims
+    )
+
+
+def _text(message: memoryview, wanted: int) -> str:
+    fields = [value for number, value in _fields(message) if number == wanted and not isinstance(value, int)]
+    return bytes(fields[0]).decode("utf-8", "replace") if fields else ""
+
+
 def _name_of(node: memoryview) -> NodeName:
     texts = {_OUTPUT: "", _NAME: "", _OPERATOR: ""}
     for number, value in _fields(node):
@@ -40,14 +75,16 @@ def _name_of(node: memoryview) -> NodeName:
 
 
 def _fields(data: memoryview) -> Iterator[Tuple[int, Union[int, memoryview]]]:
-    """Field number and value; 0 for the numbers, which nobody here asks for."""
+    """Field number and value: a number for varints; 0 for fixed-width numbers, which nobody here asks for."""
     place = 0
     while place < len(data):
         key, place = _varint(data, place)
         kind = key & 7
         if kind == 0:
-            place = _varint(data, place)[1]
-        elif kind in (1, 5):
+            number, place = _varint(data, place)
+            yield key >> 3, number
+            continue
+        if kind in (1, 5):
             place += 8 if kind == 1 else 4
         elif kind == 2:
             length, place = _varint(data, place)

@@ -39,10 +39,10 @@ class TrtEngine(Engine):
         self._log: List[str] = []
         with gpu.current():
             self._runtime, self._engine = dialect.deserialize(plan, self._keep)
-            self._context = self._engine.create_execution_context()
+            self._tensors = dialect.tensors(self._engine)
+            self._context = dialect.context(self._engine, self._tensors)
             if self._context is None:
                 raise self._failed("makes no execution context")
-            self._tensors = dialect.tensors(self._engine)
             try:
                 self._buffers = {t.name: Buffer(gpu, t.shape, t.dtype) for t in self._tensors}
             except gpu.driver.Error as exc:

@@ -7,7 +7,7 @@ states about an engine it carries. Quantizers need none where there are CUDA ker
 import hashlib
 from typing import NamedTuple, Optional, Sequence
 
-from ..bundle.manifest_types import EngineFacts
+from ..bundle.manifest_types import EngineFacts, most_tasks
 from ..bundle.store import Bundle
 from ..errors import EngineError
 from .build_engine import Say, available_bytes, find_or_build, to_stderr, workspace_bytes
@@ -56,7 +56,15 @@ def to_build(
     target = manifest.device if side == "device" else manifest.cloud
     exact = any(path in cut.quantizers for cut in manifest.cuts)
     quantized = any(node.operator in QUANTIZERS for node in node_names(model))
-    settings = Settings(target.get("precision") == "fp16" and not exact, quantized, workspace_bytes=workspace)
+    # A device runs one task at a time; a server fills what it may.
+    most = most_tasks(manifest.cuts, path)
+    settings = Settings(
+        target.get("precision") == "fp16" and not exact,
+        quantized,
+        workspace_bytes=workspace,
+        opt_batch=most if side == "cloud" else 1,
+        max_batch=most,
+    )
     if not dialect.typed or not settings.fp16:
         return ToBuild(path, model, settings)
     half = manifest.in_half_precision(path)

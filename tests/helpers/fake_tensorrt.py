@@ -150,6 +150,7 @@ def defaults(tensors):
         "Builder_platform_has_fast_int8": False,
         "Builder_build_serialized_network": b"a plan",
         "ITimingCache_serialize": b"timings",
+        "IBuilderConfig_add_optimization_profile": 0,
         "OnnxParser_num_errors": 0,
         "ICudaEngine_num_bindings": len(tensors),
         "ICudaEngine_num_io_tensors": len(tensors),

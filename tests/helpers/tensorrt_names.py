@@ -33,6 +33,7 @@ CLASSES = (
     "IHostMemory",
     "ILogger",
     "INetworkDefinition",
+    "IOptimizationProfile",
     "ITimingCache",
     "MemoryPoolType",
     "NetworkDefinitionCreationFlag",

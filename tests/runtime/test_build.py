@@ -213,3 +213,18 @@ def test_strongly_typed_tensorrt_builds_what_says_half_precision(tmp_path, monke
         factory = TrtFactory(opened, "cloud", cache, said.append, dialect_of(module), gpu)
         factory(opened.read("cloud.onnx"))  # what was built is found again
         assert [note in text for text in said] == [True] * noted
+
+
+def test_a_server_s_engine_is_fastest_for_a_full_batch_and_a_device_s_for_one_task(tmp_path):
+    manifest = make_manifest()
+    batched = [cut._replace(max_batch=8 if cut.name == "middle" else 1) for cut in manifest.cuts]
+    opened = model_of(("c", "o", "Conv"), inputs={"x": (-1, 3, 4, 4)})
+    files = dict(FILES, **{"device.onnx": opened, "cloud.onnx": opened})
+    bundle = write_bundle(str(tmp_path / "b.coach"), manifest._replace(cuts=tuple(batched)), files, ROLES)
+    dialect = dialect_of(fake_tensorrt("8.6"))
+    for side, best in (("device", 1), ("cloud", 8)):
+        settings = to_build(bundle, side, side + ".onnx", opened, dialect, 5).settings
+        assert (settings.opt_batch, settings.max_batch) == (best, 8)
+        (line,) = trtexec_commands(bundle, side, [side + ".onnx"], dialect, 64 << 20, "/c")
+        assert "--minShapes=x:1x3x4x4" in line and f"--optShapes=x:{best}x3x4x4" in line
+        assert "--maxShapes=x:8x3x4x4" in line

@@ -59,7 +59,7 @@ class AssumptionFlags(FlagGroup):
             link=link,
             device_precision=precisions[0],
             cloud_precision=precisions[1],
-            batch=shapes.batch,
+            batch=shapes.size,
             input_shapes=shapes.input_shapes,
             workers=targets.workers,
             devices=targets.devices,

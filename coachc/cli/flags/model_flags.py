@@ -16,8 +16,12 @@ class ModelFlags(FlagGroup):
     """`--batch` and `--shape`."""
 
     batch: Annotated[
-        int | None,
-        typer.Option(help="Size of an input's first axis where the model leaves it open.  [default: 1]", min=1),
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Size of an input's first axis where the model leaves it open.  [default: 1]  compile also takes "
+            "1..N, for halves that take any number of tasks up to N at once.",
+        ),
     ] = None
     shape: Annotated[
         list[str] | None,
@@ -35,6 +39,44 @@ class ModelFlags(FlagGroup):
                 "--batch and --shape take a model, not a bundle, which has the shapes it was compiled with",
                 hint=f"leave them out, or name the ONNX model instead of {path}",
             )
+
+    @property
+    def size(self) -> int | None:
+        """The one size that `--batch` gives; None where it gives none.
+
+        Raises
+        ------
+        UsageError
+            It gives a range, or none of both.
+        """
+        size, most = self.batch_range
+        if most > 1:
+            raise UsageError(
+                f"--batch {self.batch} is for coachc compile: this command looks at a model of one size",
+                hint="leave --batch out for 1, or give one number",
+            )
+        return size
+
+    @property
+    def batch_range(self) -> tuple[int | None, int]:
+        """What is compiled for, None where the model or the default says it, and the most tasks in one run.
+
+        Raises
+        ------
+        UsageError
+            `--batch` is neither a number nor a range from 1.
+        """
+        if self.batch is None:
+            return None, 1
+        least, dots, most = self.batch.partition("..")
+        if least.isdecimal() and int(least) and not dots:
+            return int(least), 1
+        if least == "1" and most.isdecimal() and int(most) > 1:
+            return None, int(most)
+        raise UsageError(
+            f"--batch '{self.batch}' is neither a number nor a range from 1",
+            hint="for example --batch 4, for tasks of four rows, or --batch 1..8, for up to eight tasks at once",
+        )
 
     @property
     def input_shapes(self) -> dict[str, tuple[int, ...]]:

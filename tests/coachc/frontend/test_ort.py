@@ -79,8 +79,13 @@ def test_seeded_inputs(onnxes):
     assert set(np.unique(first["i"])) == {0, 1}
 
 
-def test_seeded_inputs_need_static_numpy_inputs(onnxes):
+def test_an_axis_that_has_a_name_gets_one_row(onnxes):
     net = onnxes.model([onnxes.node("Relu", ["x"], ["y"])], [onnxes.value("x", ["N", 3])], ["y"])
+    assert ort.seeded_inputs(net, 0)["x"].shape == (1, 3)
+
+
+def test_seeded_inputs_need_static_numpy_inputs(onnxes):
+    net = onnxes.model([onnxes.node("Relu", ["x"], ["y"])], [onnxes.value("x", [None, 3])], ["y"])
     with pytest.raises(ModelError, match="graph input 'x' has no static shape"):
         ort.seeded_inputs(net, 0)
     net = onnxes.model([onnxes.node("Relu", ["x"], ["y"])], [onnxes.value("x", [3], TensorProto.BFLOAT16)], ["y"])

@@ -101,15 +101,15 @@ def test_every_field_has_its_type(path):
 def test_an_unknown_field_is_refused(path):
     raw = complete()
     parent_of(raw, path + ("extra",))["extra"] = 1
-    with pytest.raises(BundleError, match=r"manifest field '.*extra' is unknown to format 4"):
+    with pytest.raises(BundleError, match=r"manifest field '.*extra' is unknown to format 5"):
         read(raw)
 
 
 def test_a_newer_format_is_named_before_anything_else_is_looked_at():
-    for raw, by in ((dict(complete(), format_version=5, new={}), "coachc test, "), ({"format_version": 5}, "")):
+    for raw, by in ((dict(complete(), format_version=6, new={}), "coachc test, "), ({"format_version": 6}, "")):
         with pytest.raises(BundleError) as caught:
             read(raw)
-        assert caught.value.message == f"written by a newer coachc ({by}format 5; this reader knows 3 to 4)"
+        assert caught.value.message == f"written by a newer coachc ({by}format 6; this reader knows 3 to 5)"
         assert caught.value.hint.startswith("update coachc here: pip install -U coachc")
 
 
@@ -118,7 +118,7 @@ def test_an_older_format_is_named_before_anything_else_is_looked_at():
         with pytest.raises(BundleError) as caught:
             read(raw)
         by = "coachc test, " if "producer" in raw else ""
-        assert caught.value.message == f"written by an older coachc ({by}format 2; this reader knows 3 to 4)"
+        assert caught.value.message == f"written by an older coachc ({by}format 2; this reader knows 3 to 5)"
         assert caught.value.hint == "compile the model again: coachc compile MODEL"
 
 
@@ -183,7 +183,7 @@ def test_the_precisions_that_the_cloud_takes():
 def test_the_defaults_are_the_plain_ones():
     value = CutValue("v", "float32", (1, 2), "packed", 4, (Level(4, (1.0,), (0,)),), "c")
     assert value.layout == Layout() == Layout("dense", (), "none", 9)
-    assert Cut("c", "split", "d", "e", (value,), (), ())[-6:] == ("", "", (), (), (), None)
+    assert Cut("c", "split", "d", "e", (value,), (), ())[-7:] == ("", "", (), (), (), None, 1)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def several(*alterations):
     [
         (
             change(("format_version",), 0),
-            r"written by an older coachc \(coachc test, format 0; this reader knows 3 to 4\)",
+            r"written by an older coachc \(coachc test, format 0; this reader knows 3 to 5\)",
         ),
         (change(("chosen",), "other"), "'chosen': expected the name of a cut, found \"other\""),
         (change(("model", "inputs"), []), "'model.inputs': expected at least one"),
@@ -304,6 +304,15 @@ def several(*alterations):
         ),
         (change(("cuts", 0, "before"), ["x.onnx"]), "before\\[0\\]': expected the path of a listed artefact"),
         (change(("cuts", 0, "after"), ["x.onnx"]), "after\\[0\\]': expected the path of a listed artefact"),
+        (change(("cuts", 0, "max_batch"), 0), "max_batch': expected at least 1, found 0"),
+        (
+            several(change(("cuts", 0, "max_batch"), 2), change(VALUE + ("shape",), [2, 3, 4, 4])),
+            "max_batch': expected 1, where a value has not one row along its first axis, found 2",
+        ),
+        (
+            several(change(("cuts", 1, "max_batch"), 2), change(("model", "outputs", 0, "shape"), [])),
+            "cuts\\[1\\].max_batch': expected 1, where",
+        ),
         (change(("cuts", 0, "policy"), "x.policy"), "policy': expected the path of a listed artefact"),
         (change(("cuts", 0, "policy"), "first.onnx"), "policy': expected an artefact of role policy, found"),
         (change(("cuts", 0, "device"), "middle.policy"), "device': expected a model, found"),

@@ -4,12 +4,12 @@ import os
 
 import pytest
 
-from coachc.runtime.engines.dialect import DTYPES, Dialect, Settings, ShortOfMemory, parse_version
+from coachc.runtime.engines.dialect import DTYPES, Dialect, Settings, ShortOfMemory, parse_version, shape_ranges
 from coachc.runtime.engines.dialect_8_2 import Dialect82
 from coachc.runtime.engines.dialect_8_5 import Dialect85
 from coachc.runtime.engines.dialect_11 import Dialect11
 from coachc.runtime.engines.load_dialect import dialect_of, load_dialect
-from coachc.runtime.engines.onnx_nodes import node_names
+from coachc.runtime.engines.onnx_nodes import node_names, open_inputs
 from coachc.runtime.errors import EngineError
 from tests.helpers.fake_tensorrt import TENSORS, VERSIONS, fake_tensorrt
 from tests.helpers.onnx_bytes import model_of
@@ -249,7 +249,7 @@ def test_a_timing_cache_that_does_not_fit_is_left_aside():
     assert build(fake_tensorrt("10.3", IBuilderConfig_set_timing_cache=False)).timing_cache == b""
 
 
-@pytest.mark.parametrize(("dtype", "shape", "said"), [("FP8", (1,), "is FP8"), ("FLOAT", (-1, 3), "open shape")])
+@pytest.mark.parametrize(("dtype", "shape", "said"), [("FP8", (1,), "is FP8"), ("FLOAT", (-1, 3, -1), "open shape")])
 def test_tensors_that_are_no_engine_of_ours(dtype, shape, said):
     trt = fake_tensorrt(
         "10.3",
@@ -276,6 +276,71 @@ def test_the_same_build_as_a_trtexec_command(release):
     dialect = dialect_of(fake_tensorrt(release))
     words = dialect.trtexec("m.onnx", "m.plan", Settings(fp16=True, workspace_bytes=64 << 20), "t")
     assert " ".join(words) == COMMANDS[release]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_an_open_axis_is_built_for_a_range_and_run_for_one_task(release):
+    trt = fake_tensorrt(release, (("x", True, "FLOAT", (-1, 3, 4)), ("y", False, "FLOAT", (5, -1))))
+    dialect, settings = dialect_of(trt), Settings(opt_batch=4, max_batch=8)
+    model = model_of(("n", "y", "Relu"), inputs={"x": (-1, 3, 4), "x/scale": (1,), "w": (-1, 2)}, constants=["w"])
+    dialect.build(model, settings, quiet)
+    assert calls_of(trt, "IOptimizationProfile.set_shape") == [("x", (1, 3, 4), (4, 3, 4), (8, 3, 4))]
+    ((profile,),) = calls_of(trt, "IBuilderConfig.add_optimization_profile")
+    assert type(profile).__name__ == "IOptimizationProfile"
+    _, engine = dialect.deserialize(b"a plan", quiet)
+    tensors = dialect.tensors(engine)
+    assert [(tensor.shape, tensor.is_open) for tensor in tensors] == [((1, 3, 4), True), ((5, 1), True)]
+    assert dialect.context(engine, tensors) is not None
+    if release == "8.2":
+        assert calls_of(trt, "IExecutionContext.set_binding_shape") == [(0, (1, 3, 4))]
+    else:
+        assert calls_of(trt, "IExecutionContext.set_input_shape") == [("x", (1, 3, 4))]
+    words = dialect.trtexec("m.onnx", "m.plan", settings, ranges=shape_ranges(model, settings))
+    assert [word for word in words if "Shapes" in word] == [
+        "--minShapes=x:1x3x4", "--optShapes=x:4x3x4", "--maxShapes=x:8x3x4",
+    ]  # fmt: skip
+
+
+def refuse_range(trt, *arguments):
+    raise RuntimeError("Shape provided for opt is inconsistent with other shapes.")
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"IOptimizationProfile_set_shape": refuse_range}, "does not take the range of 'x': Shape provided for opt"),
+        ({"IBuilderConfig_add_optimization_profile": -1}, "does not take the ranges of shapes"),
+    ],
+)
+def test_a_range_that_is_refused_is_said(answers, said):
+    with pytest.raises(EngineError, match=said):
+        dialect_of(fake_tensorrt("10.3", **answers)).build(model_of(inputs={"x": (-1, 3)}), Settings(), quiet)
+
+
+def test_a_model_with_two_open_axes_is_refused():
+    with pytest.raises(EngineError, match=r"input 'x' of the model has the open shape \[-1, 3, -1\]"):
+        shape_ranges(model_of(inputs={"x": (-1, 3, -1)}), Settings())
+
+
+def test_a_context_that_refuses_the_shape_of_one_task_is_said():
+    trt = fake_tensorrt("10.3", (("x", True, "FLOAT", (-1, 3)),), IExecutionContext_set_input_shape=False)
+    dialect = dialect_of(trt)
+    _, engine = dialect.deserialize(b"a plan", quiet)
+    with pytest.raises(EngineError, match=r"does not take 'x' of shape \[1, 3\]"):
+        dialect.context(engine, dialect.tensors(engine))
+
+
+def test_inputs_are_read_from_the_bytes_that_onnx_writes():
+    model = model_of(("n", "y", "Relu"), inputs={"x": (-1, 3, 300), "scale": (1,), "none": ()})
+    assert open_inputs(model) == {"x": (-1, 3, 300)}
+    assert open_inputs(b"") == open_inputs(b"junk\xff\xff") == {}
+    for end in range(len(model)):
+        assert set(open_inputs(model[:end])) <= {"x"}
+    oh = pytest.importorskip("onnx.helper")
+    infos = [oh.make_tensor_value_info(name, 1, shape) for name, shape in (("a", ["n", 3]), ("b", [None]), ("c", [2]))]
+    weights = [oh.make_tensor("b", 1, [1], [0.0])]
+    graph = oh.make_graph([], "g", infos, [], weights)
+    assert open_inputs(oh.make_model(graph).SerializeToString()) == {"a": (-1, 3)}
 
 
 @pytest.mark.parametrize(
