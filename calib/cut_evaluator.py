@@ -200,14 +200,17 @@ class CutEvaluator:
     def quantizer(self, place: int, bits: int, scheme: Scheme = DEFAULT_SCHEME) -> Quantizer:
         """One value of the cut at `bits` bits, its range by one rule; raw where it is never quantized."""
         value, _ = self._boundary[place]
-        if not value.quantizable or bits == UNQUANTIZED:
+        if bits == UNQUANTIZED or not self._quantizable(value):
             return quantizer_for(value, UNQUANTIZED)
         return self._ranges[value.name].quantizer(value.name, bits, scheme)
 
     def per_channel(self, place: int) -> bool:
         """Whether one range per channel makes sense: a channel of a feature map, with several values."""
         value, _ = self._boundary[place]
-        return value.quantizable and len(value.shape) >= 3 and value.shape[1] > 1
+        return self._quantizable(value) and len(value.shape) >= 3 and value.shape[1] > 1
+
+    def _quantizable(self, value: Value) -> bool:
+        return value.quantizable and self._ranges[value.name].finite
 
     def _passes(self, bits: int) -> bool:
         return self.passes(self.quantizers(bits))

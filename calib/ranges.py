@@ -66,21 +66,29 @@ class RangeSample:
     samples : int
         Activations that will be added at most.
     seed : int
+
+    Attributes
+    ----------
+    finite : bool
+        Whether all that was added is; no code stands for an infinity, such as those of an attention mask.
     """
 
     def __init__(self, samples: int, seed: int = 0) -> None:
         self._rng = np.random.default_rng(seed)
         self._samples = max(samples, 1)
+        self.finite = True
         self._parts: list[np.ndarray] = []
         self._low: np.ndarray | None = None
         self._high: np.ndarray | None = None
 
     def add(self, array: np.ndarray) -> None:
-        """Take part of one activation (any shape, float); values that are not finite count as 0: they saturate."""
+        """Take part of one activation (any shape, float); values that are not finite count as 0."""
         if array.size == 0:
             return
         rows = by_channel(np.asarray(array, np.float32))
-        rows = np.where(np.isfinite(rows), rows, np.float32(0))
+        finite = np.isfinite(rows)
+        self.finite = self.finite and bool(finite.all())
+        rows = np.where(finite, rows, np.float32(0))
         low, high = np.minimum(rows.min(axis=1), 0), np.maximum(rows.max(axis=1), 0)
         self._low = low if self._low is None else np.minimum(self._low, low)
         self._high = high if self._high is None else np.maximum(self._high, high)

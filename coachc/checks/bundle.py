@@ -13,7 +13,7 @@ from coachc.checks.bundle_half import Half
 from coachc.checks.engines import check_carried, check_half_precision
 from coachc.checks.manifest_match import check_description, check_ends, device_mask
 from coachc.checks.quantized import check_quantized
-from coachc.checks.recompose import Feed, Finding, Whole, compare, run_halves
+from coachc.checks.recompose import Feed, Finding, Whole, compare, run_halves, says_nothing
 from coachc.checks.storing_session import StoringSession
 from coachc.core.graph import GraphView
 from coachc.emit.two_halves import MODEL_PATH
@@ -84,7 +84,7 @@ def _check_batches(bundle: Bundle, seed: int) -> Iterable[Finding]:
     open_cuts = [cut for cut in bundle.manifest.cuts if cut.max_batch > 1]
     for tasks in sorted({min(FEW_TASKS, cut.max_batch) for cut in open_cuts} | {cut.max_batch for cut in open_cuts}):
         model = import_model(f"{bundle.path}/{MODEL_PATH}", batch=tasks)
-        graph, feeds = fuse(model), [ort.seeded_inputs(model.proto, seed)]
+        graph, feeds = fuse(model), [ort.runnable_inputs(model.proto, seed)]
         kind = f"seeded (seed {seed})"
         for cut in open_cuts:
             if tasks > cut.max_batch:
@@ -121,17 +121,19 @@ def _check_cut(
     check_ends(graph, mask, halves, cut)
     whole = Whole(model)
     head, tail = (StoringSession(half) for half in split(model, graph, mask))
-    worst, floats = 0.0, []
+    worst, floats, outputs = 0.0, [], []
     for feed in feeds:
         together = run_halves(head, tail, feed)
-        worst = max(worst, compare(whole.run(feed), together, f"cut '{cut.name}', unquantized"))
+        outputs.append(whole.run(feed))
+        worst = max(worst, compare(outputs[-1], together, f"cut '{cut.name}', unquantized"))
         floats.append({value.name: together[boundary_name(graph, value.name)] for value in cut.values})
     bits = ", ".join(f"{value.name} at {value.bits} bits" for value in cut.values)
     yield Finding(f"cut {cut.name}", f"every path from input to output crosses it once: {bits}")
     yield Finding(
         "recomposed",
         f"{len(feeds)} {kind} inputs, float halves against the whole model: relative difference {worst:.1e}"
-        + whole.said,
+        + whole.said
+        + says_nothing(outputs),
     )
     yield from check_quantized(cut, halves, model, graph.members_outside(mask), feeds, floats, kind=kind)
 
@@ -149,5 +151,5 @@ def _load(bundle: Bundle, path: str) -> onnx.ModelProto:
 
 def _feeds(bundle: Bundle, model: Model, source: str | None, samples: int, seed: int) -> list[Feed]:
     if source is None:
-        return [ort.seeded_inputs(model.proto, seed + i) for i in range(samples)]
+        return [ort.runnable_inputs(model.proto, seed + i) for i in range(samples)]
     return list(open_source(source, bundle.manifest.model.inputs, bundle.manifest.preprocess, limit=samples))

@@ -229,6 +229,24 @@ def seeded_inputs(model: onnx.ModelProto, seed: int) -> dict[str, np.ndarray]:
     return feed
 
 
+def runnable_inputs(model: onnx.ModelProto, seed: int) -> dict[str, np.ndarray]:
+    """`seeded_inputs` on which a model runs: 0 for wide integers where it does not take 0 or 1, as an axis may be.
+
+    Raises
+    ------
+    ModelError
+        As `seeded_inputs` does.
+    """
+    feed = seeded_inputs(model, seed)
+    wide = {name for name, array in feed.items() if array.dtype.kind in "iu" and array.dtype.itemsize > 1}
+    if wide:
+        try:
+            run_sample(session(model), feed)
+        except ModelError:
+            feed.update({name: np.zeros_like(feed[name]) for name in wide})
+    return feed
+
+
 def _random_array(value: onnx.ValueInfoProto, rng: np.random.Generator) -> np.ndarray:
     tensor = value.type.tensor_type
     if not tensor.HasField("shape") or not all(dim.WhichOneof("value") for dim in tensor.shape.dim):
@@ -241,7 +259,7 @@ def _random_array(value: onnx.ValueInfoProto, rng: np.random.Generator) -> np.nd
         info = np.iinfo(dtype)
         low, high = (int(info.min), int(info.max)) if dtype.itemsize == 1 else (0, 1)
         return rng.integers(low, high, shape, endpoint=True).astype(dtype)
-    if dtype.kind == "f":
+    if dtype in (np.float16, np.float32, np.float64):  # some of the 8-bit floats are of kind "f", too
         return rng.standard_normal(shape).astype(dtype)
     raise ModelError(f"graph input '{value.name}' is {dtype.name}, which NumPy cannot feed to ONNX Runtime")
 

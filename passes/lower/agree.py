@@ -51,13 +51,19 @@ def difference(
                 steps = np.abs(wanted.astype(np.int64) - found[name].astype(np.int64))
                 worst = max(worst, 0.0 if steps.max() <= 1 else float("inf"))
             else:
-                worst = max(worst, _relative(wanted, found[name]))
+                worst = max(worst, relative_difference(wanted, found[name]))
     return worst
 
 
-def _relative(expected: np.ndarray, found: np.ndarray) -> float:
+def relative_difference(expected: np.ndarray, found: np.ndarray) -> float:
+    """Largest difference relative to the largest finite magnitude.
+
+    Infinite where types, shapes or integers differ, or one is not finite where the other is, or another infinity.
+    """
     if expected.dtype != found.dtype or expected.shape != found.shape:
         return float("inf")
+    if expected.dtype.kind == "c":
+        return relative_difference(_parts(expected), _parts(found))
     if expected.dtype.kind != "f":
         return 0.0 if np.array_equal(expected, found) else float("inf")
     wide, other = expected.astype(np.float64), found.astype(np.float64)
@@ -68,3 +74,7 @@ def _relative(expected: np.ndarray, found: np.ndarray) -> float:
         return 0.0
     scale = float(np.max(np.abs(wide[finite]))) or 1.0
     return float(np.max(np.abs(wide[finite] - other[finite]))) / scale
+
+
+def _parts(array: np.ndarray) -> np.ndarray:
+    return np.stack([array.real, array.imag])

@@ -225,6 +225,24 @@ def test_integers_cross_beside_codes(tmp_path):
     assert plan.quantizers[1].bits == 64
 
 
+def test_what_holds_an_infinity_crosses_as_it_is(tmp_path):
+    """A code cannot stand for the minus infinity of a mask: saturated, it would let through what is masked."""
+    masked = constant("mask", np.tri(8)[None, None] > 0)
+    nodes = [
+        op("Conv", "x w", "c"), op("Where", "mask c low", "m"), op("Softmax", "m", "s", axis=-1),
+        op("Flatten", "s", "f"), op("Gemm", "f k", "y"),
+    ]  # fmt: skip
+    weights = [random_weight("w", 4, 4, 1, 1), random_weight("k", 256, 5), masked, constant("low", np.float32(-np.inf))]
+    model, graph = imported(net(nodes, ["x"], ["y"], weights), tmp_path)
+    trials = trials_of(model.proto, noise_dataset([model.values["x"]], samples=30))
+    for name, codec in (("m", "raw"), ("c", "packed"), ("s", "packed")):
+        for mask in (m for m in all_ideals(graph)[0] if graph.cut_values(m) == (name,)):
+            found = evaluator(model, graph, mask, trials, 0.5)
+            assert [q.codec for q in found.at(8).quantizers] == [codec]
+            assert found.at(8).accuracy.split > 0.9
+            assert found.per_channel(0) == (codec == "packed")
+
+
 def test_outputs_of_both_sides_are_judged(tmp_path):
     """The first output is made on the device: quantizing what crosses cannot change it."""
     model, graph = imported(synthetic.two_outputs(), tmp_path)

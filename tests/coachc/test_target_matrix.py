@@ -35,6 +35,8 @@ LARGE_BYTES = 48 << 20
 #: Channels of the hidden layers of VGG's classifier, 4096 as published: the same operators in an eighth of the bytes.
 #: The light VGG-19 has all of them.
 VGG_HIDDEN = 128
+#: The deepest ResNets have a quarter of their channels: the same operators in a sixteenth of the bytes.
+DEEPEST = ("resnet101", "resnet152")
 #: Exports that a device does not take as they are: TX2 ends at opset 13, Xavier NX at 17.
 NEWER = (
     *((name, 17, "tx2") for name in ("squeezenet1_1", "mobilenet_v2", "googlenet")),
@@ -60,13 +62,13 @@ def _no_work_twice():
     """One build of each cloud half, which devices of the same cut share."""
     build, built = rtx.build_rtx, {}
 
-    def build_once(model, capability, *, precision, where, feed):
+    def build_once(model, capability, *, precision, where, feed, max_batch):
         parts = (model, *(part for name in sorted(feed) for part in (name.encode(), feed[name].tobytes())))
-        key = (*(hashlib.sha256(part).digest() for part in parts), capability, precision)
+        key = (*(hashlib.sha256(part).digest() for part in parts), capability, precision, max_batch)
         if key not in built:
             if len(built) == len(DEVICES):
                 built.clear()
-            built[key] = build(model, capability, precision=precision, where=where, feed=feed)
+            built[key] = build(model, capability, precision=precision, where=where, feed=feed, max_batch=max_batch)
         return built[key]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -83,7 +85,7 @@ def exported(request, tmp_path_factory):
     name, opset = request.param
     folder = tmp_path_factory.mktemp("zoo")
     path = folder / f"{name}.onnx"
-    if name.startswith("vgg"):
+    if name.startswith("vgg") or name in DEEPEST:
         export_narrow(name, path, opset)
     else:
         zoo.export_model(name, path, opset=opset)
@@ -103,18 +105,39 @@ def light_model(request, tmp_path_factory):
 
 
 def export_narrow(name: str, path: Path, opset: int) -> None:
-    """A VGG with `VGG_HIDDEN` channels in the hidden layers of its classifier."""
+    """A VGG with `VGG_HIDDEN` channels in the hidden layers of its classifier, or a ResNet with fewer in all."""
     from torch import nn
 
     from coachc.models.onnx_writer import write_onnx
 
     net = zoo.build(name)
-    layers = [layer for layer in net.classifier if isinstance(layer, nn.Linear)]
-    sizes = ((VGG_HIDDEN, None), (VGG_HIDDEN, VGG_HIDDEN), (None, VGG_HIDDEN))
-    for layer, (outputs, inputs) in zip(layers, sizes, strict=True):
-        layer.weight = nn.Parameter(layer.weight[:outputs, :inputs].clone())
-        layer.bias = nn.Parameter(layer.bias[:outputs].clone())
+    if name in DEEPEST:
+        for layer in net.modules():
+            if isinstance(layer, nn.Conv2d):
+                inputs = layer.weight.shape[1]
+                keep(layer, layer.weight.shape[0] // 4, inputs if inputs == 3 else inputs // 4)
+            elif isinstance(layer, nn.BatchNorm2d):
+                keep(layer, layer.weight.shape[0] // 4)
+                layer.running_mean, layer.running_var = (
+                    part[: layer.weight.shape[0]].clone() for part in (layer.running_mean, layer.running_var)
+                )
+            elif isinstance(layer, nn.Linear):
+                keep(layer, None, layer.weight.shape[1] // 4)
+    else:
+        layers = [layer for layer in net.classifier if isinstance(layer, nn.Linear)]
+        sizes = ((VGG_HIDDEN, None), (VGG_HIDDEN, VGG_HIDDEN), (None, VGG_HIDDEN))
+        for layer, size in zip(layers, sizes, strict=True):
+            keep(layer, *size)
     write_onnx(net, zoo.INPUT_SHAPE, path, opset=opset)
+
+
+def keep(layer, outputs: int | None, *inputs: int | None) -> None:
+    """The first outputs and inputs of a layer only."""
+    from torch import nn
+
+    layer.weight = nn.Parameter(layer.weight[tuple(map(slice, (outputs, *inputs)))].clone())
+    if layer.bias is not None:
+        layer.bias = nn.Parameter(layer.bias[:outputs].clone())
 
 
 def operators_of_tensorrt_8_2() -> frozenset[str]:

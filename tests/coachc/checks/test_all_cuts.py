@@ -136,5 +136,23 @@ def test_values_that_are_not_finite_prove_nothing(tmp_path):
     array = np.full_like(numpy_helper.to_array(tensor), np.inf)
     tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
     model = import_model(save(proto, tmp_path / "net.onnx"))
-    with pytest.raises(CheckFailure, match="gives values that are not finite on seeded inputs"):
-        all_cuts.check_all_cuts(model)
+    (finding,) = all_cuts.check_all_cuts(model)
+    assert "no number of the outputs is finite on these inputs, so that this says little" in finding.detail
+
+
+def test_a_wrong_cut_shows_beside_values_that_are_not_finite(tmp_path, monkeypatch):
+    """One channel is infinite; the others are compared, and an infinity on one side only is a difference."""
+    proto = chain()
+    tensor = proto.graph.initializer[-1]
+    array = numpy_helper.to_array(tensor).copy()
+    array[..., 0] = np.inf
+    tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    model = import_model(save(proto, tmp_path / "net.onnx"))
+    assert "says little" not in all_cuts.check_all_cuts(model)[0].detail
+    run = all_cuts.run_halves
+    for change in (lambda a: a * np.float32(1.001), lambda a: np.nan_to_num(a, posinf=3, neginf=3, nan=3)):
+        monkeypatch.setattr(
+            all_cuts, "run_halves", lambda *half, change=change: {n: change(a) for n, a in run(*half).items()}
+        )
+        with pytest.raises(CheckFailure, match="differs at cut at"):
+            all_cuts.check_all_cuts(model)

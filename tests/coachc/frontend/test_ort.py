@@ -91,3 +91,23 @@ def test_seeded_inputs_need_static_numpy_inputs(onnxes):
     net = onnxes.model([onnxes.node("Relu", ["x"], ["y"])], [onnxes.value("x", [3], TensorProto.BFLOAT16)], ["y"])
     with pytest.raises(ModelError, match="graph input 'x' is bfloat16, which NumPy cannot feed"):
         ort.seeded_inputs(net, 0)
+
+
+def test_inputs_of_noise_are_ones_that_a_model_takes(onnxes):
+    """An axis of 1 is none of a vector's: 0 is."""
+    nodes = [onnxes.node("CumSum", ["x", "axis"], ["y"])]
+    net = onnxes.model(nodes, [onnxes.value("x", [5]), onnxes.value("axis", [], TensorProto.INT64)], ["y"])
+    seeds = [seed for seed in range(8) if ort.seeded_inputs(net, seed)["axis"] == 1]
+    assert seeds
+    for seed in seeds:
+        feed = ort.runnable_inputs(net, seed)
+        assert feed["axis"] == 0
+        np.testing.assert_array_equal(feed["x"], ort.seeded_inputs(net, seed)["x"])
+
+
+@pytest.mark.parametrize("kind", ["FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "BFLOAT16"])
+def test_floats_that_numpy_does_not_have_are_refused(kind, onnxes):
+    value = onnxes.value("x", [3], getattr(TensorProto, kind))
+    net = onnxes.model([onnxes.node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)], [value], ["y"], opset=19)
+    with pytest.raises(ModelError, match="which NumPy cannot feed"):
+        ort.seeded_inputs(net, 0)
