@@ -97,7 +97,7 @@ def test_no_sample_at_all():
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
 def test_values_that_are_no_numbers_count_as_zero(bad):
-    """Masks of attention hold minus infinity: the others keep their resolution, and the sample says that it was there."""
+    """Masks of attention hold minus infinity: others keep their resolution, and the sample says that it was seen."""
     values = np.linspace(-1, 1, 1001, dtype=np.float32)
     assert sampled(np.append(values, np.float32(bad)), 8) == sampled(np.append(values, np.float32(0)), 8)
     assert sampled(np.full(5, bad, np.float32), 8).scale == (1.0,)
