@@ -90,8 +90,8 @@ def check_quantized(
     device, cloud = (half.load() for half in halves)
     # Operators written in another way round in other places.
     apart = admissible(model.proto, TOLERANCE)
-    tolerance = apart if _was_rewritten(halves[0], model) else 0.0
-    of_outputs = apart if tolerance or _was_rewritten(halves[1], model) else TOLERANCE
+    tolerance = apart if was_rewritten(halves[0], model) else 0.0
+    of_outputs = apart if tolerance or was_rewritten(halves[1], model) else TOLERANCE
     rungs, tasks = precisions(cut), list(zip(feeds, floats, strict=True))
     codes, at_border, worst, worst_feature = 0, 0, 0.0, 0.0
     for index, bits in enumerate(rungs):
@@ -113,7 +113,7 @@ def check_quantized(
             together = {**made, **{name: answered[name] for name in cut.cloud_outputs}}
             outputs = {name: expected[name] for name in model.outputs}
             worst = max(worst, compare(outputs, together, where, of_outputs))
-            worst_feature = max(worst_feature, _check_features(cut, made, values))
+            worst_feature = max(worst_feature, _check_features(cut, made, values, max(tolerance, TOLERANCE)))
     yield Finding(
         "quantized",
         f"{codes} codes at {len(rungs)} {'precision' if len(rungs) == 1 else 'precisions'} equal QuantizeLinear's, "
@@ -163,7 +163,7 @@ def _codes(
     return wanted.astype(np.uint8), differing
 
 
-def _was_rewritten(half: Half, model: Model) -> bool:
+def was_rewritten(half: Half, model: Model) -> bool:
     """Whether an operator of the model is made of others there, or is that of another opset.
 
     The last of the others has its name. Of another opset ONNX Runtime may have another kernel, which adds in another
@@ -176,7 +176,7 @@ def _was_rewritten(half: Half, model: Model) -> bool:
     return apart or any(opset_of(proto) != model.opset for proto in half.models)
 
 
-def _check_features(cut: Cut, made: Feed, values: Feed) -> float:
+def _check_features(cut: Cut, made: Feed, values: Feed, tolerance: float) -> float:
     """Largest difference of a feature from the mean of its value, relative to the value's largest magnitude."""
     worst = 0.0
     for value in cut.values:
@@ -189,10 +189,10 @@ def _check_features(cut: Cut, made: Feed, values: Feed) -> float:
         same = np.array_equal(found[~finite], mean[~finite], equal_nan=True)
         difference = np.max(np.abs(found - mean)[finite], initial=0.0)
         relative = float(difference / (np.max(np.abs(array[np.isfinite(array)]), initial=0.0) or 1.0))
-        if not (same and relative <= TOLERANCE):
+        if not (same and relative <= tolerance):
             raise CheckFailure(
                 f"'{name}' is not the mean of its value at cut '{cut.name}'",
-                context=[f"relative difference {relative:.3g}", f"admissible {TOLERANCE:g}"],
+                context=[f"relative difference {relative:.3g}", f"admissible {tolerance:g}"],
             )
         worst = max(worst, relative)
     return worst

@@ -10,7 +10,7 @@ from coachc.calib.accuracy import samples_needed
 from coachc.cli.online_report import online_lines
 from coachc.cli.screen import Screen
 from coachc.cli.table_layout import Column, Row
-from coachc.cli.wording import KINDS, proof_text
+from coachc.cli.wording import KINDS, mbit_text, proof_text
 from coachc.core.cut_set import CutSet
 from coachc.core.plan import Accuracy, Plan, Sensitivity, Timeline
 from coachc.core.profile import Provenance
@@ -92,7 +92,8 @@ def print_plan(screen: Screen, plan: Plan) -> None:
         # A JPEG's figures are of interest even where it is not emitted; what does not build has none.
         possible = alternative.emittable or mode == "cloud-jpeg"
         figures = _cells(alternative.way.timeline) if possible else ["-"] * len(_FIGURES)
-        cells = (f"{'>' if chosen else ' '} {_TITLES[mode]}", "", bits, *figures)
+        barrier = f"({alternative.barrier})" if alternative.barrier else ""
+        cells = (f"{'>' if chosen else ' '} {_TITLES[mode]}", barrier, bits, *figures)
         rows.append(Row(cells, bold=chosen))
     screen.table((Column("", "text"), Column("cut", "name"), Column("bits"), *_FIGURES), rows)
 
@@ -153,21 +154,22 @@ def _cells(timeline: Timeline) -> list[str]:
 def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
     planned, plan, found = compiled.planned, compiled.planned.plan, compiled.planned.found
     lines = [
+        *stakes_lines(compiled.summary["stakes"], compiled.problem.costs.device.provenance.kind),
         f"search    {found.method}: {found.candidates} ways to cut the model compared, accuracy measured at "
         f"{found.measured} of them; {proof_text(plan.gap)}",
-        *accuracy_lines(plan.way.bits.accuracy, options.budget),
     ]
+    if planned.cut_set is not None:
+        lines.append(f"cuts      {_cut_set_text(planned.cut_set)}")
+    if planned.refined is not None and plan.way.cut:
+        lines.append(f"link      {_link_text(compiled)}")
+    lines += accuracy_lines(plan.way.bits.accuracy, options.budget)
     for side, profile in (("device", compiled.problem.costs.device), ("cloud", compiled.problem.costs.cloud)):
         lines.append(f"{side:<10}{_provenance(profile.provenance)}")
-    if planned.refined is not None and plan.way.cut:
-        lines.insert(1, f"link      {_link_text(compiled)}")
     alone, jpeg = plan.alternatives["device-only"], plan.alternatives["cloud-jpeg"]
     if not alone.emittable:
         lines.append(f"no link   nothing answers: device only is {alone.note}")
     lines.append(f"jpeg      {jpeg.note}")
     lines += _input_lines(compiled) + _batch_lines(compiled.summary["batch"])
-    if planned.cut_set is not None:
-        lines.insert(1, f"cuts      {_cut_set_text(planned.cut_set)}")
     lines += online_lines(compiled.summary["online"])
     if compiled.mixture is not None:
         lines.append(f"mixture   {_mixture_text(compiled.summary['mixture'])}")
@@ -191,6 +193,28 @@ def _input_lines(compiled: Compiled) -> list[str]:
         pixels = "pixels as they are" if inputs[0].dtype == "uint8" else scaled
         lines.append(f"images    {shown.size[0]}x{shown.size[1]} {shown.resize}, {shown.color}, {pixels}")
     return lines
+
+
+def stakes_lines(stakes: Mapping[str, Any] | None, kind: str) -> list[str]:
+    """What the plan wins and costs beside the next way, and how wrong its figures may be; `kind` is the profile's."""
+    if stakes is None:
+        return []
+    other = _TITLES[stakes["against"]]
+    lines = [
+        f"gain      {stakes['frames_ratio']:.3g}x the frames of {other}, {stakes['latency_ratio']:.3g}x its latency"
+    ]
+    factor, least, most = (
+        stakes[name] for name in ("device_factor", "least_bandwidth_bytes_per_s", "most_bandwidth_bytes_per_s")
+    )
+    limits = []
+    if factor is not None:
+        known = "measured" if kind == "measured" else "estimated"
+        limits.append(f"the device is {'less' if factor > 1 else 'more'} than {factor:.3g}x as fast as {known}")
+    if least is not None:
+        limits.append(f"the link carries more than {mbit_text(least)} Mbit/s")
+    if most is not None:
+        limits.append(f"the link carries less than {mbit_text(most)} Mbit/s")
+    return [*lines, f"holds     while {' and '.join(limits)}"] if limits else lines
 
 
 def _batch_lines(batch: Mapping[str, Any]) -> list[str]:

@@ -259,15 +259,20 @@ class Alternative:
     ----------
     way : Way
         Its accuracy is None where it was not measured.
-    emittable : bool
-        Whether this compile could emit it.
+    barrier : str
+        What keeps this compile from emitting it, in two or three words; empty where nothing does.
     note : str
         What its numbers rest on, or why it cannot be emitted.
     """
 
     way: Way
-    emittable: bool = True
+    barrier: str = ""
     note: str = ""
+
+    @property
+    def emittable(self) -> bool:
+        """Whether this compile could emit it."""
+        return not self.barrier
 
 
 @dataclass(frozen=True, slots=True)

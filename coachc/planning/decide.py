@@ -112,7 +112,9 @@ def _alternatives(
         next(iter(limits.placement.cloud.values()), ""),
     )
     return {
-        alternative.way.mode: dataclasses.replace(alternative, emittable=False, note=f"not possible: {refused}")
+        alternative.way.mode: dataclasses.replace(
+            alternative, barrier="does not build", note=f"not possible: {refused}"
+        )
         if refused
         else alternative
         for alternative, refused in zip(found, against, strict=True)
@@ -123,13 +125,15 @@ def _jpeg_alternative(costs: Costs, jpeg: JpegCost | None) -> Alternative:
     if jpeg is None:
         inf = float("inf")
         never = Way("cloud-jpeg", 0, BitPlan(()), Timeline(inf, inf, inf, inf, inf, 0))
-        return Alternative(never, emittable=False, note="the model takes no single picture")
-    note = jpeg.note
+        return Alternative(never, barrier="no picture", note="the model takes no single picture")
+    note, barrier = jpeg.note, ""
     if jpeg.accuracy is None:
+        barrier = "no images"
         note += "; not emitted: the samples are arrays, give --calib a folder of images"
     elif not jpeg.keeps_budget:
+        barrier = "over the budget"
         note += f"; loses {jpeg.accuracy.loss:.2%} accuracy (bound {jpeg.accuracy.loss_bound:.2%})"
-    return Alternative(jpeg_way(jpeg, costs), jpeg.keeps_budget, note)
+    return Alternative(jpeg_way(jpeg, costs), barrier, note)
 
 
 def jpeg_way(jpeg: JpegCost, costs: Costs) -> Way:

@@ -17,6 +17,7 @@ from coachc.passes.timeline import Costs, wire_bytes
 from coachc.planning.explain import Explanation, Option
 from coachc.planning.make_plan import Planned
 from coachc.planning.problem import Problem, Setting
+from coachc.planning.stakes import stakes
 from coachc.runtime.bundle.manifest_types import Layout
 
 
@@ -45,7 +46,7 @@ def planned_json(
     explanation: Explanation,
     mixture: Strategy | None = None,
 ) -> dict[str, Any]:
-    """`plan`, `alternatives`, `accuracy`, `calibration`, `rejected`, `explanation`, `sensitivities`.
+    """`plan`, `stakes`, `alternatives`, `accuracy`, `calibration`, `rejected`, `explanation`, `sensitivities`.
 
     Where there are any `mixture` and `cut_set` too.
 
@@ -61,6 +62,7 @@ def planned_json(
     """
     graph, costs, plan = problem.graph, problem.costs, planned.plan
     way, quantizers = plan.way, plan.way.bits.quantizers
+    won = stakes(plan, planned.found, costs)
     layouts = way.bits.layouts or (Layout(),) * len(quantizers)
     return {
         "plan": {
@@ -91,6 +93,7 @@ def planned_json(
                 **timeline_json(alternative.way.timeline),
                 "bytes": alternative.way.timeline.payload_bytes,
                 "emittable": alternative.emittable,
+                "barrier": alternative.barrier,
                 "note": alternative.note,
             }
             for mode, alternative in plan.alternatives.items()
@@ -100,6 +103,7 @@ def planned_json(
         "rejected": [{"what": r.what, "reason": r.reason} for r in plan.rejected],
         "explanation": explanation_json(explanation),
         "sensitivities": _sensitivities_json(planned.refined),
+        "stakes": None if won is None else won.to_json(),
         **({"mixture": mixture_json(costs, plan, mixture)} if mixture is not None else {}),
         **({"cut_set": cut_set_json(graph, planned.cut_set)} if planned.cut_set is not None else {}),
     }

@@ -90,7 +90,7 @@ def _changed_constants(one: onnx.GraphProto, many: onnx.GraphProto) -> dict[str,
 
 
 def _open_axis(value: onnx.ValueInfoProto, growth: Growth | None) -> None:
-    if growth is None:
+    if growth is None or not value.type.tensor_type.HasField("shape"):
         return
     dim = value.type.tensor_type.shape.dim[growth.axis]
     dim.Clear()

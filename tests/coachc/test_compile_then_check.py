@@ -11,6 +11,7 @@ import pytest
 from coachc.models import synthetic
 from tests.helpers.bundles import save
 from tests.helpers.commands import coachc
+from tests.helpers.narrow import in_float16
 from tests.helpers.onnx_models import constant, info, net, op, random_weight
 
 pytestmark = pytest.mark.needs("onnxruntime")
@@ -120,3 +121,27 @@ def test_random_networks(seed, tmp_path):
 @pytest.mark.parametrize("name", SYNTHETIC)
 def test_synthetic_networks(name, device, tmp_path):
     assert_compiles_or_says_why(save(getattr(synthetic, name)(), tmp_path / "m.onnx"), device, tmp_path / "o.coach")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("kind", ["LayerNormalization", "Gelu", "Mish", "HardSwish", "GroupNormalization"])
+def test_half_precision_that_is_written_anew_for_a_device(kind, device, tmp_path):
+    """Taken apart, an operator rounds in other places: the type's bound holds, on the device alone as in a half."""
+    middle = {
+        "LayerNormalization": op(kind, "a s b", "m", axis=-1),
+        "GroupNormalization": op(kind, "a g h", "m", num_groups=2),
+    }.get(kind, op(kind, "a", "m"))
+    nodes = [op("Conv", "x w", "a"), middle, op("Conv", "m v", "c"), op("Relu", "c", "y")]
+    weights = [
+        random_weight("w", 4, 4, 1, 1), random_weight("v", 4, 4, 1, 1), random_weight("s", 8), random_weight("b", 8),
+        random_weight("g", 4), random_weight("h", 4),
+    ]  # fmt: skip
+    used = {name for node in nodes for name in node.input}
+    model = in_float16(net(nodes, ["x"], ["y"], [each for each in weights if each.name in used], opset=21))
+    path, bundle = save(model, tmp_path / "m.onnx"), tmp_path / "o.coach"
+    for mode in ("split", "device-only"):
+        flags = ("--device", device, "--calib", "random", "--samples", 2, "--mode", mode, "--force")
+        done = coachc("compile", path, "-o", bundle, *flags)
+        assert done.code == 0, done.err
+        done = coachc("check", bundle, "--samples", 1)
+        assert done.code == 0, done.err
