@@ -54,11 +54,17 @@ class Observed:
         In the order of the model's inputs; empty tensors have none.
     pictures : list of ndarray of float32, shape (H, W, C)
         The first samples; empty where the input is no picture.
+    alike : bool
+        Whether these samples are several and all the same.
+    whole : frozenset of str
+        Inputs of floats that hold whole numbers only.
     """
 
     samples: int
     ranges: tuple[InputRange, ...]
     pictures: list[np.ndarray] = field(repr=False)
+    alike: bool = False
+    whole: frozenset[str] = frozenset()
 
 
 class Observer:
@@ -75,17 +81,26 @@ class Observer:
         self._seen = 0
         self._stats: dict[str, list[np.ndarray]] = {value.name: [] for value in inputs}
         self._pictures: list[np.ndarray] = []
+        self._first: dict[str, np.ndarray] = {}
+        self._alike = True
+        self._whole = {value.name for value in inputs if value.quantizable}
 
     def __call__(self, index: int, feed: Feed) -> None:
         """Take one sample; those of later passes do not count."""
         if index != self._seen or index >= RANGE_SAMPLES:
             return
         self._seen += 1
+        if index == 0:
+            self._first = {name: np.array(array) for name, array in feed.items()}
+        elif self._alike:
+            self._alike = all(np.array_equal(self._first[name], array) for name, array in feed.items())
         for value in self._inputs:
             array = np.asarray(feed[value.name])
             axes = tuple(axis for axis in range(array.ndim) if axis != channel_axis(value.shape))
             if array.size == 0:
                 continue
+            if value.name in self._whole and not np.array_equal(array, np.rint(array)):
+                self._whole.discard(value.name)
             with np.errstate(invalid="ignore"):  # infinities; `doubts` speaks of them
                 mean = array.mean(axis=axes, dtype=np.float64)
             self._stats[value.name].append(np.array([array.min(axis=axes), mean, array.max(axis=axes)], np.float64))
@@ -107,7 +122,8 @@ class Observer:
             channels = zip(np.atleast_1d(low), np.atleast_1d(mean), np.atleast_1d(high), strict=True)
             found = tuple(ValueRange(*map(float, channel)) for channel in channels)
             ranges.append(InputRange(value.name, value.shape, value.dtype, found))
-        return Observed(self._seen, tuple(ranges), self._pictures)
+        alike = self._alike and self._seen > 1
+        return Observed(self._seen, tuple(ranges), self._pictures, alike, frozenset(self._whole))
 
 
 def channel_axis(shape: Sequence[int]) -> int | None:
@@ -127,9 +143,25 @@ def doubts(observed: Observed, preprocess: Preprocess | None) -> list[str]:
                 found.append(f"{where} has values that are not finite")
             elif channel.low == channel.high and int(np.prod(one.shape)) > 1:
                 found.append(f"{where} is constant ({channel.low:g}) in the first {observed.samples} samples")
-    if preprocess is not None:
+    if observed.alike and not found and any(int(np.prod(one.shape)) > 1 for one in observed.ranges):
+        found.append(f"the first {observed.samples} samples are all the same")
+    if preprocess is None:
+        found += _doubts_of_pixels(observed)
+    else:
         found += _doubts_of_numbers(preprocess) or _doubts_of_ranges(observed.ranges[0], preprocess)
     return found
+
+
+def _doubts_of_pixels(observed: Observed) -> list[str]:
+    """Pictures in floats as cameras have them in bytes."""
+    for one in observed.ranges:
+        low, high = min(c.low for c in one.channels), max(c.high for c in one.channels)
+        if one.name in observed.whole and channel_axis(one.shape) and low >= 0 and 128 < high <= 255:
+            return [
+                f"input '{one.name}' holds whole numbers from {low:g} to {high:g}, as pixels do before they are "
+                "normalised: right only for a model that takes them so"
+            ]
+    return []
 
 
 def _doubts_of_numbers(preprocess: Preprocess) -> list[str]:

@@ -71,6 +71,8 @@ class CompileOptions(Setting):
     revision : int
         Of the bundle among those installed one after the other.
     force : bool
+    warn : callable
+        Told what looks wrong with the samples as soon as that is known.
     """
 
     output: str
@@ -88,6 +90,7 @@ class CompileOptions(Setting):
     max_batch: int = 1
     revision: int = 0
     force: bool = False
+    warn: Callable[[str], None] = lambda text: None
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         max_samples=options.max_samples,
         budget=options.budget,
         progress=progress,
+        warn=options.warn,
         store=store,
     )
     limits = limits_of(options, problem, options.max_latency_s)

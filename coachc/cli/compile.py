@@ -70,7 +70,7 @@ def compile_(
     from pathlib import Path
 
     from coachc.cli.compile_report import compile_json, print_compiled
-    from coachc.cli.data_echo import announce, check_preview, data_json, data_lines, write_preview
+    from coachc.cli.data_echo import announce, check_preview, data_json, data_lines, warn, write_preview
     from coachc.cli.files import check_bundle_place, refuse_packed
     from coachc.cli.progress import reporting
     from coachc.cli.recipe_file import check_recipe, write_recipe
@@ -118,6 +118,7 @@ def compile_(
         engine=one_of(engine, "--engine", ("onnx", "trt", "rtx")),
         revision=revision,
         force=force,
+        warn=warn,
     )
     refuse_packed(model)
     check_bundle_place(model, options.output, force)

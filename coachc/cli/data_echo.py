@@ -24,6 +24,11 @@ def announce(calib: str | None) -> None:
         print(f"coachc runs your code: it imports {file} and calls its {function}() for samples", file=sys.stderr)
 
 
+def warn(text: str) -> None:
+    """Say on stderr, while the work goes on, what looks wrong; it is said once more with the results."""
+    print(f"warning: {text}", file=sys.stderr)
+
+
 def check_preview(preview: str | None, calib: str | None) -> None:
     """Raise an error if `--preview` cannot be drawn, before the samples are read."""
     from coachc.calib.contact_sheet import need_pillow

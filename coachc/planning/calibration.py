@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from coachc.calib.accuracy import Judge
+from coachc.calib.answer_doubts import doubts_of_answers
 from coachc.calib.data_report import DataReport, report_on
 from coachc.calib.dataset import RANDOM, open_dataset
 from coachc.calib.input_overview import Observer
@@ -62,6 +64,7 @@ def open_calibration(
     max_samples: int,
     budget: float,
     progress: Progress = silent,
+    warn: Callable[[str], None] = lambda text: None,
     store: Measurements | None = None,
 ) -> Calibration:
     """Open samples, run the whole model on them, and get ready to measure cuts.
@@ -77,6 +80,8 @@ def open_calibration(
     budget : float
         Admissible accuracy loss, a fraction.
     progress : callable
+    warn : callable
+        Told what looks wrong with the samples before cuts are measured, which takes long.
     store : Measurements, optional
         Accuracies that are known already, and where new ones are kept.
 
@@ -100,7 +105,12 @@ def open_calibration(
     progress("whole model", 0, data.samples)
     trials = trials_of(model.proto, data, advance=lambda done: progress("whole model", done, data.samples))
     judge = trials[0].judge
-    report = None if data.kind == RANDOM else report_on(source, data, preprocess, observer)
+    report = None
+    if data.kind != RANDOM:
+        seen = report_on(source, data, preprocess, observer)
+        report = dataclasses.replace(seen, doubts=(*seen.doubts, *doubts_of_answers(judge)))
+        for doubt in report.doubts:
+            warn(doubt)
     jpeg = measure_jpeg(model.proto, inputs, data, judge, budget)
     measured = MeasuredPrecision(problem, trials, budget, progress, store)
     if data.kind == RANDOM:

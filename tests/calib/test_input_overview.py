@@ -143,3 +143,26 @@ class TestDoubts:
         arrays = list(pictures())
         arrays[3][0, 2, 1, : len(values)] = values
         assert doubts(seen(arrays), None) == ["input 'x' channel 2 has values that are not finite"]
+
+
+def test_samples_that_are_all_the_same_are_said():
+    one = next(pictures())
+    assert doubts(seen([one] * 5), None) == ["the first 5 samples are all the same"]
+    assert doubts(seen([one]), None) == []
+    assert doubts(seen([one] * 4 + [one + np.float32(0.001)]), None) == []
+
+
+def test_pixels_as_they_are_where_nothing_says_so():
+    raw = [np.rint(array) for array in pictures(0, 255)]
+    (said,) = doubts(seen(raw), None)
+    assert said.startswith("input 'x' holds whole numbers from 0 to 255, as pixels do before they are normalised")
+    # A recipe that says so, fractions, other ranges and inputs that are no pictures give no doubt.
+    as_they_are = Preprocess((4, 5), "bilinear", "rgb", "nchw", 1.0, (0.0,) * 3, (1.0,) * 3)
+    assert doubts(seen(raw), as_they_are) == []
+    assert doubts(seen(pictures(0, 255)), None) == []
+    assert doubts(seen([array - 128 for array in raw]), None) == []
+    assert doubts(seen([np.rint(array) for array in pictures(0, 1)]), None) == []
+    codes = Value("x", "float32", (1, 60))
+    assert doubts(seen([array.reshape(1, 60) for array in raw], codes), None) == []
+    camera = Value("x", "uint8", (1, 3, 4, 5))
+    assert doubts(seen([array.astype(np.uint8) for array in raw], camera), None) == []

@@ -73,7 +73,7 @@ class AssumptionFlags(FlagGroup):
         UsageError
             Both are given.
         """
-        from coachc.cli.data_echo import announce, check_preview, write_preview
+        from coachc.cli.data_echo import announce, check_preview, warn, write_preview
         from coachc.cli.progress import reporting
         from coachc.planning.calibration import open_calibration, without_samples
 
@@ -95,6 +95,7 @@ class AssumptionFlags(FlagGroup):
                 max_samples=data.samples,
                 budget=data.budget_share,
                 progress=progress,
+                warn=warn,
             )
         write_preview(calibration.data, data.preview)
         return calibration
