@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy.special import bdtrc
 
 from coachc.calib.accuracy import Judge
 
@@ -33,7 +33,7 @@ def doubts_of_answers(judge: Judge) -> list[str]:
     right = int(judge.float_right.sum())
     # Whoever always says the most frequent label is right so often.
     chance = float(counts.max()) / len(labels)
-    guessed = float(stats.binom.sf(right - 1, samples, chance))
+    guessed = float(bdtrc(right - 1, samples, chance)) if right else 1.0
     if len(known) > 1 and guessed > GUESSED:
         found.append(f"the whole model is right for {right} of {samples} samples, no more than by guessing: {_CAUSES}")
     elif right < FEW_RIGHT * samples:

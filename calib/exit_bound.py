@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from coachc.calib.accuracy import CHANGED_LOSS
 
@@ -22,7 +22,7 @@ def upper(events: np.ndarray | float, units: int) -> np.ndarray:
     """One-sided upper bound of a share, from `events` among `units`; events need not be whole."""
     events = np.minimum(np.asarray(events, float), units)
     full = events >= units
-    return np.where(full, 1.0, beta.ppf(CONFIDENCE, events + 1, np.where(full, 1, units - events)))
+    return np.where(full, 1.0, betaincinv(events + 1, np.where(full, 1, units - events), CONFIDENCE))
 
 
 def joint(exits: np.ndarray, changed: np.ndarray, units: int) -> np.ndarray:

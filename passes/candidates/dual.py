@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
 
 from coachc.passes.candidates.candidate_masks import pack
 from coachc.passes.candidates.network import Network
@@ -99,6 +98,8 @@ def _path(device: np.ndarray, cloud: np.ndarray) -> list[int]:
 
 def _best_weights(planes: np.ndarray) -> tuple[np.ndarray, float]:
     """Weights of the simplex with the largest least weighted sum over the planes, and that sum."""
+    from scipy.optimize import linprog
+
     scale = max(float(planes.max(initial=0.0)), 1e-300)
     solved = linprog(
         [0, 0, 0, -1], A_ub=np.column_stack([-planes / scale, np.ones(len(planes))]), b_ub=np.zeros(len(planes)),
