@@ -40,7 +40,7 @@ class Judge:
         self._labels = labels
         right = []
         for sample, outputs in enumerate(float_outputs):
-            answer = top1(outputs[0])
+            answer = self._class(outputs)
             if answer is None:
                 self._outputs.append(outputs)
                 right.append(all(_close(whole, whole) for whole in outputs))
@@ -66,7 +66,7 @@ class Judge:
 
     def right(self, sample: int, outputs: list[np.ndarray]) -> bool:
         """Whether `outputs` of a sample are right: its label, else the float model's answer."""
-        answer = top1(outputs[0])
+        answer = self._class(outputs)
         if answer is None or self._labels is None:
             return self.same(sample, outputs)
         batch = len(answer)
@@ -74,10 +74,18 @@ class Judge:
 
     def same(self, sample: int, outputs: list[np.ndarray]) -> bool:
         """Whether `outputs` of a sample say the same as the float model's, right or wrong."""
-        answer = top1(outputs[0])
+        answer = self._class(outputs)
         if answer is None:
             return all(_close(mine, whole) for mine, whole in zip(outputs, self._outputs[sample], strict=True))
         return bool(np.array_equal(answer, self._answers[sample]))
+
+    def _class(self, outputs: list[np.ndarray]) -> np.ndarray | None:
+        """The class that outputs say; None unless the model classifies.
+
+        Of several outputs the first may be anything, such as a detector's scores of each place: only labels say that it
+        is the answer.
+        """
+        return None if self._labels is None and len(outputs) > 1 else top1(outputs[0])
 
     def keeps(self, accuracy: Accuracy, budget: float) -> bool:
         """Whether a loss is admissible: by its bound if the samples can certify the budget at all, else as measured."""
@@ -164,7 +172,7 @@ def samples_needed(accuracy: Accuracy, budget: float) -> int | None:
 
 def top1(output: np.ndarray) -> np.ndarray | None:
     """Class of each row of an output of shape (batch, classes) or (batch, classes, 1, 1); None for any other."""
-    if output.ndim < 2 or output.shape[1] < 2 or math.prod(output.shape[2:]) != 1:
+    if output.ndim not in (2, 4) or output.shape[1] < 2 or math.prod(output.shape[2:]) != 1:
         return None
     return output.reshape(output.shape[0], -1).argmax(axis=1)
 

@@ -22,8 +22,10 @@ def doubts_of_answers(judge: Judge) -> list[str]:
         Of the samples as they are.
     """
     labels, answers = judge.labels, judge.answers
-    if labels is None or answers is None or judge.kind != "labels":
+    if labels is None or judge.kind == "random":
         return []
+    if answers is None:
+        return ["labels are not used: the model's first output is not one row of classes for each sample"]
     found, samples = [], len(judge.float_right)
     known, counts = np.unique(labels, return_counts=True)
     if len(known) == 1:

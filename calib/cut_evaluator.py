@@ -150,9 +150,10 @@ class CutEvaluator:
             self._exact = [outputs for _, outputs in zip(range(samples), plain, strict=False)]
         rounded = self._outputs_of(self._activations[0], quantizers)
         pairs = list(zip(self._exact, rounded, strict=False))
+        classifies = self._trials[0].judge.answers is not None
         return Probe(
-            divergence=float(np.mean([divergence(whole, split) for whole, split in pairs])),
-            changed=float(np.mean([changed(whole, split) for whole, split in pairs])),
+            divergence=float(np.mean([divergence(*pair, classifies=classifies) for pair in pairs])),
+            changed=float(np.mean([changed(*pair, classifies=classifies) for pair in pairs])),
             samples=len(pairs),
         )
 

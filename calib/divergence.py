@@ -29,9 +29,9 @@ class Probe:
     samples: int
 
 
-def divergence(whole: Sequence[np.ndarray], split: Sequence[np.ndarray]) -> float:
+def divergence(whole: Sequence[np.ndarray], split: Sequence[np.ndarray], *, classifies: bool) -> float:
     """Kullback-Leibler divergence of the classes' probabilities, or the largest relative L2 error of any output."""
-    if top1(whole[0]) is not None:
+    if classifies:
         p, q = log_softmax(whole[0]), log_softmax(split[0])
         return float(np.mean(np.sum(np.exp(p) * (p - q), axis=1)))
     return max(
@@ -47,9 +47,11 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return rows - np.log(np.exp(rows).sum(axis=1, keepdims=True))
 
 
-def changed(whole: Sequence[np.ndarray], split: Sequence[np.ndarray]) -> bool:
+def changed(whole: Sequence[np.ndarray], split: Sequence[np.ndarray], *, classifies: bool) -> bool:
     """Whether the answer is another class; for models that do not classify, whether the outputs moved by 1 %."""
+    if not classifies:
+        return divergence(whole, split, classifies=False) > FIDELITY_TOLERANCE
     before, after = top1(whole[0]), top1(split[0])
-    if before is None or after is None:
-        return divergence(whole, split) > FIDELITY_TOLERANCE
+    assert before is not None
+    assert after is not None
     return not np.array_equal(before, after)

@@ -8,11 +8,13 @@ from ..errors import SourceError
 
 
 def classes_of(output: Sequence[int], rows: int) -> Optional[int]:
-    """Number of classes a model's first output of this shape tells apart; None where it has no row per input row."""
-    size = int(np.prod(output, dtype=np.int64))
-    if size == 0 or (rows != 1 and tuple(output[:1]) != (rows,)):
-        return None
-    return size // rows
+    """Number of classes that a model's first output of this shape tells apart.
+
+    None unless it is (rows, classes) or (rows, classes, 1, 1), with two classes or more: maps, boxes and points have
+    no class.
+    """
+    known = len(output) == 2 or (len(output) == 4 and tuple(output[2:]) == (1, 1))
+    return output[1] if known and output[0] == rows and output[1] > 1 else None
 
 
 def check_labels(labels: Optional[np.ndarray], classes: Optional[int], name_of: Callable[[int], str]) -> None:

@@ -4,6 +4,7 @@ from typing import Callable, Dict, Tuple
 
 import numpy as np
 
+from ..bundle.label_check import classes_of
 from ..bundle.manifest_types import ModelInfo
 from ..errors import EngineError
 
@@ -12,15 +13,16 @@ Predict = Callable[[Arrays], Tuple[int, ...]]
 
 
 def top1_of(model: ModelInfo) -> Predict:
-    """A function from model outputs to the class of each row; empty if the first output has no row per input row."""
-    rows = model.inputs[0].shape[0]
+    """A function from model outputs to the class of each row; empty if the first output is no row of classes each."""
+    rows = model.inputs[0].shape[0] if model.inputs[0].shape else 1
     name = model.outputs[0].name
+    classes = classes_of(model.outputs[0].shape, rows)
 
     def predict(outputs: Arrays) -> Tuple[int, ...]:
         if name not in outputs:
             raise EngineError(f"the engine made no output '{name}'")
         output = outputs[name]
-        if output.size == 0 or (rows != 1 and output.shape[:1] != (rows,)):
+        if classes is None or output.shape[:2] != (rows, classes):
             return ()
         return tuple(int(index) for index in output.reshape(rows, -1).argmax(axis=1))
 

@@ -26,13 +26,28 @@ def logits(*answers, classes=4):
 
 
 class TestTop1:
-    @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1, 1), (2, 3, 1)], ids=str)
+    @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1, 1)], ids=str)
     def test_shapes_that_classify(self, shape):
         assert top1(np.float32([[0, 2, 1], [5, 4, 3]]).reshape(shape)).tolist() == [1, 0]
 
-    @pytest.mark.parametrize("shape", [(2,), (), (2, 1), (2, 3, 2, 1), (1, 3, 8, 8), (2, 3, 0)], ids=str)
+    @pytest.mark.parametrize("shape", [(2,), (), (2, 1), (2, 3, 1), (2, 3, 2, 1), (1, 3, 8, 8), (2, 3, 0)], ids=str)
     def test_shapes_that_do_not(self, shape):
         assert top1(np.zeros(shape, np.float32)) is None
+
+
+def test_of_several_outputs_only_labels_say_that_the_first_is_the_answer():
+    """A detector's first output may have the form of classes: what it puts out besides must not go unseen."""
+    rng = np.random.default_rng(0)
+    samples = [[*logits(index % 4), rng.standard_normal((1, 8, 4)).astype(np.float32)] for index in range(20)]
+    moved = [[scores, boxes + np.float32(0.5)] for scores, boxes in samples]
+    judged = Judge(samples, None, noise=False)
+    assert (judged.kind, judged.answers) == ("fidelity", None)
+    assert all(judged.same(index, sample) for index, sample in enumerate(samples))
+    assert not any(judged.right(index, sample) for index, sample in enumerate(moved))
+    labelled = Judge(samples, np.arange(20) % 4, noise=False)
+    assert labelled.kind == "labels"
+    assert all(labelled.right(index, sample) for index, sample in enumerate(moved))
+    assert Judge([sample[:1] for sample in samples], None, noise=False).kind == "agreement"
 
 
 class TestBound:

@@ -56,12 +56,13 @@ def test_one_class():
     assert said == "all 20 samples have the label 3: what is lost on other classes is not seen"
 
 
-def test_nothing_is_said_without_labels_or_of_other_outputs():
+def test_nothing_is_said_without_labels_and_of_other_outputs_that_labels_are_for_none():
     answers, labels = shuffled(0.1)
     assert doubts_of_answers(judge(answers, None)) == []
     assert doubts_of_answers(judge(answers, labels, noise=True)) == []
     maps = Judge([[np.zeros((1, 4, 8, 8), np.float32)]] * 30, np.zeros(30, np.int64), noise=False)
-    assert doubts_of_answers(maps) == []
+    (said,) = doubts_of_answers(maps)
+    assert said.startswith("labels are not used: the model's first output is not one row of classes")
 
 
 def test_a_batch_has_a_label_for_each_of_its_rows():

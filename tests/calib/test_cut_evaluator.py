@@ -244,13 +244,17 @@ def test_what_holds_an_infinity_crosses_as_it_is(tmp_path):
 
 
 def test_outputs_of_both_sides_are_judged(tmp_path):
-    """The first output is made on the device: quantizing what crosses cannot change it."""
+    """The first output, which labels are for, is made on the device: quantizing what crosses cannot change it."""
     model, graph = imported(synthetic.two_outputs(), tmp_path)
     data = noise_dataset([model.values["input"]], samples=20)
+    whole = [outputs[0].argmax() for outputs in float_outputs(model.proto, data)]
+    labelled = dataclasses.replace(data, kind="labels", labels=np.array(whole))
     early = graph.producer["early"]
     mask = next(m for m in all_ideals(graph)[0] if m >> early & 1 and m != graph.full_mask)
     assert model.outputs[0] == "early"
-    assert evaluator(model, graph, mask, trials_of(model.proto, data), 0.5).at(2).accuracy.split == 1.0
+    assert evaluator(model, graph, mask, trials_of(model.proto, labelled)[:1], 0.5).at(2).accuracy.split == 1.0
+    # Without labels it is no more the answer than the second one.
+    assert evaluator(model, graph, mask, trials_of(model.proto, data), 0.5).at(2).accuracy.split < 1.0
 
 
 def test_activations_beyond_memory_are_made_again(varied, monkeypatch):

@@ -9,7 +9,18 @@ from coachc.runtime.errors import SourceError
 
 @pytest.mark.parametrize(
     ("shape", "rows", "classes"),
-    [((1, 10), 1, 10), ((4, 10), 4, 10), ((1, 10, 1, 1), 1, 10), ((10,), 1, 10), ((10, 4), 4, None), ((1, 0), 1, None)],
+    [
+        ((1, 10), 1, 10),
+        ((4, 10), 4, 10),
+        ((1, 10, 1, 1), 1, 10),
+        ((10,), 1, None),
+        ((10, 4), 4, None),
+        ((1, 0), 1, None),
+        ((1, 1), 1, None),
+        ((1, 1600, 1), 1, None),
+        ((1, 2, 64, 64), 1, None),
+        ((), 1, None),
+    ],
 )
 def test_how_many_classes_an_output_tells_apart(shape, rows, classes):
     assert classes_of(shape, rows) == classes

@@ -15,6 +15,12 @@ def test_the_class_of_each_row():
         predict({})
 
 
+@pytest.mark.parametrize("shape", [(1, 21, 64, 64), (1, 1600, 1), (1, 1), (5,), (), (1, 4, 8)])
+def test_maps_boxes_and_landmarks_have_no_class(shape):
+    model = ModelInfo("m", "0" * 64, 13, (TensorSpec("x", "float32", (1, 3)),), (TensorSpec("y", "float32", shape),))
+    assert top1_of(model)({"y": np.ones(shape, np.float32)}) == ()
+
+
 def test_confidence_is_the_softmax_of_logits_and_a_probability_that_is_one_already():
     assert confidence_of(np.array([[0.0, np.log(3.0)]], np.float32)) == pytest.approx(0.75)
     assert confidence_of(np.array([[0.25, 0.75]], np.float32)) == 0.75
