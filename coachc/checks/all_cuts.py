@@ -69,7 +69,7 @@ def check_all_cuts(
     found = "all partitions" if complete else f"more than {len(masks)} partitions: the prefixes of the node order"
     if seen < len(inside):
         of = f"{len(inside)}{'' if complete else ' or more'} partitions"
-        found = f"{seen} of {of}, spread over the model, in {seconds:g} s"
+        found = f"{seen} of {of}, spread over the model, in {seconds:.3g} s"
     detail = (
         f"{found}: {cut_count} cut and recomposed, up to {tensors} tensors, largest relative difference {worst:.1e}"
     )

@@ -53,6 +53,7 @@ def check(
     remedy. Exit code 3 when a comparison fails or a node does not build; warnings alone exit with 0.
     """
     import os
+    import time
 
     from coachc.checks.all_cuts import check_all_cuts
     from coachc.checks.bundle import check_bundle
@@ -68,6 +69,7 @@ def check(
     from coachc.frontend.onnx_import import import_model
     from coachc.runtime.errors import FINDING
 
+    started = time.monotonic()
     refuse_packed(path)
     one_of(output_format, "--format", FORMATS)
     if json and output_format not in ("text", "json"):
@@ -98,7 +100,10 @@ def check(
         if all_cuts:
             with reporting() as progress:
                 findings += check_all_cuts(
-                    model, seed=seed, seconds=seconds, advance=lambda done, total: progress("cut", done, total)
+                    model,
+                    seed=seed,
+                    seconds=seconds - (time.monotonic() - started),
+                    advance=lambda done, total: progress("cut", done, total),
                 )
         reports = check_model_targets(model.proto, path, specs)
     text = FORMATS["json" if json else output_format](findings, reports)

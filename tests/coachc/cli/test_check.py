@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 from coachc.models.synthetic import chain, dense, inception, residual, two_outputs
+from coachc.runtime.bundle.manifest_types import FORMAT_VERSION
 from tests.helpers.bundles import (
     change_initializer,
     flip_byte,
@@ -103,10 +104,11 @@ def test_a_file_that_was_smuggled_in(bundle):
 
 @pytest.mark.parametrize("checksum", [True, False])
 def test_a_bundle_of_a_newer_format(checksum, bundle):
-    rewrite_manifest(bundle, lambda raw: raw.update(format_version=5), checksum=checksum)
+    newer = FORMAT_VERSION + 1
+    rewrite_manifest(bundle, lambda raw: raw.update(format_version=newer), checksum=checksum)
     refused_everywhere(
         bundle,
-        r"written by a newer coachc \(coachc [^ ]+, format 5; this reader knows 3 to 4\)",
+        rf"written by a newer coachc \(coachc [^ ]+, format {newer}; this reader knows 3 to {FORMAT_VERSION}\)",
         "hint: update coachc here: pip install -U coachc",
     )
 
