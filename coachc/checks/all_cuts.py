@@ -37,7 +37,7 @@ def check_all_cuts(
     limit : int
         Beyond this many partitions only the prefixes of the node order are cut.
     seconds : float
-        No further partition is cut after that time; those that were lie spread over the model.
+        No further partition is cut after that time; those that were, one at least, lie spread over the model.
     advance : callable
         (partitions checked, all).
 
@@ -54,7 +54,7 @@ def check_all_cuts(
     inside = [mask for mask in masks if mask != graph.full_mask]
     worst, cut_count, tensors, skipped, seen = 0.0, 0, 0, 0, 0
     for place in spread(len(inside)):
-        if time.monotonic() - started > seconds:
+        if time.monotonic() - started > seconds and cut_count:
             break
         advance(seen, len(inside))
         seen += 1
@@ -69,7 +69,7 @@ def check_all_cuts(
     found = "all partitions" if complete else f"more than {len(masks)} partitions: the prefixes of the node order"
     if seen < len(inside):
         of = f"{len(inside)}{'' if complete else ' or more'} partitions"
-        found = f"{seen} of {of}, spread over the model, in {seconds:.3g} s"
+        found = f"{seen} of {of}, spread over the model, in {max(seconds, 0):.3g} s"
     detail = (
         f"{found}: {cut_count} cut and recomposed, up to {tensors} tensors, largest relative difference {worst:.1e}"
     )

@@ -156,3 +156,10 @@ def test_a_wrong_cut_shows_beside_values_that_are_not_finite(tmp_path, monkeypat
         )
         with pytest.raises(CheckFailure, match="differs at cut at"):
             all_cuts.check_all_cuts(model)
+
+
+def test_one_partition_is_cut_however_little_time_there_is(tmp_path):
+    model = import_model(save(chain(), tmp_path / "net.onnx"))
+    assert re.match(
+        r"1 of \d+ partitions, .*: 1 cut and recomposed", all_cuts.check_all_cuts(model, seconds=-5)[0].detail
+    )
