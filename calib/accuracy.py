@@ -10,6 +10,7 @@ import numpy as np
 
 from coachc.calib.spool import Spool
 from coachc.core.plan import Accuracy
+from coachc.runtime.bundle.label_check import classes_of
 
 #: One-sided 95 % quantile of the normal distribution.
 Z95 = 1.645
@@ -172,7 +173,7 @@ def samples_needed(accuracy: Accuracy, budget: float) -> int | None:
 
 def top1(output: np.ndarray) -> np.ndarray | None:
     """Class of each row of an output of shape (batch, classes) or (batch, classes, 1, 1); None for any other."""
-    if output.ndim not in (2, 4) or output.shape[1] < 2 or math.prod(output.shape[2:]) != 1:
+    if classes_of(output.shape, output.shape) is None:
         return None
     return output.reshape(output.shape[0], -1).argmax(axis=1)
 

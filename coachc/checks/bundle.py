@@ -24,6 +24,7 @@ from coachc.frontend.fuse import fuse
 from coachc.frontend.model import Model
 from coachc.frontend.onnx_import import import_model
 from coachc.frontend.rounding import admissible
+from coachc.passes.batch.two_sizes import TASKS
 from coachc.passes.cut import boundary_name, split
 from coachc.runtime.bundle.manifest_types import MODEL_ROLES, Cut
 from coachc.runtime.bundle.source import open_source
@@ -31,8 +32,6 @@ from coachc.runtime.bundle.store import Bundle, open_bundle
 
 #: Inputs tried by default.
 SAMPLES = 4
-#: Tasks in one run that are tried beside one and the most: no size that models are usually made of.
-FEW_TASKS = 3
 
 
 def check_bundle(path: str, source: str | None = None, *, samples: int = SAMPLES, seed: int = 0) -> list[Finding]:
@@ -83,7 +82,7 @@ def check_bundle(path: str, source: str | None = None, *, samples: int = SAMPLES
 def _check_batches(bundle: Bundle, seed: int) -> Iterable[Finding]:
     """Whether every cut that takes several tasks in one run gives for three, and for the most, what the whole gives."""
     open_cuts = [cut for cut in bundle.manifest.cuts if cut.max_batch > 1]
-    for tasks in sorted({min(FEW_TASKS, cut.max_batch) for cut in open_cuts} | {cut.max_batch for cut in open_cuts}):
+    for tasks in sorted({min(TASKS, cut.max_batch) for cut in open_cuts} | {cut.max_batch for cut in open_cuts}):
         model = import_model(f"{bundle.path}/{MODEL_PATH}", batch=tasks)
         graph, feeds = fuse(model), [ort.runnable_inputs(model.proto, seed)]
         kind = f"seeded (seed {seed})"

@@ -27,7 +27,7 @@ from coachc.frontend.rounding import admissible
 from coachc.frontend.shapes import Shape, batched_shapes
 from coachc.passes.batch.open_batch import open_batch
 from coachc.passes.batch.rows import first_mixing
-from coachc.passes.batch.two_sizes import TASKS, FixedBatch, Growth, growths, maker, shapes_of
+from coachc.passes.batch.two_sizes import TASKS, FixedBatch, Growth, maker
 from coachc.passes.lower.agree import TOLERANCE, difference
 from coachc.runtime.bundle.manifest_types import Cut
 from coachc.runtime.bundle.quantizer_inputs import artefact_feed
@@ -143,12 +143,10 @@ def _emit(
 
 def _open_whole(model: Model, many: Model) -> tuple[onnx.ModelProto, dict[str, Growth | None]]:
     """The whole model, open, if each of its inputs and outputs has one row a task, and tasks leave each other alone."""
-    one, more = shapes_of(model.proto), shapes_of(many.proto)
-    opened = open_batch(model.proto, many.proto)
-    grown = growths(model.proto.graph, one, more)
+    opened, grown = open_batch(model.proto, many.proto)
     for kind, names in (("input", model.inputs), ("output", model.outputs)):
         for name in names:
-            _check_rows(f"{kind} '{name}'", maker(model.proto.graph, name), one.get(name), grown.get(name))
+            _check_rows(f"{kind} '{name}'", maker(model.proto.graph, name), model.values[name].shape, grown.get(name))
     mixing = first_mixing(many.proto, grown)
     if mixing:
         raise FixedBatch(mixing, "one task's result depends on the others in its batch")
@@ -160,8 +158,7 @@ def _open_artefact(
     name: str, one: onnx.ModelProto, many: onnx.ModelProto, cuts: Sequence[Cut], targets: Sequence[DeviceSpec]
 ) -> onnx.ModelProto:
     """One artefact, open, if it gives what it gives for several tasks, and its targets take what was written."""
-    opened = open_batch(one, many)
-    grown = growths(one.graph, shapes_of(one), shapes_of(many))
+    opened, grown = open_batch(one, many)
     for value in one.graph.input:
         growth = grown.get(value.name)
         if growth is not None and growth.size > 1:
@@ -193,11 +190,11 @@ def _crossing(cut: Cut, graph: onnx.GraphProto, grown: Mapping[str, Growth | Non
     return ""
 
 
-def _check_rows(what: str, node: str, shape: Shape | None, growth: Growth | None) -> None:
+def _check_rows(what: str, node: str, shape: Shape, growth: Growth | None) -> None:
     """Raise unless a value has one row for each task, along its first axis."""
     if growth is not None and growth.axis == 0 and growth.size == 1:
         return
-    sizes = "x".join(map(str, shape or ())) or "a scalar"
+    sizes = "x".join(map(str, shape)) or "a scalar"
     if growth is None:
         raise FixedBatch(node, f"{what} ({sizes}) does not grow with the number of tasks")
     raise FixedBatch(node, f"{what} ({sizes} for one task) does not have one row for each task along its first axis")

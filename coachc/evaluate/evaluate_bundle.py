@@ -105,7 +105,7 @@ def evaluate(
         options.limit,
         spread=not options.stream,
     )
-    check_labels(source.labels, classes_of(model.outputs[0].shape, model.inputs[0].shape[0]), source.name_of)
+    check_labels(source.labels, classes_of(model.outputs[0].shape, model.inputs[0].shape), source.name_of)
     if len(source) == 0:
         raise DataError(f"{options.data} holds no samples")
     base = {name: named["none"] for name, named in policies.items()}

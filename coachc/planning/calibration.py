@@ -97,7 +97,7 @@ def open_calibration(
         inputs,
         preprocess,
         max_samples=max_samples,
-        classes=classes_of(model.values[model.outputs[0]].shape, inputs[0].shape[0] if inputs[0].shape else 1),
+        classes=classes_of(model.values[model.outputs[0]].shape, inputs[0].shape),
         advance=lambda done, total: progress("read samples", done, total),
     )
     observer = Observer(inputs)

@@ -105,7 +105,7 @@ def _period_s(timeline: Timeline, costs: Costs, *, device: float = 1.0, link: fl
 def _turn(lead: Callable[[float], float], farthest: float) -> float | None:
     """The factor nearest to 1 on the way to `farthest` at which the other way is as fast; None where it never is.
 
-    `lead` is how much longer our period is. It falls below 0 once at most on that way: each period is the longest of a
+    `lead` is how much longer our period is. It rises to 0 once at most on that way: each period is the longest of a
     part that changes in proportion and one that does not.
     """
     if lead(1.0) >= 0 or lead(farthest) < 0:

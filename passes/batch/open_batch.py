@@ -31,7 +31,7 @@ _SIZES = {"Expand": 1, "Resize": 3, "Upsample": 1, "Tile": 1, "ConstantOfShape":
 _END = np.iinfo(np.int64).max
 
 
-def open_batch(one: onnx.ModelProto, many: onnx.ModelProto) -> onnx.ModelProto:
+def open_batch(one: onnx.ModelProto, many: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Growth | None]]:
     """A model for any number of tasks.
 
     Parameters
@@ -41,9 +41,11 @@ def open_batch(one: onnx.ModelProto, many: onnx.ModelProto) -> onnx.ModelProto:
 
     Returns
     -------
-    onnx.ModelProto
+    model : onnx.ModelProto
         `one` with constants that followed from the number of tasks written as what they follow from. Axes that grow
         from one row are called `AXIS_NAME`, other sizes that grow are open and have no name.
+    growths : dict of str to Growth or None
+        How each value of `one` grows; see `two_sizes.growths`.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def open_batch(one: onnx.ModelProto, many: onnx.ModelProto) -> onnx.ModelProto:
     result.graph.initializer.extend(kept)
     for value in (*result.graph.input, *result.graph.value_info, *result.graph.output):
         _open_axis(value, grown.get(value.name))
-    return result
+    return result, grown
 
 
 def _changed_constants(one: onnx.GraphProto, many: onnx.GraphProto) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -14,17 +14,16 @@ Predict = Callable[[Arrays], Tuple[int, ...]]
 
 def top1_of(model: ModelInfo) -> Predict:
     """A function from model outputs to the class of each row; empty if the first output is no row of classes each."""
-    rows = model.inputs[0].shape[0] if model.inputs[0].shape else 1
-    name = model.outputs[0].name
-    classes = classes_of(model.outputs[0].shape, rows)
+    name, shape = model.outputs[0].name, model.outputs[0].shape
+    classes = classes_of(shape, model.inputs[0].shape)
 
     def predict(outputs: Arrays) -> Tuple[int, ...]:
         if name not in outputs:
             raise EngineError(f"the engine made no output '{name}'")
         output = outputs[name]
-        if classes is None or output.shape[:2] != (rows, classes):
+        if classes is None or output.shape[:2] != shape[:2]:
             return ()
-        return tuple(int(index) for index in output.reshape(rows, -1).argmax(axis=1))
+        return tuple(int(index) for index in output.reshape(shape[0], -1).argmax(axis=1))
 
     return predict
 

@@ -122,7 +122,7 @@ def run_bundle(
     chosen = choose_policies(bundle, cut, bits, policy, server is not None, allow_offline)
     model = bundle.manifest.model
     source = open_source(source_path, model.inputs, bundle.manifest.preprocess, limit=limit, strict=strict)
-    check_labels(source.labels, classes_of(model.outputs[0].shape, model.inputs[0].shape[0]), source.name_of)
+    check_labels(source.labels, classes_of(model.outputs[0].shape, model.inputs[0].shape), source.name_of)
     load_start_s = time.perf_counter()
     halves = Halves(bundle, factory_of(engine, bundle, "device", engine_factory, engine_cache), providers)
     _load(halves, chosen, bundle.manifest)

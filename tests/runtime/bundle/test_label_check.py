@@ -23,7 +23,7 @@ from coachc.runtime.errors import SourceError
     ],
 )
 def test_how_many_classes_an_output_tells_apart(shape, rows, classes):
-    assert classes_of(shape, rows) == classes
+    assert classes_of(shape, (rows, 3, 8, 8)) == classes
 
 
 def test_the_first_label_outside_is_named():
