@@ -92,8 +92,9 @@ def print_plan(screen: Screen, plan: Plan) -> None:
         # A JPEG's figures are of interest even where it is not emitted; what does not build has none.
         possible = alternative.emittable or mode == "cloud-jpeg"
         figures = _cells(alternative.way.timeline) if possible else ["-"] * len(_FIGURES)
-        barrier = f"({alternative.barrier})" if alternative.barrier else ""
-        cells = (f"{'>' if chosen else ' '} {_TITLES[mode]}", barrier, bits, *figures)
+        # Under the name: a column of its own would be bought with the names' width.
+        barrier = f"\n  ({alternative.barrier})" if alternative.barrier else ""
+        cells = (f"{'>' if chosen else ' '} {_TITLES[mode]}{barrier}", "", bits, *figures)
         rows.append(Row(cells, bold=chosen))
     screen.table((Column("", "text"), Column("cut", "name"), Column("bits"), *_FIGURES), rows)
 
