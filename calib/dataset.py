@@ -27,8 +27,6 @@ Feed = Mapping[str, np.ndarray]
 RANDOM = "random"
 #: Noise samples: enough for a value range, and nothing more can be learnt from noise.
 RANDOM_SAMPLES = 16
-#: Samples that others are blended with.
-MIX_PARTNERS = 64
 
 
 @dataclass
@@ -71,44 +69,13 @@ class Dataset:
                 self.watch(index, feed)
             yield feed
 
-    def mixed(self, seed: int = 0) -> Mixed:
-        """The same samples, each blended with another one; see `Mixed`."""
-        step = max(self.samples // MIX_PARTNERS, 1)
-        return Mixed(self, list(itertools.islice(self, 0, None, step)), seed)
-
-
-@dataclass(frozen=True)
-class Mixed:
-    """Samples blended in pairs, at least half of each picture its own; labels stay.
-
-    For a model that was trained on the samples they stand for pictures it has not seen: its margins on them are no
-    longer those of training. Blending is mixup's (Zhang et al., 2018), used here to test instead of to train. All
-    frames of a clip are blended alike, so that they resemble each other as much as before.
-
-    Attributes
-    ----------
-    data : Dataset
-    partners : list of feeds
-        What is blended in.
-    seed : int
-    """
-
-    data: Dataset
-    partners: list[Feed]
-    seed: int
-
-    @property
-    def samples(self) -> int:
-        return self.data.samples
-
-    def __iter__(self) -> Iterator[Feed]:
-        rng = np.random.default_rng(self.seed)
-        for index, feed in enumerate(self.data):
-            if self.data.groups is not None:
-                rng = np.random.default_rng((self.seed, int(self.data.groups[index])))
-            share = rng.uniform(0.5, 1.0)
-            other = self.partners[rng.integers(len(self.partners))]
-            yield {name: _blend(array, other[name], share) for name, array in feed.items()}
+    def part(self, wanted: np.ndarray) -> Iterator[tuple[int, Feed]]:
+        """Some samples with their places, in order; `wanted`: ndarray of bool, shape (samples,)."""
+        places = np.flatnonzero(wanted)
+        end = int(places[-1]) + 1 if len(places) else 0
+        for place, feed in enumerate(itertools.islice(self, end)):
+            if wanted[place]:
+                yield place, feed
 
 
 def open_dataset(
@@ -211,11 +178,3 @@ def _noise(value: Value, rng: np.random.Generator) -> np.ndarray:
     if value.quantizable:
         return rng.standard_normal(value.shape).astype(value.dtype)
     return np.zeros(value.shape, value.dtype)
-
-
-def _blend(array: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
-    pixels = array.dtype == np.uint8 and array.ndim == 4  # a camera's; other integers count or name something
-    if array.dtype.kind != "f" and not pixels:
-        return array
-    mixed = array * share + other * (1.0 - share)
-    return (np.rint(mixed) if pixels else mixed).astype(array.dtype)

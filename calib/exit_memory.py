@@ -1,127 +1,103 @@
-"""The threshold of the short memory, by replaying calibration streams in order through the memory itself."""
+"""What the short memory does to calibration streams, by replaying them in order through its rule."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from coachc.calib.exit_bound import joint, units_to_certify
 from coachc.runtime.online.feature import unit
 
 #: Tasks that the memory of a stream holds.
 CAPACITY = 32
 #: Cosines tried, from the most cautious on.
-THRESHOLDS = tuple(float(1 - distance) for distance in np.geomspace(1e-3, 0.6, 40))
-#: Samples replayed at most: their cosines to each other are held in memory.
-MOST_SAMPLES = 4000
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """A stream of calibration samples through score and memory.
-
-    Attributes
-    ----------
-    exited, wrong : ndarray of bool, shape (samples,)
-        Ended by the memory; and with another label than the model's.
-    """
-
-    exited: np.ndarray
-    wrong: np.ndarray
-
-
-@dataclass(frozen=True)
-class MemoryThreshold:
-    """The least cosine of a memory exit (inf: none), the share of tasks it ends, wrong ones among them, the bound."""
-
-    cosine: float
-    share: float
-    wrong_exits: int
-    exits: int
-    bound: float
-
-
-def replay(cosines: np.ndarray, answers: np.ndarray, scored: np.ndarray, threshold: float) -> Replayed:
-    """What the memory does to a stream.
-
-    Parameters
-    ----------
-    cosines : ndarray, shape (samples, samples)
-        Between centred features, in the stream's order.
-    answers : ndarray of int, shape (samples,)
-        The model's.
-    scored : ndarray of bool, shape (samples,)
-        Tasks the score ends before the memory is asked.
-    threshold : float
-    """
-    exited, wrong = np.zeros(len(answers), bool), np.zeros(len(answers), bool)
-    held: list[int] = []
-    for task in range(len(answers)):
-        if scored[task]:
-            continue
-        near = cosines[task, held]
-        nearest = int(near.argmax()) if held else -1
-        if nearest >= 0 and near[nearest] > threshold:
-            exited[task] = True
-            wrong[task] = answers[held[nearest]] != answers[task]
-        else:
-            held.append(task)
-            del held[:-CAPACITY]
-    return Replayed(exited, wrong)
+COSINES = tuple(float(1 - distance) for distance in np.geomspace(1e-3, 0.6, 40))
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Samples of one trial in the order of their clips.
+    """Samples of one part in the order of their clips.
 
     Attributes
     ----------
-    cosines : ndarray, shape (samples, samples)
-        Between features after the mean was taken away.
-    answers : ndarray of int, shape (samples,)
-        The model's.
-    scored, wrong : ndarray of bool
-        Tasks the score ends; and with another label than the model's.
-    changed : ndarray of bool
-        Another answer than the model's behind the link.
-    units : ndarray of int
-        The clip of each.
+    features : ndarray of float32, shape (tasks, D)
+    mean : ndarray of float32, shape (D,)
+        Taken away before cosines are.
+    order : ndarray of int, shape (tasks,)
+        Places of the tasks as they come.
+    truth : ndarray of int, shape (tasks,)
+        The right answers.
+    right : ndarray of bool, shape (tasks,)
+        Whether the whole model's answer is.
+    answers_at : callable
+        Rung -> answers of the split model at that precision and each higher one, ndarray of shape (rungs, tasks).
     """
 
-    cosines: np.ndarray
-    answers: np.ndarray
-    scored: np.ndarray
-    wrong: np.ndarray
-    changed: np.ndarray
-    units: np.ndarray
+    features: np.ndarray
+    mean: np.ndarray
+    order: np.ndarray
+    truth: np.ndarray
+    right: np.ndarray
+    answers_at: Callable[[int], np.ndarray]
+    _replayed: dict[tuple[bytes, float], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
+    _directions: list[np.ndarray] = field(default_factory=list, repr=False)
 
+    def recalled(self, scored: np.ndarray, cosine: float, rung: int) -> tuple[np.ndarray, np.ndarray]:
+        """What the memory ends.
 
-def cosines_of(features: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Between all features, shape (samples, D), of at most `MOST_SAMPLES`."""
-    directions = unit(features[:MOST_SAMPLES] - mean)
-    return directions @ directions.T
+        Parameters
+        ----------
+        scored : ndarray of bool, shape (tasks,)
+            Tasks the score ends before the memory is asked.
+        cosine : float
+            What a task has to be nearer than.
+        rung : int
+            The lowest precision at which the server's answers, which the memory holds, may have been made.
 
+        Returns
+        -------
+        ended : ndarray of bool, shape (tasks,)
+        lost : ndarray of float, shape (tasks,)
+            What the answer of the one it resembles loses, at the worst precision; 0 where it is not ended.
+        """
+        tasks, held = self.pairs(scored, cosine)
+        ended, lost = np.zeros(len(self.truth), bool), np.zeros(len(self.truth))
+        ended[tasks] = True
+        kept = (self.answers_at(rung)[:, held] == self.truth[tasks]).all(axis=0)
+        lost[tasks] = self.right[tasks].astype(float) - kept
+        return ended, lost
 
-def memory_threshold(streams: Sequence[Stream], budget: float) -> MemoryThreshold:
-    """The lowest cosine at which everything that goes wrong stays within the budget on every trial's stream.
+    def pairs(self, scored: np.ndarray, cosine: float) -> tuple[np.ndarray, np.ndarray]:
+        """Tasks that end by the memory, and for each the earlier one whose answer it gets."""
+        key = scored.tobytes(), cosine
+        if key not in self._replayed:
+            self._replayed[key] = self._replay(scored, cosine)
+        return self._replayed[key]
 
-    The share of exits is that of the last stream, the hardest.
-    """
-    best = MemoryThreshold(float("inf"), 0.0, 0, 0, 0.0)
-    if any(len(np.unique(stream.units)) < units_to_certify(budget) for stream in streams):
-        return best
-    for threshold in THRESHOLDS:
-        bound = 0.0
-        for stream in streams:
-            played = replay(stream.cosines, stream.answers, stream.scored, threshold)
-            bad = len(np.unique(stream.units[(stream.wrong & stream.scored) | played.wrong]))
-            sent = len(np.unique(stream.units[stream.changed & ~stream.scored & ~played.exited]))
-            bound = max(bound, float(joint(np.array(bad), np.array(sent), len(np.unique(stream.units)))))
-        if bound > budget:
-            break
-        exits = int(played.exited.sum())
-        if exits:
-            best = MemoryThreshold(threshold, exits / len(played.exited), int(played.wrong.sum()), exits, bound)
-    return best
+    def _replay(self, scored: np.ndarray, cosine: float) -> tuple[np.ndarray, np.ndarray]:
+        if not self._directions:
+            self._directions.append(unit(self.features - self.mean))
+        directions = self._directions[0]
+        memory = np.zeros((CAPACITY, directions.shape[1]), directions.dtype)
+        held: deque[int] = deque(maxlen=CAPACITY)
+        count = 0
+        found: list[tuple[int, int]] = []
+        for task in self.order[~scored[self.order]].tolist():
+            near = memory[: len(held)] @ directions[task]
+            place = int(near.argmax()) if len(held) else -1
+            if place >= 0 and near[place] > cosine:
+                found.append((task, held[self._age(place, count)]))
+                continue
+            if directions[task].any():  # what has no direction resembles nothing, and is not kept
+                memory[count % CAPACITY] = directions[task]
+                held.append(task)
+                count += 1
+        pairs = np.array(found, int).reshape(-1, 2)
+        return pairs[:, 0], pairs[:, 1]
+
+    @staticmethod
+    def _age(place: int, count: int) -> int:
+        """Where in the queue, oldest first, the task is whose direction lies at a place of the ring."""
+        return place if count <= CAPACITY else (place - count) % CAPACITY

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 
 from coachc.calib.activation_cache import Remembered, Tensors
 from coachc.calib.decoded_frames import DecodedFrames
+from coachc.core.ahead import ahead
 from coachc.runtime.bundle.image_source import ImageSource, none_readable
 from coachc.runtime.bundle.labels_table import LABELS_FILE
 from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
@@ -23,10 +21,8 @@ from coachc.runtime.errors import UnreadablePicture
 
 #: Pictures decoded at once: beside ONNX Runtime, which also uses every core, more do not help.
 DECODERS = min(4, os.cpu_count() or 1)
-#: Pictures decoded before they are asked for.
-LOOK_AHEAD = 4 * DECODERS
-
-Found = TypeVar("Found")
+#: Pictures decoded before they are asked for, by each of them.
+LOOK_AHEAD = 4
 
 
 class CalibrationImages(ImageSource):
@@ -122,7 +118,9 @@ class CalibrationImages(ImageSource):
 
 def _decoded(paths: Sequence[str], preprocess: Preprocess, unreadable: dict[int, str]) -> Iterator[Tensors]:
     """Pixels of the images that can be read; the others' places and reasons go to `unreadable`."""
-    for row, found in enumerate(_ahead(partial(_read, preprocess=preprocess), paths)):
+    for row, found in enumerate(
+        ahead(partial(_read, preprocess=preprocess), paths, workers=DECODERS, waiting=LOOK_AHEAD)
+    ):
         if isinstance(found, UnreadablePicture):
             unreadable[row] = "cannot be read: " + found.reason
         else:
@@ -134,21 +132,6 @@ def _read(path: str, preprocess: Preprocess) -> np.ndarray | UnreadablePicture:
         return pixels(path, preprocess)
     except UnreadablePicture as exc:
         return exc
-
-
-def _ahead(read: Callable[[str], Found], paths: Sequence[str]) -> Iterator[Found]:
-    """What `read` makes of each path, in order, by a few threads that look ahead."""
-    waiting: deque[Future[Found]] = deque()
-    pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
-    try:
-        for path in paths:
-            waiting.append(pool.submit(read, path))
-            if len(waiting) > LOOK_AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _folder(path: str) -> str:

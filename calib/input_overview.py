@@ -68,7 +68,7 @@ class Observed:
 
 
 class Observer:
-    """Told of every sample that is read; looks at the first ones, once.
+    """Told of every sample that is read, once: extremes of all, and a closer look at the first ones.
 
     Parameters
     ----------
@@ -78,7 +78,8 @@ class Observer:
 
     def __init__(self, inputs: Sequence[Value]) -> None:
         self._inputs = tuple(inputs)
-        self._seen = 0
+        self._passed = self._seen = 0
+        self._extremes: dict[str, tuple[float, float]] = {}
         self._stats: dict[str, list[np.ndarray]] = {value.name: [] for value in inputs}
         self._pictures: list[np.ndarray] = []
         self._first: dict[str, np.ndarray] = {}
@@ -87,7 +88,15 @@ class Observer:
 
     def __call__(self, index: int, feed: Feed) -> None:
         """Take one sample; those of later passes do not count."""
-        if index != self._seen or index >= RANGE_SAMPLES:
+        if index != self._passed:
+            return
+        self._passed += 1
+        for value in self._inputs:
+            array = np.asarray(feed[value.name])
+            if array.size:
+                low, high = self._extremes.get(value.name, (np.inf, -np.inf))
+                self._extremes[value.name] = (min(low, float(array.min())), max(high, float(array.max())))
+        if index >= RANGE_SAMPLES:
             return
         self._seen += 1
         if index == 0:
@@ -109,6 +118,11 @@ class Observer:
             picture = np.moveaxis(feed[self._inputs[0].name][0], axis - 1, -1)
             thin = -(-max(picture.shape[:2]) // PICTURE_SIDE)
             self._pictures.append(picture[::thin, ::thin].astype(np.float32))
+
+    def extremes(self) -> tuple[tuple[float, ...], ...]:
+        """Least and largest value of each input over all samples; empty where they are not finite, or there is none."""
+        found = (self._extremes.get(value.name, ()) for value in self._inputs)
+        return tuple(pair if np.isfinite(pair).all() else () for pair in found)
 
     def report(self) -> Observed:
         """What was seen so far; at least one sample."""

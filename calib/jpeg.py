@@ -7,15 +7,19 @@ on pictures made back from them; without real samples it is estimated.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 
 import numpy as np
 import onnx
 
-from coachc.calib.accuracy import Judge
-from coachc.calib.dataset import Dataset
+from coachc.calib.certificate import UnitLosses, by_unit, expects_proof
+from coachc.calib.judges import losses_of
+from coachc.calib.precision_chooser import measured_accuracy
+from coachc.calib.proof import Step
+from coachc.calib.reference_answers import Trial
 from coachc.core.graph import Value
 from coachc.core.plan import Accuracy
 from coachc.frontend import ort
@@ -58,25 +62,42 @@ class JpegCost:
     note: str
 
 
-def measure_jpeg(
-    model: onnx.ModelProto, inputs: Sequence[Value], data: Dataset, judge: Judge, budget: float
-) -> JpegCost | None:
-    """Cost of sending JPEGs of quality 90; None if the model does not take one picture of one or three channels."""
-    estimated = estimate_jpeg(inputs)
+def measure_jpeg(model: onnx.ModelProto, inputs: Sequence[Value], trial: Trial, budget: float) -> JpegCost | None:
+    """Cost of sending JPEGs of quality 90; None if the model does not take one picture of one or three channels.
+
+    What it loses is measured on the samples that are seen; `jpeg_step` proves it on the others.
+    """
+    estimated, data = estimate_jpeg(inputs), trial.data
     if estimated is None:
         return None
     times = estimated.encode_s, estimated.decode_s
     channels_first = inputs[0].shape[1] in (1, 3)
     if isinstance(data.source, ImageSource):
-        size_bytes, accuracy = _on_pictures(model, inputs[0], data.source, data.samples, judge, budget)
-        note = f"quality {QUALITY}, size measured on {data.samples} images"
-        return JpegCost(size_bytes, *times, accuracy, judge.keeps(accuracy, budget), note)
+        sizes, losses = _on_pictures(model, inputs[0], trial, kept=False)
+        lost = _by_unit(trial, losses, kept=False)
+        accuracy = measured_accuracy(trial, lost, kept=False)
+        keeps = accuracy.loss <= budget
+        if trial.division.proves:
+            keeps = expects_proof(lost, trial.division.kept_size, budget)
+        note = f"quality {QUALITY}, size measured on {len(sizes)} images"
+        return JpegCost(round(sum(sizes) / len(sizes)), *times, accuracy, keeps, note)
     if data.kind == "random" or find_spec("PIL") is None:
         return estimated
     pictures = [_picture(feed[inputs[0].name], channels_first) for feed in itertools.islice(data, SIZE_SAMPLES)]
     size_bytes = round(sum(len(encode_jpeg(picture, QUALITY)) for picture in pictures) / len(pictures))
     note = f"quality {QUALITY}, size measured on {len(pictures)} pictures made back from the arrays"
     return JpegCost(size_bytes, *times, None, False, note)
+
+
+def jpeg_step(model: onnx.ModelProto, inputs: Sequence[Value], trial: Trial) -> Step:
+    """What pictures lose when they travel as JPEGs, on both parts of the samples."""
+
+    @cache
+    def lost(kept: bool) -> UnitLosses:
+        _, losses = _on_pictures(model, inputs[0], trial, kept=kept)
+        return _by_unit(trial, losses, kept=kept)
+
+    return Step(lambda: lost(False), lambda: lost(True))
 
 
 def estimate_jpeg(inputs: Sequence[Value]) -> JpegCost | None:
@@ -91,17 +112,28 @@ def estimate_jpeg(inputs: Sequence[Value]) -> JpegCost | None:
     return JpegCost(size_bytes, pixels / ENCODE_PIXELS_PER_S, pixels / DECODE_PIXELS_PER_S, None, False, note)
 
 
-def _on_pictures(
-    model: onnx.ModelProto, taken: Value, source: ImageSource, samples: int, judge: Judge, budget: float
-) -> tuple[int, Accuracy]:
+def _by_unit(trial: Trial, losses: np.ndarray, *, kept: bool) -> UnitLosses:
+    division = trial.division
+    return by_unit(losses, division.units[division.kept == kept], division.longest, whole=trial.judge.whole_losses)
+
+
+def _on_pictures(model: onnx.ModelProto, taken: Value, trial: Trial, *, kept: bool) -> tuple[list[int], np.ndarray]:
+    """Bytes of each picture of a part, and what each sample loses, shape (samples, measures)."""
+    source = trial.data.source
+    assert isinstance(source, ImageSource)
     session = ort.session(model, level="all")
-    sizes, right = [], []
-    for index, image in enumerate(itertools.islice(source.images(), samples)):
-        data = encode_jpeg(image, QUALITY)
-        sizes.append(len(data))
-        decoded = normalize(decode_jpeg(data, source.preprocess), source.preprocess, taken.dtype)
-        right.append(judge.right(index, ort.run_sample(session, {taken.name: decoded})))
-    return round(sum(sizes) / len(sizes)), judge.compare(np.array(right, bool), budget)
+    sizes: list[int] = []
+
+    def answered() -> Iterator[tuple[int, list[np.ndarray]]]:
+        for place, image in enumerate(itertools.islice(source.images(), trial.data.samples)):
+            if bool(trial.division.kept[place]) != kept:
+                continue
+            data = encode_jpeg(image, QUALITY)
+            sizes.append(len(data))
+            decoded = normalize(decode_jpeg(data, source.preprocess), source.preprocess, taken.dtype)
+            yield place, ort.run_sample(session, {taken.name: decoded})
+
+    return sizes, losses_of(trial.judge, answered())
 
 
 def _picture(array: np.ndarray, channels_first: bool) -> np.ndarray:

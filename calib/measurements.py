@@ -1,4 +1,4 @@
-"""Accuracies that were measured, kept in a file while a compilation runs, so that one that was stopped goes on."""
+"""What was measured of precisions, kept in a file while a compilation runs, so that one that was stopped goes on."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from coachc.core.plan import Accuracy, Quantizer
 from coachc.errors import FileError
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a precision loses on the samples seen, and whether those kept back are expected to prove it."""
+
+    accuracy: Accuracy
+    promising: bool
+
+
 class Measurements:
-    """Accuracy by what was measured; each is appended to the file at once.
+    """Losses by what was measured; each is appended to the file at once.
 
     A line that cannot be read ends the file: that is where the last run was stopped.
 
@@ -37,7 +46,7 @@ class Measurements:
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self._path = Path(path) if path is not None else None
-        self._known: dict[str, Accuracy] = {}
+        self._known: dict[str, Measured] = {}
         if self._path is not None:
             try:
                 self._read(self._path)
@@ -55,24 +64,24 @@ class Measurements:
         for line in path.read_text("utf-8", errors="replace").splitlines():
             try:
                 entry = json.loads(line)
-                self._known[entry["key"]] = Accuracy(**entry["accuracy"])
+                self._known[entry["key"]] = Measured(Accuracy(**entry["accuracy"]), entry["promising"])
             except (ValueError, TypeError, KeyError):
                 # Without what was cut off, or the next measurement would be written into the same line.
                 path.write_text("".join(f"{kept}\n" for kept in whole), "utf-8")
                 break
             whole.append(line)
 
-    def get(self, key: str) -> Accuracy | None:
+    def get(self, key: str) -> Measured | None:
         """What was measured under a key."""
         return self._known.get(key)
 
-    def put(self, key: str, accuracy: Accuracy) -> None:
+    def put(self, key: str, measured: Measured) -> None:
         """Keep one measurement."""
-        self._known[key] = accuracy
+        self._known[key] = measured
         if self._path is not None:
             try:
                 with self._path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"key": key, "accuracy": dataclasses.asdict(accuracy)}) + "\n")
+                    file.write(json.dumps({"key": key, **dataclasses.asdict(measured)}) + "\n")
             except OSError as exc:
                 raise FileError(
                     f"cannot keep measurements in {self._path}: {exc.strerror or exc}",
@@ -86,15 +95,15 @@ class Measurements:
                 self._path.unlink()
 
 
-def measurement_key(fingerprints: Sequence[str], budget: float, quantizers: Sequence[Quantizer]) -> str:
+def measurement_key(fingerprint: str, budget: float, quantizers: Sequence[Quantizer]) -> str:
     """What identifies a measurement: the model's answers on the samples, the budget, and how each value is rounded.
 
     Parameters
     ----------
-    fingerprints : sequence of str
-        Of the trials: the model and the samples are in them.
+    fingerprint : str
+        Of the trial: the model and the samples are in it.
     budget : float
     quantizers : sequence of Quantizer
     """
     rounded = [dataclasses.astuple(quantizer) for quantizer in quantizers]
-    return hashlib.sha256(repr((tuple(fingerprints), budget, rounded)).encode()).hexdigest()
+    return hashlib.sha256(repr((fingerprint, budget, rounded)).encode()).hexdigest()

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import numpy as np
 
 from coachc.calib.exit_scores import Fitted, apply
-from coachc.calib.features_and_answers import OnlineTrial
 from coachc.runtime.online.policy import ExitRule, Policy
 
 #: Lower precisions whose admission by score is measured.
@@ -18,37 +17,39 @@ LOWER_RUNGS = 2
 
 
 def paper_policy(
-    trial: OnlineTrial,
+    features: np.ndarray,
+    whole: np.ndarray,
+    truth: np.ndarray,
     fitted: Fitted | None,
     plain: Policy,
-    changed: Callable[[int, int], np.ndarray],
+    right_at: Callable[[int], np.ndarray],
     budget: float,
 ) -> Policy:
     """The policy "paper".
 
     Parameters
     ----------
-    trial : OnlineTrial
-        The samples.
+    features : ndarray of float32, shape (samples, D)
+    whole : ndarray of bool, shape (samples,)
+        The model's answer is right.
+    truth : ndarray of int, shape (samples,)
+        The right answers.
     fitted : Fitted or None
         Separability; None where there are too few labels.
     plain : Policy
         The cut's policy without exits.
-    changed : callable
-        (trial, rung) -> ndarray of bool: samples whose answer behind the link is not the model's.
+    right_at : callable
+        Rung -> ndarray of bool: samples whose answer behind the link is right.
     budget : float
     """
     if fitted is None:
         return plain._replace(name="paper")
-    best, score = apply(fitted, trial.features)
-    truth = trial.answers if trial.labels is None else trial.labels
-    whole = trial.answers == truth
+    best, score = apply(fitted, features)
     exits = _point_threshold(score, whole, best == truth, budget)
     thresholds = list(plain.adjust)
     for lower in range(plain.base - 1, max(plain.base - 1 - LOWER_RUNGS, -1), -1):
-        # What a changed answer says is not kept: it counts as wrong.
-        right = whole & ~changed(0, lower)
-        thresholds[lower] = max(_point_threshold(score, whole, right, budget), thresholds[lower + 1])
+        threshold = _point_threshold(score, whole, right_at(lower), budget)
+        thresholds[lower] = max(threshold, thresholds[lower + 1])
     climb = (exits,) if np.isfinite(exits) else ()
     rule = ExitRule(fitted.scorer, climb, 1.0, 0.0, 1.0, fitted.lengths, fitted.counts)
     return plain._replace(name="paper", exits=rule, adjust=tuple(thresholds))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coachc.core.plan import Quantizer
+from coachc.core.plan import MIN_BITS, Quantizer
 from coachc.runtime.bundle import numeric
 
 #: Values kept of each boundary value, over all channels, and of one channel at most.
@@ -208,3 +208,17 @@ def _least_divergence(
         if divergence < best:
             best, chosen = divergence, float(share)
     return low * chosen, high * chosen
+
+
+def coarser(quantizer: Quantizer) -> Quantizer | None:
+    """The same range with one bit less; None where there is no such precision, itself where it is raw."""
+    if not quantizer.packed:
+        return quantizer
+    if quantizer.bits <= MIN_BITS:
+        return None
+    most = 2 ** (quantizer.bits - 1) - 1
+    wider = quantizer.qmax / most
+    zero_point = tuple(min(round(point / wider), most) for point in quantizer.zero_point)
+    return Quantizer(
+        quantizer.name, quantizer.codec, quantizer.bits - 1, tuple(s * wider for s in quantizer.scale), zero_point
+    )

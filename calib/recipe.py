@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coachc.errors import UsageError
-from coachc.runtime.bundle.manifest_types import COLORS, CROPS, LAYOUTS, ORIENTATIONS, RESIZES
+from coachc.runtime.bundle.manifest_types import COLORS, CROPS, LAYOUTS, ORIENTATIONS, RESIZES, TASKS
 
 HEADER = "# How `coachc compile --recipe FILE` reads calibration data. Paths are relative to this file.\n\n"
 
@@ -30,8 +30,10 @@ class Recipe:
         Calibration source as `--calib` takes it, a path relative to the recipe.
     samples : int or None
         At most that many.
+    task : str or None
+        What is judged, one of `runtime.bundle.manifest_types.TASKS`.
     budget : float or None
-        Accuracy that may be lost, a fraction.
+        What may be lost of it, a fraction.
     size, layout : tuple of int, str, or None
         (height, width) and layout of the model's input that the recipe was made for.
     resize, crop, resize_to, color, pixel_scale, mean, std, orientation
@@ -40,6 +42,7 @@ class Recipe:
 
     data: str | None = None
     samples: int | None = None
+    task: str | None = None
     budget: float | None = None
     size: tuple[int, ...] | None = None
     resize: str | None = None
@@ -118,7 +121,7 @@ _HEIGHT_AND_WIDTH = "the shorter side, for example 256, or a height and a width,
 
 #: Tables and their keys, in the order they are written.
 KEYS: Mapping[str, Mapping[str, Reader]] = {
-    "calibration": {"data": _text, "samples": _count, "budget": _fraction},
+    "calibration": {"data": _text, "samples": _count, "task": _one_of(TASKS), "budget": _fraction},
     "preprocess": {
         "size": _SIZE,
         "resize": _one_of(RESIZES),

@@ -25,10 +25,11 @@ from coachc.planning.calibration import open_calibration
 from coachc.planning.emit_plan import emit_plan
 from coachc.planning.explain import explain
 from coachc.planning.make_plan import Planned
-from coachc.planning.online import NoPolicy, online_json, online_policies, policies_of_bundle
+from coachc.planning.online import NoPolicy, online_json, policies_of_bundle
+from coachc.planning.output_yardsticks import output_yardsticks
 from coachc.planning.plan_bundle import plan_bundle
 from coachc.planning.problem import Problem, Progress, Setting, limits_of, load_problem, silent
-from coachc.planning.summary import planned_json, setting_json
+from coachc.planning.summary import judged_json, planned_json, setting_json
 from coachc.runtime.bundle.destination import check_destination
 from coachc.runtime.bundle.manifest_types import Preprocess
 from coachc.runtime.bundle.store import Bundle
@@ -49,8 +50,10 @@ class CompileOptions(Setting):
         Path or "random".
     preprocess : callable or None
         Model input -> how images become it.
-    budget : float
-        Admissible accuracy loss, a fraction.
+    budget : float or None
+        Admissible loss, a fraction; None: the default of what is judged.
+    task : str or None
+        What is judged, one of `runtime.bundle.manifest_types.TASKS`; None: what is certain.
     max_latency_s : float or None
     max_samples : int
     mode : str
@@ -78,7 +81,8 @@ class CompileOptions(Setting):
     output: str
     calib: str
     preprocess: Callable[[Model], Preprocess | None] = lambda model: None
-    budget: float = 0.005
+    budget: float | None = None
+    task: str | None = None
     max_latency_s: float | None = None
     max_samples: int = 2000
     mode: str = "auto"
@@ -143,6 +147,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         preprocess,
         max_samples=options.max_samples,
         budget=options.budget,
+        task=options.task,
         progress=progress,
         warn=options.warn,
         store=store,
@@ -166,8 +171,12 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
     masks, precision = planned.candidates.masks, calibration.precision
     mixture = search_mixture(problem.graph, problem.costs, masks, precision, limits=limits) if options.mix else None
     explanation = explain(problem, planned.plan, masks, precision=precision, limits=limits, mode=options.mode)
-    online = {way.name: online_policies(problem, way, calibration, options.budget, progress) for way in planned.ways}
+    online = {way.name: planned.online[way.name] for way in planned.ways if way.name in planned.online}
 
+    yardsticks: Mapping[str, float | str] = {}
+    if calibration.kind != RANDOM and calibration.judged is not None and calibration.judged.task == "outputs":
+        progress("yardsticks of the outputs", 0, 0)
+        yardsticks = output_yardsticks(problem, calibration, planned.plan.way)
     progress("emit", 0, 0)
     opened = open_batches(
         (options.model, options.input_shapes), problem.model, problem.graph, planned.ways, emitted,
@@ -181,6 +190,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         **planned_json(problem, planned, calibration.kind, explanation, mixture),
         "online": {name: online_json(found) for name, found in online.items()},
         "lowered": [lowering.to_json() for lowering in emitted.lowerings],
+        "judged": judged_json(calibration, yardsticks),
         "batch": {"max": options.max_batch, "fixed": dict(opened.fixed)},
     }
     bundle = bundle_writer.write(
@@ -193,6 +203,8 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         bandwidths=options.bandwidths,
         calibrated=calibration.kind != RANDOM,
         preprocess=preprocess,
+        task=calibration.judged.task if calibration.judged is not None else "outputs",
+        input_ranges=calibration.input_ranges,
         summary=summary,
         policies=policies_of_bundle(problem, online, alone=any(cut.mode == "device-only" for cut in emitted.cuts)),
         revision=options.revision,

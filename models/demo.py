@@ -46,8 +46,19 @@ def demo(folder: Path) -> None:
     _title("1. Real images: scikit-learn's handwritten digits; the test images were never trained on")
     _run(sys.executable, "-m", "coachc.models.digits", "data", "--calib", calib, "--test", test)
 
-    _title("2. Compile the trained network for a Jetson TX2 and an A6000 server on a 20 Mbit/s link")
-    compile_flags = ("--device", "tx2", "--cloud", "a6000", "--bandwidth", BANDWIDTH, "--calib", calib)
+    _title("2. Compile the trained network for a Jetson TX2 and an A6000 server on a 20 Mbit/s link, as a split")
+    compile_flags = (
+        "--device",
+        "tx2",
+        "--cloud",
+        "a6000",
+        "--bandwidth",
+        BANDWIDTH,
+        "--calib",
+        calib,
+        "--mode",
+        "split",
+    )
     _coachc("compile", MODEL, *compile_flags, "-o", bundle, "--force")
 
     _title("3. Check that the two halves are the model")

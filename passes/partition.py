@@ -44,15 +44,18 @@ class Limits:
     device_memory_bytes : int or None
     placement : Placement
         What the targets do not build.
+    max_period_s : float or None
     """
 
     max_latency_s: float | None = None
     device_memory_bytes: int | None = None
     placement: Placement = ANYWHERE
+    max_period_s: float | None = None
 
     def in_time(self, way: Way) -> bool:
-        """Whether it answers early enough, its stages one after the other."""
-        return self.max_latency_s is None or way.timeline.latency_s <= self.max_latency_s
+        """Whether it answers early enough, its stages one after the other, and often enough."""
+        late = self.max_latency_s is not None and way.timeline.latency_s > self.max_latency_s
+        return not late and (self.max_period_s is None or way.timeline.period_s <= self.max_period_s)
 
 
 NO_LIMITS = Limits()
@@ -78,6 +81,8 @@ class Found:
         No admissible split of packed codes has a smaller period; equal to the best one's where that is proven optimal,
         infinite where it is proven that there is none.
     rejected : tuple of Rejected
+    shortest_s : float
+        The shortest period met, where that of `best` is a little longer and counts as equal.
     """
 
     best: Way | None
@@ -87,6 +92,7 @@ class Found:
     method: str
     bound_s: float
     rejected: tuple[Rejected, ...]
+    shortest_s: float = float("inf")
 
 
 def search(
@@ -98,6 +104,7 @@ def search(
     objective: str = "exact",
     keep: Callable[[int], bool] = lambda mask: True,
     candidates: Candidates | None = None,
+    incumbent: Way | None = None,
 ) -> Found:
     """Best split of `graph`, device-only apart.
 
@@ -114,6 +121,8 @@ def search(
         mask -> whether to consider it at all; 0 is the cut at the model's inputs.
     candidates : Candidates, optional
         Partitions to look at; `passes.candidates.auto` finds them if not given.
+    incumbent : Way, optional
+        A split within the limits that is known already, to be beaten.
 
     Returns
     -------
@@ -140,13 +149,13 @@ def search(
             else:
                 late.append(way)
 
-    best: Way | None = None
+    best = incumbent
     measured = 0
     waiting: list[tuple[tuple[float, ...], int, bool]] = [
         (least_key(hope.way.timeline, hope.way.mask, objective, costs.link.rtt_s), place, False)
         for place, hope in enumerate(hopeful)
     ]
-    guess = _guess(graph, hopeful, costs, objective)
+    guess = _guess(graph, hopeful, costs, objective) if incumbent is None else None
     if guess is not None:
         waiting[guess] = ((float("-inf"),), guess, True)
     heapq.heapify(waiting)
@@ -173,7 +182,8 @@ def search(
             best = real
     closest = min(late, key=lambda way: way.timeline.latency_s, default=None)
     bound_s = _bound_s(candidates, hopeful, best, len(graph.nodes))
-    return Found(best, closest, candidates.seen, measured, candidates.method, bound_s, tuple(rejected))
+    shortest_s = best.timeline.period_s if best is not None else float("inf")
+    return Found(best, closest, candidates.seen, measured, candidates.method, bound_s, tuple(rejected), shortest_s)
 
 
 @dataclass(frozen=True, slots=True)

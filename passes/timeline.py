@@ -23,6 +23,10 @@ from coachc.cost.device import CODING_S_PER_BYTE, Link
 NEVER_S = 1e6
 
 
+#: Shares by which periods from measured, and from estimated, profiles differ for no reason.
+TIE_MEASURED, TIE_ESTIMATED = 0.01, 0.03
+
+
 @dataclass(frozen=True, slots=True)
 class Costs:
     """Everything that turns a partition into seconds.
@@ -47,6 +51,12 @@ class Costs:
     def server_share(self) -> float:
         """Workers that one device has to itself on average: T_c over this is the cloud's part of the period."""
         return self.workers / self.devices
+
+    @property
+    def tie(self) -> float:
+        """Share by which periods may differ and still count as equal: no profile is more accurate."""
+        measured = self.device.provenance.is_measured and self.cloud.provenance.is_measured
+        return TIE_MEASURED if measured else TIE_ESTIMATED
 
     @property
     def queue_length(self) -> float:

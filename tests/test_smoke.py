@@ -30,7 +30,8 @@ def test_compile_check_serve_run(tmp_path):
     samples = samples_for(model, tmp_path / "samples.npz", count=40, labels=False)
     bundle = tmp_path / "five.coach"
 
-    plan = compile_json(path, bundle, "--calib", samples, "--mode", "split")["plan"]
+    flags = ["--calib", samples, "--mode", "split", "--task", "classify", "--bandwidth", "100kbit"]
+    plan = compile_json(path, bundle, *flags)["plan"]
     assert plan["mode"] == "split"
     succeed("check", bundle)
 

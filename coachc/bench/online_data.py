@@ -20,10 +20,10 @@ UCF_CLASSES = ("Punch", "YoYo", "ApplyEyeMakeup")
 MOBILENET = Preprocess((224, 224), "bilinear", "rgb", "nchw", 127.5, (1.0,) * 3, (1.0,) * 3)
 
 
-def cifar(data: Path, images: str, path: Path) -> str:
-    """A CIFAR .npz as the ResNets take it."""
+def cifar(data: Path, images: str, path: Path, rows: slice = slice(None)) -> str:
+    """A CIFAR .npz, or some of its rows, as the ResNets take it."""
     with np.load(data / "images" / f"{images}.npz") as stored:
-        picture, labels = stored["images"], stored["labels"]
+        picture, labels = stored["images"][rows], stored["labels"][rows]
     mean, std = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
     arrays = (picture.astype(np.float32) / 255 - mean) / std
     np.savez(path, input=np.ascontiguousarray(arrays.transpose(0, 3, 1, 2)), labels=labels.astype(np.int64))

@@ -20,8 +20,10 @@ import numpy as np
 
 from coachc.bench.link_table import single_tensor_cuts
 from coachc.bench.online_data import MOBILENET, cifar, imagenet, ucf_frames, ucf_model
-from coachc.calib.features_and_answers import OnlineTrial
-from coachc.calib.online_policy import CutTimes, Online, build
+from coachc.calib.certificate import LEVEL
+from coachc.calib.division import divide
+from coachc.calib.online_policy import CutTimes, Online, Part, build
+from coachc.calib.policy_losses import Sent as SentLosses
 from coachc.calib.refine import quickly_coded
 from coachc.core.plan import Rejected
 from coachc.cost.device import Link, find_device
@@ -34,7 +36,8 @@ from coachc.evaluate.tasks import BundleTasks, Sent, Tasks
 from coachc.passes.partition import describe
 from coachc.passes.timeline import way_at
 from coachc.planning.calibration import open_calibration
-from coachc.planning.online import alone_policies, online_policies
+from coachc.planning.certify import certify
+from coachc.planning.online import alone_policies
 from coachc.planning.problem import Problem, Setting, load_problem
 from coachc.runtime.bundle.manifest_types import Preprocess
 from coachc.runtime.bundle.source import open_source
@@ -82,21 +85,20 @@ def bundle_at(
     problem: Problem, mask: int, calib: str, preprocess: Preprocess | None, samples: int, path: Path
 ) -> tuple[Bundle, Online]:
     """A bundle cut where one wants it, with the policies of that cut."""
-    calibration = open_calibration(problem, calib, preprocess, max_samples=samples, budget=BUDGET)
+    calibration = open_calibration(problem, calib, preprocess, max_samples=samples, budget=BUDGET, task="classify")
     assert calibration.measured is not None
     evaluator = calibration.measured.evaluator(mask)
     bits = evaluator.lowest()
     if isinstance(bits, Rejected):
         raise SystemExit(f"no precision keeps the budget: {bits.reason}")
-    # Room for exits in the budget: the plan's own search does the same by trying one bit more.
     bits = quickly_coded(evaluator, bits)
     ladder = tuple(
         tuple(evaluator.quantizer(place, wide) for wide in range(2, 9)) if q.packed else ()
         for place, q in enumerate(bits.quantizers)
     )
     bits = type(bits)(bits.quantizers, bits.accuracy, ladder, bits.layouts, bits.coded_bytes)
-    way = way_at(problem.graph, mask, bits, problem.costs)
-    online = online_policies(problem, way, calibration, BUDGET)
+    certified = certify(problem, way_at(problem.graph, mask, bits, problem.costs), calibration)
+    way, online = certified.way, certified.online
     assert isinstance(online, Online), online
     given = setting("")
     emitted = emit_cuts(problem.model, problem.graph, [way], given.device, given.cloud)
@@ -108,6 +110,7 @@ def bundle_at(
         link=problem.costs.link,
         calibrated=True,
         preprocess=preprocess,
+        task="classify",
         summary={},
         policies={"split": online.policies, "device-only": alone_policies("device-only", problem)},
         force=True,
@@ -137,11 +140,11 @@ def _paper_at(tasks: Tasks, order: np.ndarray, policy: Policy, cut: str, wrong: 
 
 
 def resnet56(data: Path, scratch: Path) -> Iterator[Row]:
-    """Four depths, lossless and JPEG test pictures."""
-    calib = cifar(data, "cifar10_train_lossless_2000", scratch / "calib.npz")
+    """Four depths; calibrated with 2,000 JPEG pictures that the network was not trained on, tested on others."""
+    calib = cifar(data, "cifar10_test_jpeg_2500", scratch / "calib.npz", slice(2000))
     tests = {
         "lossless": cifar(data, "cifar10_test_lossless_500", scratch / "test.npz"),
-        "JPEG": cifar(data, "cifar10_test_jpeg_2500", scratch / "jpeg.npz"),
+        "JPEG": cifar(data, "cifar10_test_jpeg_2500", scratch / "jpeg.npz", slice(2000, None)),
     }
     problem = load_problem(setting(str(data / "weights" / "cifar10_resnet56.onnx")))
     cuts = single_tensor_cuts(problem)
@@ -209,7 +212,7 @@ class FeatureTasks:
 
 
 def vgg16(data: Path, scratch: Path) -> Iterator[Row]:
-    """Cut behind relu6: 4,096 values at 4 to 8 bits, packed; 9 ms on the device, 1 ms on the server."""
+    """Cut behind relu6: 4,096 values at 8 bits, packed; 9 ms on the device, 1 ms on the server."""
     online, tasks, groups = vgg16_case(data)
     for level, frames in levels(groups):
         yield row(f"VGG16 relu6, {level} correlation", tasks, frames, {"relu6": online.policies}, "relu6")
@@ -228,20 +231,19 @@ def vgg16_case(data: Path) -> tuple[Online, FeatureTasks, np.ndarray]:
         lengths = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
         return features / lengths @ weights.T + bias
 
-    clips = len(seen) // 2
-    units, order = np.repeat(np.arange(clips), 2), np.arange(len(seen))
-    # The linear layer was trained on these frames: blends of clips stand for clips it has not seen.
-    rng = np.random.default_rng(0)
-    partner = np.repeat(rng.integers(0, len(seen), clips), 2)
-    share = np.repeat(rng.uniform(0.5, 1, clips), 2)[:, None].astype(np.float32)
-    blended = seen * share + seen[partner] * (1 - share)
-    trials = [
-        OnlineTrial(features, logits(features).argmax(axis=1), seen_labels, units, order, True)
-        for features in (seen, blended)
-    ]
-    rungs = tuple(Rung((bits,), 4096.0 * bits / 8) for bits in (4, 6, 8))
-    unchanged = np.zeros(len(seen), bool)
-    online = build("relu6", trials, rungs, 2, lambda trial, rung: unchanged, CutTimes(9e-3, 1e-3, 1.0), BUDGET)
+    division = divide(len(seen), np.repeat(np.arange(len(seen) // 2), 2), BUDGET)
+    answers = logits(seen).argmax(axis=1)
+
+    def part(kept: bool) -> Part:
+        places = np.flatnonzero(division.kept == kept)
+        # What is sent is the feature, 8 bits of it change no answer.
+        sent = SentLosses(lambda rung: np.zeros(len(places)), 1, division.units[places], division.longest)
+        return Part(seen[places], answers[places], seen_labels[places], sent, np.arange(len(places)))
+
+    rungs = (Rung((8,), 4096.0),)
+    times = CutTimes(9e-3, 1e-3, 1.0)
+    kept = part(kept=True) if division.proves else None
+    online, _ = build("relu6", part(kept=False), kept, rungs, 0, times, BUDGET, LEVEL, missing=division.missing)
     groups = np.repeat(np.arange(len(fresh) // 25), 25)
     return online, FeatureTasks(fresh, logits(fresh), fresh_labels, rungs), groups
 

@@ -100,6 +100,7 @@ def compile_(
         calib=data.calib,
         preprocess=data.preprocess_of,
         budget=data.budget_share,
+        task=data.known_task,
         max_latency_s=search.max_latency_s,
         device_precision=device_precision,
         cloud_precision=cloud_precision,
@@ -126,7 +127,7 @@ def compile_(
     with reporting() as progress:
         compiled = compile_model(options, progress)
     if save_recipe is not None:
-        write_recipe(save_recipe, data.calib, data.samples, data.budget_share, compiled.preprocess)
+        write_recipe(save_recipe, data.calib, data.samples, compiled.summary["judged"], compiled.preprocess)
     write_preview(compiled.data, data.preview)
     if json:
         result = {**compile_json(compiled, options), "calibration_data": data_json(compiled.data, data.preview)}

@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coachc.calib.accuracy import samples_needed
+from coachc.cli.accuracy_report import accuracy_lines, unproven_text
 from coachc.cli.online_report import online_lines
 from coachc.cli.screen import Screen
 from coachc.cli.table_layout import Column, Row
 from coachc.cli.wording import KINDS, mbit_text, proof_text
 from coachc.core.cut_set import CutSet
-from coachc.core.plan import Accuracy, Plan, Sensitivity, Timeline
+from coachc.core.plan import Plan, Sensitivity, Timeline
 from coachc.core.profile import Provenance
 from coachc.pipeline import Compiled, CompileOptions
 
@@ -35,7 +35,7 @@ def print_compiled(screen: Screen, compiled: Compiled, options: CompileOptions) 
     if planned.cut_set is not None:
         _print_cuts(screen, planned.cut_set)
     if planned.refined is not None and planned.refined.sensitivities:
-        print_sensitivity(screen, planned.refined.sensitivities)
+        print_sensitivity(screen, planned.refined.sensitivities, compiled.summary["judged"]["task"])
     screen.facts(_lines(compiled, options))
 
 
@@ -56,16 +56,7 @@ def warnings(compiled: Compiled, options: CompileOptions) -> list[str]:
         found.append("UNCALIBRATED: compiled on noise, accuracy is unknown; give --calib real inputs")
     accuracy = compiled.planned.plan.way.bits.accuracy
     if accuracy is not None and not accuracy.certified and accuracy.kind != "random":
-        needed = samples_needed(accuracy, options.budget)
-        found.append(
-            f"accuracy not proven: the measured loss is {accuracy.loss:.2%}, but {accuracy.samples:,} samples leave "
-            f"room for up to {accuracy.loss_bound:.2%} (budget {options.budget:.2%}); "
-            + (
-                f"about {needed:,} samples would do"
-                if needed
-                else "no number of samples would do: it is over the budget"
-            )
-        )
+        found.append(unproven_text(accuracy, compiled.summary["judged"]["budget"]))
     for lowering in compiled.lowerings:
         if lowering.failure:
             hint = f"; {lowering.hint}" if lowering.hint else ""
@@ -132,8 +123,9 @@ def _print_cuts(screen: Screen, cut_set: CutSet) -> None:
     screen.table(columns, rows, "cuts of the bundle, each inside the next; times at the middle of the range")
 
 
-def print_sensitivity(screen: Screen, sensitivities: Sequence[Sensitivity]) -> None:
-    """Share of answers that change when one value alone is rounded to so many bits."""
+def print_sensitivity(screen: Screen, sensitivities: Sequence[Sensitivity], task: str) -> None:
+    """What changes when one value alone is rounded to so many bits: answers, or the output that moves most."""
+    what = "answers that change" if task == "classify" else "loss of the worst output"
     names = list(dict.fromkeys(one.name for one in sensitivities))
     widths = sorted({one.bits for one in sensitivities})
     by_place = {(one.name, one.bits): one for one in sensitivities}
@@ -141,7 +133,7 @@ def print_sensitivity(screen: Screen, sensitivities: Sequence[Sensitivity]) -> N
     screen.table(
         (Column("tensor rounded alone", "name"), *(Column(f"{bits} bits") for bits in widths)),
         rows,
-        f"answers that change by precision, of {sensitivities[0].samples} samples",
+        f"{what} by precision, mean of {sensitivities[0].samples} samples",
     )
 
 
@@ -163,7 +155,7 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
         lines.append(f"cuts      {_cut_set_text(planned.cut_set)}")
     if planned.refined is not None and plan.way.cut:
         lines.append(f"link      {_link_text(compiled)}")
-    lines += accuracy_lines(plan.way.bits.accuracy, options.budget)
+    lines += accuracy_lines(compiled.summary["accuracy"], compiled.summary["judged"])
     for side, profile in (("device", compiled.problem.costs.device), ("cloud", compiled.problem.costs.cloud)):
         lines.append(f"{side:<10}{_provenance(profile.provenance)}")
     alone, jpeg = plan.alternatives["device-only"], plan.alternatives["cloud-jpeg"]
@@ -267,32 +259,6 @@ def _mixture_text(mixture: Mapping[str, Any]) -> str:
         + (f"{gain:.1%} less than the plan's" if gain > 0 else "no gain over the plan")
         + "; an estimate only, the bundle does not hold it"
     )
-
-
-_MEASURES = {
-    "labels": "top-1 against the labels",
-    "agreement": "same top-1 class as the whole model (there are no labels)",
-    "fidelity": "outputs within 1 % of the whole model's",
-    "random": "agreement on noise, which says nothing about real accuracy",
-}
-
-
-def accuracy_lines(accuracy: Accuracy | None, budget: float) -> list[str]:
-    """The whole model beside the split one, on what, and how sure the loss is to stay within the budget."""
-    if accuracy is None:
-        return ["accuracy  not measured"]
-    verdict = "within" if accuracy.certified else "not proven within"
-    lines = [
-        f"accuracy  whole model {accuracy.whole:.2%}, split {accuracy.split:.2%} of {accuracy.samples:,} samples "
-        f"({_MEASURES[accuracy.kind]}); the split loses at most {accuracy.loss_bound:.2%} (95 % confidence), {verdict} "
-        f"the budget of {budget:.2%}"
-    ]
-    if accuracy.mixed_whole is not None:
-        lines.append(
-            f"          the loss is that on harder inputs, each two samples blended (whole model "
-            f"{accuracy.mixed_whole:.2%}): with {accuracy.whole:.2%} right, these may be samples it was trained on"
-        )
-    return lines
 
 
 def _provenance(provenance: Provenance) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from coachc.cli.eval_outputs import eval_outputs
 from coachc.cli.flags.link_flags import announce_bytes
 from coachc.cli.options import Json
 from coachc.cli.replay_recorded import replay_recorded
@@ -79,7 +80,8 @@ def eval_(
     """Accuracy, early exits, bytes, latency and load of each online policy on real data, in simulated time.
 
     Features, codes and answers are computed by the bundle's own halves; stage times are the compiler's estimates, and
-    the link's times follow from the bytes and the trace. With --replay, a run that was recorded instead; exit code 3
+    the link's times follow from the bytes and the trace. Of a bundle whose outputs are judged it is what each of them
+    loses at the chosen cut, which no policy changes. With --replay, a run that was recorded instead; exit code 3
     when a decision differs.
     """
     import json as json_module
@@ -108,6 +110,10 @@ def eval_(
     if data is None:
         raise UsageError("no samples to evaluate on", hint="--data DIR, or --replay FILE of a recorded run")
     opened = open_bundle(bundle)
+    if opened.manifest.task == "outputs":
+        given = {"--trace": trace, "--bandwidth": bandwidth, "--fps": fps, "--policy": policy, "--one-cut": one_cut}
+        eval_outputs(opened, data, frames_per_second, limit, [flag for flag, value in given.items() if value], json)
+        return
     link = opened.manifest.link
     if trace is not None:
         path, _, name = trace.partition(":") if ".json:" in trace else (trace, "", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from coachc.errors import FileError, UsageError
@@ -49,7 +50,7 @@ def check_recipe(path: str, force: bool, calib: str | None) -> None:
         raise FileError(f"--save-recipe {path} exists already", hint="--force replaces it")
 
 
-def write_recipe(path: str, calib: str, samples: int, budget: float, preprocess: Preprocess | None) -> None:
+def write_recipe(path: str, calib: str, samples: int, judged: Mapping[str, Any], preprocess: Preprocess | None) -> None:
     """Write the recipe of what was used."""
     from coachc.calib.recipe import Recipe, format_recipe
     from coachc.cli.files import write_file
@@ -57,7 +58,13 @@ def write_recipe(path: str, calib: str, samples: int, budget: float, preprocess:
     values = {} if preprocess is None else preprocess._asdict()
     if not values.get("resize_to"):
         values.pop("resize_to", None)
-    recipe = Recipe(data=_relative(calib, os.path.dirname(path)), samples=samples, budget=budget, **values)
+    recipe = Recipe(
+        data=_relative(calib, os.path.dirname(path)),
+        samples=samples,
+        task=judged["task"],
+        budget=judged["budget"],
+        **values,
+    )
     write_file(path, format_recipe(recipe).encode())
 
 

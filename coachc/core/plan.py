@@ -72,26 +72,33 @@ def quantizer_for(value: Value, bits: int) -> Quantizer:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Accuracy of a split model beside the whole model's, on the calibration set.
+    """What a split model loses beside the whole one, on calibration samples.
 
     Attributes
     ----------
     kind : str
-        "labels" (top-1), "agreement" (with the float model's top-1; `whole` is then 1), "fidelity" (outputs within
-        1 % of the float model's in relative L2 norm, for models that do not classify) or "random" (agreement on noise:
-        says nothing about real accuracy).
+        "labels" (top-1), "agreement" (with the float model's top-1; `whole` is then 1), "outputs" (how far the output
+        that moves most is from the float model's, in its own scale: `calib.output_scale`; `whole` is 1) or "random"
+        (either of them on noise: says nothing about real samples).
     whole, split : float
-        Of the float model and of the split one. Fractions in [0, 1].
+        Of the float model and of the split one. Fractions; `split` is below 0 where outputs are worse than constant.
     samples : int
+        On which they were measured: those kept back where any were, else those that precision was chosen on.
     loss : float
-        Accuracy lost: `whole - split`, or half of the answers that changed where that is more; on blended samples
-        (`mixed_whole`) where those are harder.
-    loss_bound : float
-        One-sided 95 % upper confidence bound of the loss on paired samples.
+        `whole - split`.
+    loss_bound : float or None
+        What the loss is at most, for samples like these: wrong with a probability of at most 5 %, the choice of cut,
+        precision and early exits included. None where nothing was kept back to prove it.
     certified : bool
         Whether `loss_bound` is within the budget.
-    mixed_whole : float or None
-        The whole model's accuracy on samples blended in pairs; None unless it knows the samples by heart.
+    kept_back : int
+        Samples that had no part in any choice, and prove the bound.
+    clip : int
+        Samples of the longest clip: the bound holds for clips no longer than that. 1 where each stands for itself.
+    needed : int or None
+        About how many samples in all would prove the budget, if they lose as much; None where these do, or none would.
+    worst : str
+        The output that loses most; empty where an answer is judged.
     """
 
     kind: str
@@ -99,9 +106,12 @@ class Accuracy:
     split: float
     samples: int
     loss: float
-    loss_bound: float
-    certified: bool
-    mixed_whole: float | None = None
+    loss_bound: float | None = None
+    certified: bool = False
+    kept_back: int = 0
+    clip: int = 1
+    needed: int | None = None
+    worst: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +158,9 @@ class Sensitivity:
     name : str
     bits : int
     divergence : float
-        Mean Kullback-Leibler divergence of the classes' probabilities in nats (or relative L2 error of the outputs).
+        Mean Kullback-Leibler divergence of the classes' probabilities in nats, or distance of the outputs.
     changed : float
-        Share of samples whose answer is another one.
+        Share of samples whose answer is another one; mean loss of the output that loses most, where outputs are judged.
     samples : int
     """
 

@@ -32,6 +32,8 @@ def write(
     bandwidths: tuple[float, float] | None = None,
     calibrated: bool,
     preprocess: Preprocess | None,
+    task: str,
+    input_ranges: Sequence[tuple[float, ...]] = (),
     summary: Mapping[str, Any],
     policies: Mapping[str, Mapping[str, Policy]] | None = None,
     revision: int = 0,
@@ -57,6 +59,10 @@ def write(
     preprocess : Preprocess or None
     policies : mapping, optional
         Cut -> policy name -> online policy.
+    task : str
+        What the outputs are judged as.
+    input_ranges : sequence of tuple of float
+        Least and largest value of each input in calibration; empty where they are not known.
     summary : mapping
         JSON object kept as the manifest's `plan`.
     revision : int
@@ -99,6 +105,8 @@ def write(
         revision=revision,
         engines=tuple(engine.facts for engine in engines),
         half_precision=tuple(half.facts for half in half_precision),
+        input_ranges=tuple(input_ranges),
+        task=task,
     )
     files: dict[str, bytes | str | os.PathLike[str]] = {
         name: proto.SerializeToString(deterministic=True) for name, proto in models.items()

@@ -12,7 +12,9 @@ from coachc.evaluate.bandwidth_trace import Trace
 from coachc.evaluate.measure import Measured, measure
 from coachc.evaluate.replay import KINDS, Setup, replay
 from coachc.evaluate.tasks import BundleTasks, HalfKind, Tasks
-from coachc.runtime.bundle.label_check import check_labels, classes_of
+from coachc.runtime.bundle.classes import classes_in
+from coachc.runtime.bundle.feeds import Source
+from coachc.runtime.bundle.label_check import check_labels
 from coachc.runtime.bundle.skipped import Skipped
 from coachc.runtime.bundle.source import open_source
 from coachc.runtime.bundle.store import Bundle
@@ -96,18 +98,7 @@ def evaluate(
             f"{bundle.path}: cut '{chosen}' has no online policy",
             hint="compile with --calib on labelled images; cuts that send nothing quantized have none",
         )
-    model = bundle.manifest.model
-    source = open_source(
-        options.data,
-        model.inputs,
-        bundle.manifest.preprocess,
-        options.frames_per_second,
-        options.limit,
-        spread=not options.stream,
-    )
-    check_labels(source.labels, classes_of(model.outputs[0].shape, model.inputs[0].shape), source.name_of)
-    if len(source) == 0:
-        raise DataError(f"{options.data} holds no samples")
+    source = samples_of(bundle, options.data, options.frames_per_second, options.limit, spread=not options.stream)
     base = {name: named["none"] for name, named in policies.items()}
     tasks = BundleTasks(bundle, source, base, options.limit, lambda done: progress("read samples", done, len(source)))
     left_out(source.skipped)
@@ -116,6 +107,24 @@ def evaluate(
         order = np.random.default_rng(options.seed).permutation(order)
     order = np.tile(order, options.repeat)
     return replay_kinds(tasks, order, policies, chosen, options, progress, tasks.half_kinds())
+
+
+def samples_of(
+    bundle: Bundle, data: str, frames_per_second: float | None, limit: int | None, *, spread: bool
+) -> Source:
+    """Test samples as the bundle's model takes them.
+
+    Raises
+    ------
+    coachc.errors.DataError, runtime.errors.SourceError
+        There are none, or they do not suit the model.
+    """
+    manifest = bundle.manifest
+    source = open_source(data, manifest.model.inputs, manifest.preprocess, frames_per_second, limit, spread=spread)
+    check_labels(source.labels, classes_in(manifest), source.name_of)
+    if len(source) == 0:
+        raise DataError(f"{data} holds no samples")
+    return source
 
 
 def replay_kinds(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coachc.calib.accuracy import Z95, paired_loss_bound
+from coachc.calib.certificate import paired_loss_bound
 from coachc.evaluate.replay import Outcome
 
 #: Two-sided 95 % quantile of the normal distribution.
@@ -105,7 +105,7 @@ def measure(outcomes: Sequence[Outcome], whole_right: Sequence[bool], workers: i
         exits=share(len(exits), count),
         exit_agreement=share(sum(o.kept for o in exits), len(exits)),
         loss=(worse - better) / count,
-        loss_bound=paired_loss_bound(worse, better, count, z=Z95),
+        loss_bound=paired_loss_bound(worse, better, count),
         bytes_per_task=mean(sizes),
         latency_s=mean(latencies),
         latency_p50_s=p50,

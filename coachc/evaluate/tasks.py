@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from coachc.calib.accuracy import top1
+from coachc.calib.judges import top1
 from coachc.calib.spool import Spool
+from coachc.evaluate.run_halves import RunHalves
 from coachc.runtime.bundle.feeds import Source
 from coachc.runtime.bundle.manifest_types import Cut
 from coachc.runtime.bundle.store import Bundle
-from coachc.runtime.cloud.service import Service
-from coachc.runtime.engines.engine import Engine
-from coachc.runtime.engines.halves import DeviceHalf, Halves, cloud_engine
 from coachc.runtime.errors import CoachRuntimeError
-from coachc.runtime.link.protocol import decode_response, encode_request, response_limits
-from coachc.runtime.link.tensors import to_array
-from coachc.runtime.link.values import encode_values
 from coachc.runtime.online.feature import feature_of
 from coachc.runtime.online.policy import Policy
 
@@ -100,13 +94,10 @@ class BundleTasks:
         self._labels = source.labels
         self._bundle = bundle
         self._policies = policies
-        self._halves = Halves(bundle)
-        self._services: dict[str, Service] = {}
+        self._halves = RunHalves(bundle)
         self._made: dict[tuple[int, str, int], Sent] = {}
         self._features: dict[tuple[int, str], np.ndarray] = {}
         self._alone: dict[int, int] = {}
-        specs = {spec.name: spec for spec in bundle.manifest.model.outputs}
-        self._specs = {cut.name: [specs[name] for name in cut.cloud_outputs] for cut in bundle.manifest.cuts}
 
     def __len__(self) -> int:
         return len(self._feeds)
@@ -128,18 +119,9 @@ class BundleTasks:
 
     def alone(self, task: int) -> int:
         if task not in self._alone:
-            outputs = self._whole.run(self._feed(task))
+            outputs = self._halves.whole.run(self._feed(task))
             self._alone[task] = _label(outputs[self._bundle.manifest.model.outputs[0].name])[0]
         return self._alone[task]
-
-    @cached_property
-    def _whole(self) -> DeviceHalf | Engine:
-        """Device-only, or the model itself in a bundle without."""
-        manifest = self._bundle.manifest
-        cut = next((cut.name for cut in manifest.cuts if cut.mode == "device-only"), None)
-        if cut is not None:
-            return self._halves.half(cut)
-        return self._halves.engines.load(next(one.path for one in manifest.artefacts if one.role == "model"))
 
     def truth(self, task: int) -> int:
         return self.alone(task) if self._labels is None else int(self._labels[task])
@@ -149,21 +131,11 @@ class BundleTasks:
 
     def _send(self, task: int, cut: Cut, rung: int) -> Sent:
         bits = self._policies[cut.name].rungs[rung].bits
-        outputs = self._halves.half(cut.name).run(self._feed(task), bits)
+        answered = self._halves.run(f"task {task}", cut, self._feed(task), bits)
         if cut.features:
-            self._features[task, cut.name] = feature_of(outputs, cut.features)
-        if cut.name not in self._services:
-            self._services[cut.name] = Service(self._bundle, cut, cloud_engine(self._halves.engines, cut))
-        message = encode_request(encode_values(cut, outputs, bits), cut.cloud_outputs)
-        response = self._services[cut.name].infer(_lower(message.headers), bytes(message.body))
-        if response.status != 200:
-            raise CoachRuntimeError(f"the cloud half of cut '{cut.name}' refused task {task}: {response.body[:500]!r}")
-        specs = self._specs[cut.name]
-        received = {t.name: t for t in decode_response(_lower(response.headers), response.body, response_limits(specs))}
-        name = self._bundle.manifest.model.outputs[0].name
-        spec = next((spec for spec in specs if spec.name == name), None)
-        answer = outputs[name] if spec is None else to_array(received[name], spec)
-        return Sent(*_label(answer), float(message.payload_bytes))
+            self._features[task, cut.name] = feature_of(answered.device, cut.features)
+        answer = answered.outputs[self._bundle.manifest.model.outputs[0].name]
+        return Sent(*_label(answer), float(answered.payload_bytes))
 
 
 def _first(source: Source, limit: int | None) -> Iterable[dict[str, np.ndarray]]:
@@ -171,10 +143,6 @@ def _first(source: Source, limit: int | None) -> Iterable[dict[str, np.ndarray]]
         if limit is not None and index >= limit:
             return
         yield feed
-
-
-def _lower(headers: dict[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
 
 
 def _label(output: np.ndarray) -> tuple[int, float]:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 
 from coachc.calib.dataset import RANDOM
+from coachc.calib.online_policy import Online
 from coachc.calib.refine import Refined
 from coachc.core.cut_set import ChosenCut, CutSet
 from coachc.core.plan import NO_OVERLAP, BitPlan, Plan, Way
@@ -21,8 +22,10 @@ from coachc.passes.cut_chain import LinkLine, best_chain, best_intervals
 from coachc.passes.partition import Limits, costed, device_memory_bytes
 from coachc.passes.timeline import stage_times, way_at
 from coachc.planning.calibration import Calibration
-from coachc.planning.decide import MIN_GAIN, jpeg_timeline, with_accuracy
+from coachc.planning.certify import certify, certify_jpeg
+from coachc.planning.decide import jpeg_timeline, with_accuracy
 from coachc.planning.make_plan import Planned, make_plan, on_noise, refine_cut
+from coachc.planning.online import NoPolicy, named
 from coachc.planning.precisions import where_it_pays
 from coachc.planning.problem import Problem, Progress, silent
 
@@ -120,6 +123,8 @@ def _choose(
     }
     refined: dict[tuple[str, int], Refined] = {}
     members = []
+    promised = sum(winners[place].bits.packed or winners[place].mode == "cloud-jpeg" for place in chain.members)
+    policies: dict[tuple[str, int, bool], Online | NoPolicy] = {}
     for place in chain.members:
         way = winners[place]
         tried = refine_cut(problem, calibration, way, progress)
@@ -131,9 +136,22 @@ def _choose(
         rates = [problems[k].costs.link.bandwidth_bytes_per_s for k in serves[place] or [GRID // 2]]
         bits = where_it_pays(way.bits, _with_bandwidth(problem, math.sqrt(rates[0] * rates[-1])))
         way = with_accuracy(dataclasses.replace(way, bits=bits), at_middle.plan.alternatives["device-only"].way.bits)
-        members.append(_at(way, calibration, problem))
+        way = _at(way, calibration, problem)
+        if way.mode == "cloud-jpeg":
+            proven = certify_jpeg(problem, calibration, cuts=promised)
+            accuracy = way.bits.accuracy if proven is None else proven.accuracy
+            members.append(dataclasses.replace(way, bits=dataclasses.replace(way.bits, accuracy=accuracy)))
+            continue
+        certified = certify(problem, way, calibration, cuts=promised, progress=progress)
+        way = (
+            certified.way
+            if certified.way.bits.quantizers == way.bits.quantizers
+            else _at(certified.way, calibration, problem)
+        )
+        policies[way.mode, way.mask, way.bits.packed] = certified.online
+        members.append(way)
     cuts = _with_intervals(problem, calibration, members, bandwidths, limits)
-    chosen = _at_middle(cuts, members, limits)
+    chosen = _at_middle(cuts, members, limits, problem.costs.tie)
     cut_set = CutSet(
         *bandwidths, tuple(there.costs.link.bandwidth_bytes_per_s for there in problems), cuts, chosen.name,
         chain.worst, chain.mean,
@@ -142,7 +160,12 @@ def _choose(
     if calibration.measured is not None and calibration.kind != RANDOM:
         search = dataclasses.replace(search, measured=calibration.measured.asked)
     plan = _plan_of(problem, at_middle, chosen)
-    return Planned(plan, search, at_middle.candidates, refined.get((chosen.mode, chosen.mask)), cut_set)
+    online = {
+        cut.way.name: named(policies[cut.way.mode, cut.way.mask, cut.way.bits.packed], cut.way.name)
+        for cut in cuts
+        if (cut.way.mode, cut.way.mask, cut.way.bits.packed) in policies and cut.way.mode != "device-only"
+    }
+    return Planned(plan, search, at_middle.candidates, refined.get((chosen.mode, chosen.mask)), cut_set, online)
 
 
 def _winners(
@@ -200,7 +223,7 @@ def _line(way: Way, calibration: Calibration, problem: Problem, low: float, high
     slow, fast = (_at(way, calibration, _with_bandwidth(problem, rate)).timeline for rate in (low, high))
     compute_s = max(slow.device_s, slow.cloud_s / problem.costs.server_share)
     if way.mode == "device-only":
-        return LinkLine(compute_s / (1 + MIN_GAIN), 0.0, 0.0)
+        return LinkLine(compute_s / (1 + problem.costs.tie), 0.0, 0.0)
     wire_bytes = (slow.link_s - fast.link_s) / (1 / low - 1 / high)
     return LinkLine(compute_s, fast.link_s - wire_bytes / high, wire_bytes)
 
@@ -240,11 +263,11 @@ def _with_intervals(
     return (*cuts, ChosenCut(way_at(problem.graph, problem.graph.full_mask, BitPlan(()), problem.costs), ()))
 
 
-def _at_middle(cuts: Sequence[ChosenCut], members: Sequence[Way], limits: Limits) -> Way:
+def _at_middle(cuts: Sequence[ChosenCut], members: Sequence[Way], limits: Limits, tie: float) -> Way:
     """The cut with the shortest period at the middle of the range, of those in time."""
     admitted = {(way.mode, way.mask) for way in members}
     possible = [cut.way for cut in cuts if (cut.way.mode, cut.way.mask) in admitted and limits.in_time(cut.way)]
-    return min(possible, key=lambda w: w.timeline.period_s / (1 + MIN_GAIN if w.mode == "device-only" else 1.0))
+    return min(possible, key=lambda w: w.timeline.period_s / (1 + tie if w.mode == "device-only" else 1.0))
 
 
 def _plan_of(problem: Problem, at_middle: Planned, chosen: Way) -> Plan:

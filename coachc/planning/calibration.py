@@ -6,17 +6,17 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from coachc.calib.accuracy import Judge
 from coachc.calib.answer_doubts import doubts_of_answers
 from coachc.calib.data_report import DataReport, report_on
 from coachc.calib.dataset import RANDOM, open_dataset
+from coachc.calib.find_task import BUDGETS, Judged, find_task
 from coachc.calib.input_overview import Observer
 from coachc.calib.jpeg import JpegCost, estimate_jpeg, measure_jpeg
 from coachc.calib.measurements import Measurements
-from coachc.calib.reference_answers import trials_of
+from coachc.calib.reference_answers import Trial, trial_of
 from coachc.planning.precisions import FixedPrecision, MeasuredPrecision, PrecisionSource
 from coachc.planning.problem import Problem, Progress, silent
-from coachc.runtime.bundle.label_check import classes_of
+from coachc.runtime.bundle.classes import classes_of
 from coachc.runtime.bundle.manifest_types import Preprocess
 
 
@@ -30,7 +30,7 @@ class Calibration:
         "labels", "unlabelled", "random", or "none" where no samples were given.
     precision : PrecisionSource
         What the search asks.
-    judge : Judge or None
+    trial : Trial or None
         None without samples.
     jpeg : JpegCost or None
         None where the model does not take one picture.
@@ -38,14 +38,23 @@ class Calibration:
         None without samples; on noise it measures what the search does not ask for.
     data : DataReport or None
         How the samples were read and what came out; None without real ones.
+    judged : Judged or None
+        What is judged and why; None without samples.
+    budget : float
+        Admissible loss of it, a fraction.
+    input_ranges : tuple of tuple of float
+        Least and largest value of each input, over all samples; none on noise.
     """
 
     kind: str
     precision: PrecisionSource
-    judge: Judge | None
+    trial: Trial | None
     jpeg: JpegCost | None
     measured: MeasuredPrecision | None
     data: DataReport | None = None
+    judged: Judged | None = None
+    budget: float = BUDGETS["classify"]
+    input_ranges: tuple[tuple[float, ...], ...] = ()
 
     def at(self, problem: Problem) -> Calibration:
         """The same measurements for another link."""
@@ -62,7 +71,8 @@ def open_calibration(
     preprocess: Preprocess | None,
     *,
     max_samples: int,
-    budget: float,
+    budget: float | None = None,
+    task: str | None = None,
     progress: Progress = silent,
     warn: Callable[[str], None] = lambda text: None,
     store: Measurements | None = None,
@@ -77,8 +87,10 @@ def open_calibration(
     preprocess : Preprocess or None
         How images become the input.
     max_samples : int
-    budget : float
-        Admissible accuracy loss, a fraction.
+    budget : float or None
+        Admissible loss, a fraction; None: that of the task, `calib.find_task.BUDGETS`.
+    task : str or None
+        What is judged, one of `runtime.bundle.manifest_types.TASKS`; None: what is certain.
     progress : callable
     warn : callable
         Told what looks wrong with the samples before cuts are measured, which takes long.
@@ -100,22 +112,26 @@ def open_calibration(
         classes=classes_of(model.values[model.outputs[0]].shape, inputs[0].shape),
         advance=lambda done, total: progress("read samples", done, total),
     )
+    shapes = [model.values[name].shape for name in model.outputs]
+    judged = find_task(task, model.proto, shapes, inputs[0].shape, data.labels is not None)
+    budget = BUDGETS[judged.task] if budget is None else budget
     observer = Observer(inputs)
     data.watch = observer
     progress("whole model", 0, data.samples)
-    trials = trials_of(model.proto, data, advance=lambda done: progress("whole model", done, data.samples))
-    judge = trials[0].judge
+    trial = trial_of(
+        model.proto, data, judged.task, budget, advance=lambda done: progress("whole model", done, data.samples)
+    )
     report = None
     if data.kind != RANDOM:
         seen = report_on(source, data, preprocess, observer)
-        report = dataclasses.replace(seen, doubts=(*seen.doubts, *doubts_of_answers(judge)))
+        report = dataclasses.replace(seen, doubts=(*seen.doubts, *doubts_of_answers(trial.judge, data.labels)))
         for doubt in report.doubts:
             warn(doubt)
-    jpeg = measure_jpeg(model.proto, inputs, data, judge, budget)
-    measured = MeasuredPrecision(problem, trials, budget, progress, store)
-    if data.kind == RANDOM:
-        return Calibration(data.kind, FixedPrecision(problem.graph), judge, jpeg, measured)
-    return Calibration(data.kind, measured, judge, jpeg, measured, report)
+    jpeg = measure_jpeg(model.proto, inputs, trial, budget)
+    measured = MeasuredPrecision(problem, trial, budget, progress, store)
+    precision = FixedPrecision(problem.graph) if data.kind == RANDOM else measured
+    ranges = () if data.kind == RANDOM else observer.extremes()
+    return Calibration(data.kind, precision, trial, jpeg, measured, report, judged, budget, ranges)
 
 
 def without_samples(problem: Problem, bits: int) -> Calibration:

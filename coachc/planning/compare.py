@@ -19,7 +19,7 @@ from coachc.passes.objective import rank
 from coachc.passes.partition import NO_LIMITS, Found, Limits, Precision, costed, search
 from coachc.passes.strategy import Strategy, run, strategy_of
 from coachc.passes.timeline import Costs, forbidding, uniform_way
-from coachc.planning.decide import MIN_GAIN, jpeg_way
+from coachc.planning.decide import jpeg_way
 
 #: Tasks simulated for each row.
 TASKS = 200
@@ -64,7 +64,7 @@ class Verdict:
     Attributes
     ----------
     pays : bool
-        Whether the best single cut inside the model shortens the period by `MIN_GAIN` at least, compared with
+        Whether the best single cut inside the model shortens the period by more than `Costs.tie`, compared with
         everything on one side.
     split_s, whole_s : float
         Least period of a cut inside the model (infinite where there is none), and of device-only and the input, as
@@ -178,17 +178,17 @@ def compare(
     best_s = exact.period_s(costs.server_share)
     bound_s = min(found.bound_s, alone.timeline.period_s)
     rows = tuple(_row(strategy, costs, interval_s, bound_s) for strategy in chosen)
-    return Comparison(rows, _verdict(rows, inside, at_input), candidates, proven=bound_s >= best_s)
+    return Comparison(rows, _verdict(rows, inside, at_input, costs), candidates, proven=bound_s >= best_s)
 
 
-def _verdict(rows: Sequence[Row], inside: Found, at_input: Found) -> Verdict:
+def _verdict(rows: Sequence[Row], inside: Found, at_input: Found, costs: Costs) -> Verdict:
     by_name = {row.strategy.name: row.period_s for row in rows}
     wholes: dict[str, float] = {name: by_name[name] for name in ("device only", "cloud only, raw") if name in by_name}
     if at_input.best is not None:
         wholes[AT_INPUT] = at_input.best.timeline.period_s
     instead = min(wholes, key=lambda name: wholes[name])
     split_s = inside.best.timeline.period_s if inside.best is not None else float("inf")
-    pays = split_s * (1 + MIN_GAIN) < wholes[instead]
+    pays = split_s * (1 + costs.tie) < wholes[instead]
     return Verdict(pays, split_s, wholes[instead], instead, by_name.get("cloud only, JPEG"))
 
 

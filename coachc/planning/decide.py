@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
-from coachc.calib.accuracy import Judge
+import numpy as np
+
 from coachc.calib.jpeg import JpegCost
+from coachc.calib.reference_answers import Trial
 from coachc.core.graph import GraphView
-from coachc.core.plan import MODES, Alternative, BitPlan, Plan, Timeline, Way
+from coachc.core.plan import MODES, Accuracy, Alternative, BitPlan, Plan, Timeline, Way
 from coachc.errors import InfeasibleError
-from coachc.passes.objective import MONOTONE, rank
+from coachc.passes.objective import rank
 from coachc.passes.partition import Found, Limits
 from coachc.passes.timeline import Costs, from_stages, uniform_way, way_at
 
-#: A server has to shorten the period by at least this share: no profile is more accurate, and a device that needs no
-#: link answers sooner.
-MIN_GAIN = 0.01
 #: Bits of the raw alternative: pictures as the camera gives them.
 RAW_BITS = 8
 
@@ -25,7 +24,7 @@ def decide(
     costs: Costs,
     found: Found,
     jpeg: JpegCost | None,
-    judge: Judge | None,
+    trial: Trial | None,
     limits: Limits,
     *,
     mode: str = "auto",
@@ -41,7 +40,7 @@ def decide(
         Best split and why others were rejected.
     jpeg : JpegCost or None
         None where the model does not take pictures.
-    judge : Judge or None
+    trial : Trial or None
         None where no samples were given.
     limits : Limits
     mode : str
@@ -53,9 +52,7 @@ def decide(
     InfeasibleError
         Nothing respects the limits; carries the closest.
     """
-    whole = BitPlan(())
-    if judge is not None:
-        whole = BitPlan((), dataclasses.replace(judge.compare(judge.float_right, 1.0), loss_bound=0.0))
+    whole = BitPlan((), None if trial is None else _nothing_lost(trial))
     alternatives = _alternatives(graph, costs, jpeg, whole, limits)
     alone = alternatives["device-only"].way
 
@@ -68,8 +65,10 @@ def decide(
     if not fitting:
         raise _infeasible(graph, mode, limits, found, ways, alternatives["cloud-jpeg"])
     chosen = min(fitting, key=lambda way: rank(way, objective))
-    if alone in fitting and objective in MONOTONE and _as_good(alone, chosen):
-        chosen = alone
+    if objective == "exact":
+        longest_s = chosen.timeline.period_s * (1 + costs.tie)
+        tied = [way for way in fitting if way.timeline.period_s <= longest_s]
+        chosen = min(tied, key=lambda way: rank(way, "latency"))
     return Plan(
         way=chosen,
         alternatives=alternatives,
@@ -80,6 +79,13 @@ def decide(
     )
 
 
+def _nothing_lost(trial: Trial) -> Accuracy:
+    """The whole model's accuracy beside its own."""
+    accuracy = trial.judge.whole(np.arange(trial.data.samples))
+    known = trial.judge.kind != "random"
+    return Accuracy(trial.judge.kind, accuracy, accuracy, trial.data.samples, 0.0, 0.0 if known else None, known)
+
+
 def with_accuracy(way: Way, whole: BitPlan) -> Way:
     """A way that sends its tensors as they are is the whole model, and as accurate; others as they are."""
     if way.bits.packed or way.mode == "cloud-jpeg":
@@ -87,14 +93,9 @@ def with_accuracy(way: Way, whole: BitPlan) -> Way:
     return dataclasses.replace(way, bits=dataclasses.replace(way.bits, accuracy=whole.accuracy))
 
 
-def _as_good(alone: Way, chosen: Way) -> bool:
-    near = alone.timeline.period_s <= chosen.timeline.period_s * (1 + MIN_GAIN)
-    return near and alone.timeline.latency_s <= chosen.timeline.latency_s
-
-
 def _gap(found: Found, chosen: Timeline) -> float:
-    """How far the best period met can be above the optimum; 0 where that is proven, and for the 1 % rule's ties."""
-    split_s = found.best.timeline.period_s if found.best is not None else float("inf")
+    """How far the shortest period met can be above the optimum; 0 where that is proven, whatever counts as equal."""
+    split_s = found.shortest_s if found.best is not None else float("inf")
     return max(min(split_s, chosen.period_s) / found.bound_s - 1.0, 0.0)
 
 
@@ -131,8 +132,10 @@ def _jpeg_alternative(costs: Costs, jpeg: JpegCost | None) -> Alternative:
         barrier = "no images"
         note += "; not emitted: the samples are arrays, give --calib a folder of images"
     elif not jpeg.keeps_budget:
-        barrier = "over the budget"
-        note += f"; loses {jpeg.accuracy.loss:.2%} accuracy (bound {jpeg.accuracy.loss_bound:.2%})"
+        barrier = "over the budget" if jpeg.accuracy.loss_bound is None else "not proven"
+        note += f"; loses {jpeg.accuracy.loss:.2%} accuracy"
+        if jpeg.accuracy.loss_bound is not None:
+            note += f", at most {jpeg.accuracy.loss_bound:.2%} is proven"
     return Alternative(jpeg_way(jpeg, costs), barrier, note)
 
 

@@ -16,7 +16,6 @@ from coachc.passes.best_bandwidths import best_ranges
 from coachc.passes.candidates.candidate_masks import boundaries
 from coachc.passes.partition import Limits, unfit
 from coachc.passes.timeline import Costs, uniform_way, way_at
-from coachc.planning.decide import MIN_GAIN
 from coachc.planning.precisions import MeasuredPrecision, PrecisionSource
 from coachc.planning.problem import Problem
 
@@ -262,9 +261,9 @@ def _keeps_from_winning(option: Option, plan_s: float, costs: Costs) -> str:
 
 
 def _moves(costs: Costs, possible: Sequence[Option]) -> tuple[Move, ...]:
-    """Least period over all bandwidths; device-only wins unless a server shortens the period by `MIN_GAIN`."""
+    """Least period over all bandwidths; device-only wins where a server shortens it by no more than `Costs.tie`."""
     timelines = [
-        dataclasses.replace(option.way.timeline, device_s=option.way.timeline.device_s / (1 + MIN_GAIN))
+        dataclasses.replace(option.way.timeline, device_s=option.way.timeline.device_s / (1 + costs.tie))
         if option.way.mode == "device-only"
         else option.way.timeline
         for option in possible

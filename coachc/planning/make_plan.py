@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from coachc.calib.dataset import RANDOM
+from coachc.calib.jpeg import JpegCost
+from coachc.calib.online_policy import Online
 from coachc.calib.refine import Refined, refine
 from coachc.core.cut_set import CutSet
-from coachc.core.plan import MAX_BITS, Plan, Way
+from coachc.core.plan import MAX_BITS, BitPlan, Plan, Way
 from coachc.passes.candidates import auto
 from coachc.passes.candidates.candidate_masks import Candidates
 from coachc.passes.objective import rank
 from coachc.passes.partition import Found, Limits, costed, search
-from coachc.passes.timeline import forbidding
+from coachc.passes.timeline import forbidding, way_at
 from coachc.planning.calibration import Calibration
+from coachc.planning.certify import certify, certify_jpeg
 from coachc.planning.decide import decide
+from coachc.planning.online import NoPolicy
 from coachc.planning.precisions import where_it_pays
 from coachc.planning.problem import Problem, Progress, silent
 
@@ -46,6 +50,8 @@ class Planned:
         Where the best split's precision was refined.
     cut_set : CutSet or None
         For a range of bandwidths: the plan's way is one of its cuts.
+    online : mapping of str to Online or NoPolicy
+        Policies by cut; none where nothing was refined.
     """
 
     plan: Plan
@@ -53,6 +59,7 @@ class Planned:
     candidates: Candidates
     refined: Refined | None = None
     cut_set: CutSet | None = None
+    online: Mapping[str, Online | NoPolicy] = field(default_factory=dict)
 
     @property
     def ways(self) -> tuple[Way, ...]:
@@ -86,8 +93,8 @@ def make_plan(
     method : str
         How partitions are found: "auto" or one of `passes.candidates.auto.METHODS`.
     refined : bool
-        Whether the best split's precision is refined (`calib.refine`) before it is compared with not splitting; on
-        noise the plan gets the most bits.
+        Whether the best split's precision is refined (`calib.refine`) before it is compared with not splitting, and
+        what is chosen is proven (`planning.certify`); on noise the plan gets the most bits.
     progress : callable
 
     Raises
@@ -109,6 +116,8 @@ def make_plan(
         keep=KEEP[mode],
         candidates=candidates,
     )
+    if objective == "exact" and found.best is not None:
+        found = _soonest_of_equals(problem, calibration, found, candidates, limits, mode)
     better = None
     if refined and found.best is not None:
         best = found.best
@@ -120,10 +129,58 @@ def make_plan(
             if near is found.best or rank(candidate, objective) < rank(best, objective):
                 best, better = candidate, tried
         found = dataclasses.replace(found, best=best)
-    plan = decide(graph, costs, found, calibration.jpeg, calibration.judge, limits, mode=mode, objective=objective)
-    if refined:
-        plan = dataclasses.replace(plan, way=on_noise(calibration, plan.way))
-    return Planned(plan, found, candidates, better)
+    jpeg = calibration.jpeg
+    if not refined:
+        plan = decide(graph, costs, found, jpeg, calibration.trial, limits, mode=mode, objective=objective)
+        return Planned(plan, found, candidates)
+
+    def decided(found: Found, jpeg: JpegCost | None) -> Plan:
+        return decide(graph, costs, found, jpeg, calibration.trial, limits, mode=mode, objective=objective)
+
+    plan = decided(found, jpeg)
+    online: Online | NoPolicy = NoPolicy("it sends no tensor")
+    if plan.way.mode == "cloud-jpeg":
+        plan = decided(found, certify_jpeg(problem, calibration))
+    else:
+        certified = certify(problem, on_noise(calibration, plan.way), calibration, progress=progress)
+        online = certified.online
+        if certified.way.bits.quantizers != plan.way.bits.quantizers and calibration.kind != RANDOM:
+            # More bits than were chosen: what sends none may be better now, but a JPEG, of which nothing is proven.
+            found = dataclasses.replace(found, best=certified.way)
+            plan = decided(found, jpeg and dataclasses.replace(jpeg, keeps_budget=False))
+        if plan.way.mask == certified.way.mask:
+            plan = dataclasses.replace(plan, way=certified.way)
+    return Planned(plan, found, candidates, better, online={plan.way.name: online})
+
+
+def _soonest_of_equals(
+    problem: Problem, calibration: Calibration, found: Found, candidates: Candidates, limits: Limits, mode: str
+) -> Found:
+    """The split that answers soonest, of those whose period is as good as the shortest there is, split or not."""
+    graph, costs, best = problem.graph, problem.costs, found.best
+    assert best is not None
+    shortest_s = best.timeline.period_s
+    if mode == "auto" and not limits.placement.against(graph, graph.full_mask):
+        alone = way_at(graph, graph.full_mask, BitPlan(()), costs)
+        if limits.in_time(alone):
+            shortest_s = min(shortest_s, alone.timeline.period_s)
+    longest_s = shortest_s * (1 + costs.tie)
+    if best.timeline.period_s > longest_s:
+        return found
+    tied = search(
+        graph,
+        costs,
+        calibration.precision,
+        limits=dataclasses.replace(limits, max_period_s=longest_s),
+        objective="latency",
+        keep=KEEP[mode],
+        candidates=candidates,
+        incumbent=best,
+    )
+    measured = found.measured
+    if calibration.measured is not None and calibration.precision is calibration.measured:
+        measured = calibration.measured.asked  # most cuts of the second search are known from the first
+    return dataclasses.replace(found, best=tied.best, measured=measured)
 
 
 def _near(problem: Problem, calibration: Calibration, best: Way, limits: Limits, mode: str) -> list[Way]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from coachc.calib.certificate import LEVEL
 from coachc.calib.cut_evaluator import CutEvaluator
-from coachc.calib.dataset import RANDOM, Mixed
-from coachc.calib.exit_rules import Threshold
-from coachc.calib.features_and_answers import OnlineTrial
-from coachc.calib.online_policy import CutTimes, Online, build
+from coachc.calib.dataset import RANDOM
+from coachc.calib.judges import ClassJudge
+from coachc.calib.online_policy import CutTimes, Online, Part, build
+from coachc.calib.policy_losses import Sent
+from coachc.calib.policy_proof import ProvenPolicy
 from coachc.core.plan import BitPlan, Quantizer, Way
 from coachc.cost.device import CODING_S_PER_BYTE
 from coachc.passes.quantizer_nodes import has_feature
@@ -36,54 +39,95 @@ class NoPolicy:
     reason: str
 
 
+def why_no_policy(problem: Problem, way: Way, calibration: Calibration) -> str:
+    """Why a cut has no online policy; empty where it has one."""
+    graph, mask, bits = problem.graph, way.mask, way.bits
+    if mask == graph.full_mask:
+        return "it sends nothing"
+    if calibration.measured is None or calibration.kind == RANDOM:
+        return "it needs calibration samples"
+    trial = calibration.measured.trial
+    if not isinstance(trial.judge, ClassJudge):
+        return "outputs are judged, not a class that the device could answer with"
+    if not feature_values(problem, bits):
+        return "nothing it sends is quantized, so the device half makes no feature"
+    if len(trial.judge.answers) != trial.data.samples or graph.values[feature_values(problem, bits)[0]].shape[0] != 1:
+        return "a task is a batch of several rows, which would have to exit together"
+    return ""
+
+
+def feature_values(problem: Problem, bits: BitPlan) -> list[str]:
+    """Values of a cut that the device half makes features of."""
+    return [q.name for q in bits.quantizers if q.packed and has_feature(problem.graph.values[q.name].shape)]
+
+
 def online_policies(
     problem: Problem,
     way: Way,
-    calibration: Calibration,
-    budget: float,
+    evaluator: CutEvaluator,
+    *,
+    level: float = LEVEL,
     progress: Progress = silent,
-) -> Online | NoPolicy:
-    """Policies of one cut.
+) -> tuple[Online, ProvenPolicy | None]:
+    """Policies of one cut that has some (`why_no_policy`), and what is proven of its precision and of them.
 
     Parameters
     ----------
     problem : Problem
     way : Way
         With its offline precision, ladder and layouts.
-    calibration : Calibration
-    budget : float
-        Admissible accuracy loss of everything together.
+    evaluator : CutEvaluator
+    level : float
+        Of this cut's promise.
     progress : callable
     """
-    graph, mask, bits = problem.graph, way.mask, way.bits
-    if mask == graph.full_mask:
-        return NoPolicy("it sends nothing")
-    values = [q.name for q in bits.quantizers if q.packed and has_feature(graph.values[q.name].shape)]
-    if not values:
-        return NoPolicy("nothing it sends is quantized, so the device half makes no feature")
-    if calibration.measured is None or calibration.kind == RANDOM:
-        return NoPolicy("it needs calibration samples")
-    evaluator = calibration.measured.evaluator(mask)
-    if evaluator.trials[0].judge.answers is None:
-        return NoPolicy("the model does not classify")
-    if (
-        graph.values[values[0]].shape[0] != 1
-        or len(evaluator.trials[0].judge.answers) != evaluator.trials[0].data.samples
-    ):
-        return NoPolicy("a task is a batch of several rows, which would have to exit together")
     progress(f"online policy of cut {way.name}", 0, 0)
-    ladder = quantizer_rungs(bits)
+    bits, division = way.bits, evaluator.trial.division
+    ladder, values = quantizer_rungs(bits), feature_values(problem, bits)
     rungs = tuple(_rung(problem, evaluator, bits, quantizers) for quantizers in ladder)
-    known: dict[tuple[int, int], np.ndarray] = {}
-
-    def changed(trial: int, rung: int) -> np.ndarray:
-        if (trial, rung) not in known:
-            known[trial, rung] = evaluator.changed(trial, ladder[rung])
-        return known[trial, rung]
-
-    trials = [_trial(evaluator, place, values) for place in range(len(evaluator.trials))]
     times = CutTimes(way.timeline.device_s, way.timeline.cloud_s, problem.costs.server_share)
-    return build(way.name, trials, rungs, ladder.index(bits.quantizers), changed, times, budget)
+    return build(
+        way.name,
+        _part(evaluator, ladder, values, kept=False),
+        _part(evaluator, ladder, values, kept=True) if division.proves else None,
+        rungs,
+        ladder.index(bits.quantizers),
+        times,
+        evaluator.budget,
+        level,
+        missing=division.missing,
+    )
+
+
+def _part(evaluator: CutEvaluator, ladder: list[tuple[Quantizer, ...]], values: list[str], *, kept: bool) -> Part:
+    trial = evaluator.trial
+    judge, division, data = trial.judge, trial.division, trial.data
+    assert isinstance(judge, ClassJudge)
+    places = trial.kept if kept else trial.seen
+    order = None
+    if data.groups is not None:
+        positions = places if data.positions is None else data.positions[places]
+        order = np.argsort(positions, kind="stable")
+    answers = judge.answers[places]
+    sent = Sent(
+        lambda rung: evaluator.losses(ladder[rung], kept=kept)[:, 0],
+        len(ladder),
+        division.units[places],
+        division.longest,
+    )
+    truth = answers if judge.labels is None else judge.labels[places]
+    return Part(
+        join(evaluator.pooled(values, kept=kept)), answers, truth, sent, order,
+        lambda rung: evaluator.answers(ladder[rung], kept=kept)[:, 0],
+    )  # fmt: skip
+
+
+def named(found: Online | NoPolicy, cut: str) -> Online | NoPolicy:
+    """The same policies under a cut's name in its bundle."""
+    if isinstance(found, NoPolicy):
+        return found
+    policies = {kind: policy._replace(cut=cut) for kind, policy in found.policies.items()}
+    return dataclasses.replace(found, policies=policies)
 
 
 def alone_policies(name: str, problem: Problem) -> dict[str, Policy]:
@@ -107,29 +151,22 @@ def online_json(found: Online | NoPolicy) -> dict[str, Any]:
     """What a bundle and a report say of a cut's policy: `reason` where no score could be tried, or there is none."""
     if isinstance(found, NoPolicy):
         return {"reason": found.reason}
-    default = found.policies["default"]
-    memory = found.memory
+    default, setting = found.policies["default"], found.setting
+    exits = np.isfinite(setting.exits)
     return {
         **({"reason": found.no_exits} if found.no_exits else {}),
-        "score": found.chosen or None,
-        "scores": {report.kind: _threshold_json(report.threshold) for report in found.scores},
+        "score": found.chosen.kind if exits else None,
+        "threshold": setting.exits if exits else None,
+        "share": found.exit_share,
+        "scores": {kind: {"share": share} for kind, share in found.chosen.shares.items()},
+        "samples_missing": found.missing,
+        "loss_bound": None if found.proof is None else found.proof.bound,
         "bits": list(default.rungs[default.base].bits),
         "lower_precision": [
-            {"bits": list(default.rungs[rung].bits), **_threshold_json(threshold)} for rung, threshold in found.adjust
+            {"bits": list(default.rungs[rung].bits), "threshold": score, "share": share}
+            for (rung, score), share in zip(setting.lower, found.lower_shares, strict=True)
         ],
-        "memory": None
-        if memory is None or not np.isfinite(memory.cosine)
-        else {"cosine": memory.cosine, "share": memory.share, "bound": memory.bound},
-    }
-
-
-def _threshold_json(threshold: Threshold) -> dict[str, Any]:
-    finite = bool(np.isfinite(threshold.score))
-    return {
-        "threshold": threshold.score if finite else None,
-        "share": threshold.share,
-        "loss_bound": threshold.bound,
-        "samples_missing": threshold.units_missing,
+        "memory": {"cosine": setting.cosine, "share": found.memory_share} if np.isfinite(setting.cosine) else None,
     }
 
 
@@ -164,21 +201,3 @@ def _rung(problem: Problem, evaluator: CutEvaluator, bits: BitPlan, quantizers: 
     if any(layout.coding != "none" for layout in layouts):
         coding_s = packed * CODING_S_PER_BYTE
     return Rung(tuple(q.bits for q in quantizers), size, coding_s)
-
-
-def _trial(evaluator: CutEvaluator, place: int, values: list[str]) -> OnlineTrial:
-    trial = evaluator.trials[place]
-    data = trial.data.data if isinstance(trial.data, Mixed) else trial.data
-    answers = trial.judge.answers
-    assert answers is not None
-    count = len(answers)
-    order = np.arange(count)
-    groups = data.groups
-    return OnlineTrial(
-        features=join(evaluator.pooled(place, values)),
-        answers=answers,
-        labels=trial.judge.labels,
-        units=order if groups is None else groups[:count],
-        order=order if data.positions is None else data.positions[:count],
-        streams=groups is not None,
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
-from collections.abc import Sequence
 
 from coachc.calib.cut_evaluator import CutEvaluator
 from coachc.calib.measurements import Measurements
@@ -26,8 +25,8 @@ class MeasuredPrecision:
     Parameters
     ----------
     problem : Problem
-    trials : sequence of Trial
-        `calib.reference_answers.trials_of` the model.
+    trial : Trial
+        `calib.reference_answers.trial_of` the model.
     budget : float
         Admissible accuracy loss, a fraction.
     progress : callable
@@ -38,14 +37,14 @@ class MeasuredPrecision:
     def __init__(
         self,
         problem: Problem,
-        trials: Sequence[Trial],
+        trial: Trial,
         budget: float,
         progress: Progress = silent,
         store: Measurements | None = None,
     ) -> None:
         self._store = store if store is not None else Measurements()
         self._problem = problem
-        self._trials = trials
+        self._trial = trial
         self._budget = budget
         self._progress = progress
         self._count = itertools.count(1)
@@ -68,6 +67,11 @@ class MeasuredPrecision:
                 self._known[mask] = quickly_coded(evaluator, answer)
         answer = self._known[mask]
         return answer if isinstance(answer, Rejected) else where_it_pays(answer, self._problem)
+
+    @property
+    def trial(self) -> Trial:
+        """The samples."""
+        return self._trial
 
     def at(self, problem: Problem) -> MeasuredPrecision:
         """The same measurements for another link: what is measured for one is known to both."""
@@ -105,7 +109,7 @@ class MeasuredPrecision:
         head, tail = split(model, graph, mask)
         boundary = [(graph.values[name], boundary_name(graph, name)) for name in graph.cut_values(mask)]
         return CutEvaluator(
-            head, tail, boundary, model.outputs, trials=self._trials, budget=self._budget, store=self._store
+            head, tail, boundary, model.outputs, trial=self._trial, budget=self._budget, store=self._store
         )
 
 

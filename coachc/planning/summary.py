@@ -14,6 +14,7 @@ from coachc.core.plan import Accuracy, Plan, Timeline
 from coachc.core.profile import Profile
 from coachc.passes.strategy import Strategy, saturated
 from coachc.passes.timeline import Costs, wire_bytes
+from coachc.planning.calibration import Calibration
 from coachc.planning.explain import Explanation, Option
 from coachc.planning.make_plan import Planned
 from coachc.planning.problem import Problem, Setting
@@ -223,5 +224,20 @@ def accuracy_json(accuracy: Accuracy | None) -> Mapping[str, Any] | None:
         "loss": accuracy.loss,
         "loss_bound_95": accuracy.loss_bound,
         "certified": accuracy.certified,
-        "mixed_float": accuracy.mixed_whole,
+        "kept_back": accuracy.kept_back,
+        "longest_clip": accuracy.clip,
+        "samples_needed": accuracy.needed,
+        "worst_output": accuracy.worst or None,
+    }
+
+
+def judged_json(calibration: Calibration, yardsticks: Mapping[str, float | str]) -> dict[str, Any]:
+    """What is judged, why, what of it may be lost, and what other precisions lose."""
+    judged = calibration.judged
+    assert judged is not None
+    return {
+        "task": judged.task,
+        "reason": judged.reason,
+        "budget": calibration.budget,
+        "yardsticks": dict(yardsticks),
     }

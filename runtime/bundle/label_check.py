@@ -1,21 +1,10 @@
 """Labels that no answer of the model can equal: found before anything is run."""
 
-from typing import Callable, Optional, Sequence
+from typing import Callable, Optional
 
 import numpy as np
 
 from ..errors import SourceError
-
-
-def classes_of(output: Sequence[int], first_input: Sequence[int]) -> Optional[int]:
-    """Number of classes that a model's first output of this shape tells apart, given its first input's shape.
-
-    None unless it is (rows, classes) or (rows, classes, 1, 1), with two classes or more: maps, boxes and points have
-    no class.
-    """
-    rows = first_input[0] if len(first_input) else 1
-    known = len(output) == 2 or (len(output) == 4 and tuple(output[2:]) == (1, 1))
-    return output[1] if known and output[0] == rows and output[1] > 1 else None
 
 
 def check_labels(labels: Optional[np.ndarray], classes: Optional[int], name_of: Callable[[int], str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Sequence
 from ..errors import BundleError
 from . import json_fields as f
 from . import manifest_types as m
+from .classes import classes_of
 
 
 def check_manifest(manifest: m.Manifest) -> None:
@@ -22,8 +23,24 @@ def check_manifest(manifest: m.Manifest) -> None:
     if manifest.preprocess is not None:
         _check_preprocess(manifest.preprocess)
     _check_engines(manifest)
+    _check_task(manifest)
     for index, cut in enumerate(manifest.cuts):
         _check_cut(manifest, cut, f"cuts[{index}]")
+
+
+def _check_task(manifest: m.Manifest) -> None:
+    """Classes need a row of them in the first output, and early exits need classes."""
+    model = manifest.model
+    if manifest.task == "classify" and classes_of(model.outputs[0].shape, model.inputs[0].shape) is None:
+        raise f.wrong("task", "outputs, where the first output is no row of classes", manifest.task)
+    for index, cut in enumerate(manifest.cuts):
+        if cut.policy is not None and manifest.task != "classify":
+            raise f.wrong(f"cuts[{index}].policy", "null, where the outputs are no classes", cut.policy)
+    if manifest.input_ranges and len(manifest.input_ranges) != len(model.inputs):
+        raise f.wrong("input_ranges", f"one for each of {len(model.inputs)} inputs", list(manifest.input_ranges))
+    for index, known in enumerate(manifest.input_ranges):
+        if known and (len(known) != 2 or known[0] > known[1]):
+            raise f.wrong(f"input_ranges[{index}]", "nothing, or the least and the largest value", list(known))
 
 
 def _check_batch(manifest: m.Manifest, cut: m.Cut, where: str) -> None:

@@ -91,7 +91,7 @@ def _no_duplicates(pairs: Any) -> Dict[str, Any]:
 
 
 # Not written where there are none.
-_EMPTY = {"engines": [], "half_precision": []}  # type: Dict[str, Any]
+_EMPTY = {"engines": [], "half_precision": [], "input_ranges": []}  # type: Dict[str, Any]
 
 # Fields of `preprocess` that came later. Absent they mean this, and with this meaning they are not written: bundles
 # from before can be read, and readers from before can read what they can carry out.
@@ -182,5 +182,7 @@ _manifest = f.record(
     plan=f.json_object,
     revision=f.whole,
     engines=f.list_of(_engine),
+    input_ranges=f.list_of(f.list_of(f.number)),
+    task=f.one_of(m.TASKS),
     half_precision=f.list_of(f.record(m.HalfPrecision, path=f.path, model_sha256=f.sha256)),
 )

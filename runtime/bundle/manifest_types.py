@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple, Union
 
 from ..errors import BundleError, UsageError
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 DTYPES = (
     "bool",
@@ -27,6 +27,8 @@ DTYPES = (
     "float64",
 )
 MODES = ("split", "device-only", "cloud-raw", "cloud-jpeg")
+#: What a model's outputs are judged as: a row of classes in the first one, or every output in its own scale.
+TASKS = ("classify", "outputs")
 CODECS = ("packed", "raw", "jpeg")
 FORMS = ("dense", "bytes")
 CODINGS = ("none", "huffman", "rle", "filtered")
@@ -363,7 +365,9 @@ class Manifest(NamedTuple):
     """All of `manifest.json`.
 
     `device`, `cloud`, `link` and `plan` are free-form JSON objects of the compiler's. `revision` counts the bundles
-    that are installed one after the other: a lower one does not replace a higher one.
+    that are installed one after the other: a lower one does not replace a higher one. `task`, one of `TASKS`, says what
+    the outputs are judged as; `input_ranges` the least and largest value of each input in calibration, none where they
+    are not known.
     """
 
     producer: str
@@ -381,6 +385,8 @@ class Manifest(NamedTuple):
     revision: int = 0
     engines: Tuple[EngineFacts, ...] = ()
     half_precision: Tuple[HalfPrecision, ...] = ()
+    input_ranges: Tuple[Tuple[float, ...], ...] = ()
+    task: str = "classify"
     format_version: int = FORMAT_VERSION
 
     def run_by(self, side: str) -> Tuple[str, ...]:

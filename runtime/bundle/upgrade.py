@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict
 from ..errors import BundleError
 from ..programs import how_to_update
 from . import json_fields as f
+from .classes import classes_of
 from .manifest_types import FORMAT_VERSION
 
 Json = Dict[str, Any]
@@ -97,6 +98,19 @@ def _with_max_batch(cut: Json, where: str) -> Json:
     return dict(cut, max_batch=1)
 
 
+def _from_5_to_6(raw: Json) -> Json:
+    """What the outputs are judged as is stated; it was told from the first output's shape."""
+    for field in ("task", "input_ranges"):
+        if field in raw:
+            raise BundleError(f"manifest field '{field}' is unknown to format 5")
+    try:
+        shapes = [raw["model"][ends][0]["shape"] for ends in ("outputs", "inputs")]
+        classifies = classes_of(*shapes) is not None
+    except (KeyError, IndexError, TypeError):
+        classifies = False  # the reader says what is wrong with them
+    return dict(raw, task="classify" if classifies else "outputs")
+
+
 def _with_each(owner: Json, field: str, prefix: str, change: Callable[[Json, str], Json]) -> Json:
     """`owner` with every object in one of its lists changed, which is also told where it stands."""
     items = owner.get(field)
@@ -111,5 +125,5 @@ def _with_each(owner: Json, field: str, prefix: str, change: Callable[[Json, str
 
 #: Version -> from its JSON object to that of the next one, `format_version` aside. Every one since the first that was
 #: released stays.
-UPGRADES = {3: _from_3_to_4, 4: _from_4_to_5}  # type: Dict[int, Callable[[Json], Json]]
+UPGRADES = {3: _from_3_to_4, 4: _from_4_to_5, 5: _from_5_to_6}  # type: Dict[int, Callable[[Json], Json]]
 OLDEST_VERSION = min(UPGRADES)

@@ -4,7 +4,6 @@ from typing import Callable, Dict, Tuple
 
 import numpy as np
 
-from ..bundle.label_check import classes_of
 from ..bundle.manifest_types import ModelInfo
 from ..errors import EngineError
 
@@ -12,16 +11,15 @@ Arrays = Dict[str, np.ndarray]
 Predict = Callable[[Arrays], Tuple[int, ...]]
 
 
-def top1_of(model: ModelInfo) -> Predict:
-    """A function from model outputs to the class of each row; empty if the first output is no row of classes each."""
+def top1_of(model: ModelInfo, task: str) -> Predict:
+    """A function from model outputs to the class of each row; empty where the outputs are judged as something else."""
     name, shape = model.outputs[0].name, model.outputs[0].shape
-    classes = classes_of(shape, model.inputs[0].shape)
 
     def predict(outputs: Arrays) -> Tuple[int, ...]:
         if name not in outputs:
             raise EngineError(f"the engine made no output '{name}'")
         output = outputs[name]
-        if classes is None or output.shape[:2] != shape[:2]:
+        if task != "classify" or output.shape[:2] != shape[:2]:
             return ()
         return tuple(int(index) for index in output.reshape(shape[0], -1).argmax(axis=1))
 

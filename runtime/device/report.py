@@ -120,6 +120,10 @@ class Report(NamedTuple):
     skipped : tuple of Skipped
         Files of the source that were left out.
     online : Online
+    task : str
+        What the outputs are judged as: one of `runtime.bundle.manifest_types.TASKS`.
+    outside : mapping of str to int
+        By input, tasks with values that no calibration sample had.
     """
 
     cut: str
@@ -137,6 +141,8 @@ class Report(NamedTuple):
     predictions: Tuple[int, ...]
     skipped: Tuple[Skipped, ...]
     online: Online
+    task: str
+    outside: Mapping[str, int]
 
     def to_json(self) -> Dict[str, Any]:
         """A JSON object, without the predictions."""
@@ -147,7 +153,9 @@ class Report(NamedTuple):
             "engine": self.engine,
             "tasks": self.tasks,
             "skipped": skipped_json(self.skipped),
+            "task": self.task,
             "accuracy": self.accuracy,
+            "inputs_outside_calibration": dict(self.outside),
             "bytes_per_task": self.bytes_per_task,
             "payload_bytes_per_task": self.payload_bytes_per_task,
             "packed_bytes_per_task": self.packed_bytes_per_task,
@@ -166,16 +174,23 @@ class Report(NamedTuple):
             ("cut", f"{self.cut} ({self.mode})"),
             ("engine", self.engine),
             ("tasks", str(self.tasks)),
-            ("accuracy", "no labels" if self.accuracy is None else f"{100 * self.accuracy:.2f} %"),
+            ("accuracy", self._accuracy()),
             ("bytes per task", f"{self.bytes_per_task:.0f} ({payload})"),
             ("latency", "mean {} ms, p50 {}, p95 {}, p99 {}".format(*[_ms(value) for value in latency])),
             ("throughput", f"{self.throughput_per_s:.1f} tasks/s"),
             ("stages", f"device {_ms(self.device_s)} ms, round trip to the server {_ms(self.round_trip_s)} ms"),
         ]
+        for name, count in sorted(self.outside.items()):
+            lines.append(("inputs", f"'{name}' of {count} tasks has values that no calibration sample had"))
         if self.skipped:
             lines.insert(3, ("skipped", skipped_text(self.skipped)))
         lines += self.online.lines(self.tasks)
         return "\n".join(hanging(f"{name:<16}{value}", columns, 16) for name, value in lines)
+
+    def _accuracy(self) -> str:
+        if self.task != "classify":
+            return "not told by a label: outputs are judged (coachc eval does)"
+        return "no labels" if self.accuracy is None else f"{100 * self.accuracy:.2f} %"
 
 
 class Answers:

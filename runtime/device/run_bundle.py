@@ -8,13 +8,14 @@ import itertools
 import random
 import time
 from contextlib import ExitStack, closing
-from typing import Any, Callable, Iterator, Optional, Sequence
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 import numpy as np
 
 from ..bundle.feeds import Source
 from ..bundle.image_source import ImageSource
-from ..bundle.label_check import check_labels, classes_of
+from ..bundle.classes import classes_in
+from ..bundle.label_check import check_labels
 from ..bundle.manifest_types import Cut, Manifest
 from ..bundle.signature import trusted_keys
 from ..bundle.source import open_source
@@ -28,6 +29,7 @@ from ..online.driver import Driver
 from ..online.recorder import Recorder
 from ..online.recording import Header
 from .metrics import mean, summarize
+from .input_watch import InputWatch
 from .predictions import Arrays, top1_of
 from .report import Answers, Online, Report
 from .run_policies import ChosenPolicies, check_features, choose_policies
@@ -122,7 +124,7 @@ def run_bundle(
     chosen = choose_policies(bundle, cut, bits, policy, server is not None, allow_offline)
     model = bundle.manifest.model
     source = open_source(source_path, model.inputs, bundle.manifest.preprocess, limit=limit, strict=strict)
-    check_labels(source.labels, classes_of(model.outputs[0].shape, model.inputs[0].shape), source.name_of)
+    check_labels(source.labels, classes_in(bundle.manifest), source.name_of)
     load_start_s = time.perf_counter()
     halves = Halves(bundle, factory_of(engine, bundle, "device", engine_factory, engine_cache), providers)
     _load(halves, chosen, bundle.manifest)
@@ -139,16 +141,17 @@ def run_bundle(
             for cloud in clouds:
                 cleanup.callback(cloud.connection.close)
             uplink = _uplink(bundle, clouds, chosen, driver, allow_offline, timeout_s)
-        stage = DeviceStage(halves, chosen.policies, driver, top1_of(model), chosen.alone)
+        stage = DeviceStage(halves, chosen.policies, driver, top1_of(model, bundle.manifest.task), chosen.alone)
         half = halves.half(chosen.cut.name)
         start_s = time.perf_counter()
-        rows: Any = _images(chosen.cut, source) if half.takes_images else iter(source)
+        watch = InputWatch(bundle.manifest)
+        rows: Any = _images(chosen.cut, source) if half.takes_images else watch.over(iter(source))
         cleanup.enter_context(closing(rows))  # a generator that holds files open
         run_tasks(rows, stage, uplink, answers.add, lambda task: progress(task + 1, len(source)), interval_s)
         elapsed_s = time.perf_counter() - start_s
     bandwidth = driver.bandwidth_bytes_per_s if chosen.sending else None
     online = answers.online(chosen.name, driver.moves, bandwidth, load_s)
-    return _report(half, source, answers.in_order(), elapsed_s, online)
+    return _report(half, source, answers.in_order(), elapsed_s, online, bundle.manifest.task, watch.outside)
 
 
 def _load(halves: Halves, chosen: ChosenPolicies, manifest: Manifest) -> None:
@@ -191,7 +194,7 @@ def _uplink(
     if chosen.alone is not None:
         address = clouds[0].connection.address
         probe = _prober(bundle, address, min(timeout_s, PROBE_TIMEOUT_S), chosen.sending)
-    return Uplink(clouds, top1_of(model), driver, model.outputs[0].name, probe, down)
+    return Uplink(clouds, top1_of(model, bundle.manifest.task), driver, model.outputs[0].name, probe, down)
 
 
 def _connect(cloud: CloudHalf, cuts: Sequence[str], driver: Driver, timed: bool, allow_offline: bool) -> bool:
@@ -245,7 +248,15 @@ def _images(cut: Cut, source: Source) -> Iterator[Arrays]:
     return ({cut.values[0].name: image} for image in source.images())
 
 
-def _report(half: DeviceHalf, source: Source, done: Sequence[Done], elapsed_s: float, online: Online) -> Report:
+def _report(
+    half: DeviceHalf,
+    source: Source,
+    done: Sequence[Done],
+    elapsed_s: float,
+    online: Online,
+    task: str,
+    outside: Mapping[str, int],
+) -> Report:
     labels = source.labels
     predictions = tuple(itertools.chain.from_iterable(item.predictions for item in done))
     accuracy = None
@@ -267,4 +278,6 @@ def _report(half: DeviceHalf, source: Source, done: Sequence[Done], elapsed_s: f
         predictions=predictions,
         skipped=source.skipped,
         online=online,
+        task=task,
+        outside=outside,
     )

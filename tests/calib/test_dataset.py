@@ -1,11 +1,11 @@
-"""Samples from files, noise, and blends: how many, in which order, with which labels."""
+"""Samples from files, and noise: how many, in which order, with which labels."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from coachc.calib.dataset import MIX_PARTNERS, RANDOM, RANDOM_SAMPLES, open_dataset
+from coachc.calib.dataset import RANDOM, RANDOM_SAMPLES, open_dataset
 from coachc.core.graph import Value
 from coachc.errors import DataError
 from coachc.runtime.bundle.manifest_types import Preprocess
@@ -118,6 +118,19 @@ def test_whoever_watches_hears_of_every_sample(tmp_path):
     assert heard == list(enumerate(rows))
 
 
+@pytest.mark.parametrize("wanted", [[0, 3, 9], [9], [0], range(10), []], ids=str)
+def test_a_part_is_some_samples_with_their_places(tmp_path, wanted):
+    data = open_dataset(archive(tmp_path)[0], [INPUT], None, max_samples=100)
+    rows, read = rows_of(data), []
+    data.watch = lambda index, feed: read.append(index)
+    chosen = np.isin(np.arange(10), list(wanted))
+    for _ in range(2):
+        part = list(data.part(chosen))
+        assert [place for place, _ in part] == list(wanted)
+        assert rows_of([feed for _, feed in part]) == [rows[place] for place in wanted]
+    assert read == 2 * list(range(max(wanted, default=-1) + 1)), "samples after the last one wanted are read"
+
+
 def test_functions_keep_their_order(tmp_path):
     (tmp_path / "data.py").write_text(
         "import numpy as np\n"
@@ -206,75 +219,3 @@ def test_nothing_there(tmp_path):
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(SourceError, match=r"a\.txt is neither a folder of images nor a \.npz file"):
         open_dataset(str(tmp_path / "a.txt"), [INPUT], None, max_samples=5)
-
-
-class TestMixed:
-    def test_at_least_half_is_the_samples_own(self, tmp_path):
-        rows = 200
-        path = tmp_path / "samples.npz"
-        rng = np.random.default_rng(0)
-        np.savez(path, input=rng.standard_normal((rows, 2, 3), dtype=np.float32), labels=np.arange(rows))
-        data = open_dataset(str(path), [INPUT], None, max_samples=rows)
-        mixed = data.mixed(seed=4)
-        assert mixed.samples == rows
-        assert len(mixed.partners) <= MIX_PARTNERS + rows % MIX_PARTNERS
-        shares = []
-        for own, blend in zip(data, mixed, strict=True):
-            x, y = own["input"].astype(np.float64), blend["input"].astype(np.float64)
-            # y = s x + (1 - s) p for one partner p: the share s that fits some partner exactly.
-            fits = []
-            for partner in mixed.partners:
-                p = partner["input"].astype(np.float64)
-                direction = x - p
-                if np.any(direction):
-                    s = float(np.sum((y - p) * direction) / np.sum(direction**2))
-                    fits.append((float(np.abs(s * x + (1 - s) * p - y).max()), s))
-            error, share = min(fits)
-            assert error < 1e-5
-            shares.append(share if np.abs(y - x).max() > 1e-6 else 1.0)
-        assert min(shares) >= 0.5 - 1e-5
-        assert max(shares) <= 1 + 1e-5
-        # Uniform from a half to one.
-        assert np.mean(shares) == pytest.approx(0.75, abs=0.05)
-
-    def test_the_seed_decides(self, tmp_path):
-        data = open_dataset(archive(tmp_path)[0], [INPUT], None, max_samples=100)
-        first, again, other = (np.stack([f["input"] for f in data.mixed(seed=seed)]) for seed in (1, 1, 2))
-        assert np.array_equal(first, again)
-        assert not np.array_equal(first, other)
-        mixed = data.mixed(seed=1)
-        assert all(np.array_equal(a["input"], b["input"]) for a, b in zip(mixed, mixed, strict=True))
-
-    def test_types_stay_and_integers_are_not_blended(self):
-        inputs = [Value("half", "float16", (1, 4)), Value("index", "int64", (1, 5))]
-        data = open_dataset(RANDOM, inputs, None, max_samples=3)
-        for feed in data.mixed():
-            assert feed["half"].dtype == np.float16
-            assert feed["index"].dtype == np.int64
-            assert not feed["index"].any()
-
-
-def test_pixels_of_a_camera_are_blended_as_their_floats_are(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 4)).astype(np.uint8)
-    blended = []
-    for dtype in ("uint8", "float32"):
-        np.savez(tmp_path / "d.npz", x=pixels.astype(dtype))
-        data = open_dataset(str(tmp_path / "d.npz"), [Value("x", dtype, (1, 3, 4, 4))], None, max_samples=20)
-        blended.append(np.concatenate([feed["x"] for feed in data.mixed()]))
-    assert blended[0].dtype == np.uint8
-    assert np.abs(blended[0] - blended[1]).max() <= 0.5 + 1e-4
-    assert not np.array_equal(blended[0], np.concatenate([feed["x"] for feed in data]))
-
-
-def test_frames_of_a_clip_are_blended_alike(tmp_path):
-    rng = np.random.default_rng(0)
-    clips = np.repeat(rng.standard_normal((10, 4)), 3, axis=0).astype(np.float32)
-    path = tmp_path / "clips.npz"
-    np.savez(path, x=clips, groups=np.repeat(np.arange(10), 3))
-    data = open_dataset(str(path), [Value("x", "float32", (1, 4))], None, max_samples=30)
-    blended = np.concatenate([feed["x"] for feed in data.mixed()])
-    for clip in range(10):
-        frames = blended[data.groups == clip]
-        assert len(frames) == 3
-        assert (frames == frames[0]).all()
-    assert not np.allclose(blended, np.concatenate([feed["x"] for feed in data]))

@@ -7,10 +7,13 @@ import io
 import numpy as np
 import pytest
 
+from coachc.calib.certificate import by_unit, expects_proof
 from coachc.calib.dataset import open_dataset
-from coachc.calib.jpeg import DECODE_PIXELS_PER_S, ENCODE_PIXELS_PER_S, PHOTO_BITS_PER_PIXEL, measure_jpeg
-from coachc.calib.reference_answers import trials_of
+from coachc.calib.division import undivided
+from coachc.calib.jpeg import DECODE_PIXELS_PER_S, ENCODE_PIXELS_PER_S, PHOTO_BITS_PER_PIXEL, jpeg_step, measure_jpeg
+from coachc.calib.reference_answers import Trial, trial_of
 from coachc.core.graph import Value
+from coachc.frontend import ort
 from coachc.runtime.bundle.manifest_types import Preprocess
 from tests.helpers.onnx_models import imported, info, net, op, random_weight
 
@@ -28,6 +31,12 @@ def classifier(folder, shape):
     ]
 
 
+def unjudged(source, inputs):
+    """Samples of which only the sizes are wanted."""
+    data = open_dataset(str(source), inputs, None, max_samples=100, ordered=source != "random")
+    return Trial(data, None, undivided(data.samples, None))
+
+
 @pytest.mark.parametrize(
     "shapes",
     [[(1, 4, 8, 8)], [(2, 3, 8, 8)], [(1, 3, 64)], [(1, 10)], [(1, 3, 8, 8), (1, 3, 8, 8)]],
@@ -35,8 +44,7 @@ def classifier(folder, shape):
 )
 def test_no_picture_no_jpeg(shapes):
     inputs = [Value(f"x{i}", "float32", shape) for i, shape in enumerate(shapes)]
-    data = open_dataset("random", inputs, None, max_samples=1)
-    assert measure_jpeg(None, inputs, data, None, 0.1) is None
+    assert measure_jpeg(None, inputs, unjudged("random", inputs), 0.1) is None
 
 
 @pytest.mark.parametrize(
@@ -46,7 +54,7 @@ def test_no_picture_no_jpeg(shapes):
 )
 def test_noise_is_estimated(shape, pixels):
     value = Value("x", "float32", shape)
-    found = measure_jpeg(None, [value], open_dataset("random", [value], None, max_samples=1), None, 0.1)
+    found = measure_jpeg(None, [value], unjudged("random", [value]), 0.1)
     assert found.size_bytes == round(pixels * PHOTO_BITS_PER_PIXEL / 8)
     assert (found.encode_s, found.decode_s) == (pixels / ENCODE_PIXELS_PER_S, pixels / DECODE_PIXELS_PER_S)
     assert (found.accuracy, found.keeps_budget) == (None, False)
@@ -71,32 +79,67 @@ def photographs(folder, count, *, size=(24, 32), smooth=True):
     return str(folder)
 
 
-@pytest.mark.needs("PIL")
-@pytest.mark.parametrize("smooth", [True, False], ids=["waves", "noise"])
-def test_pictures_are_measured(tmp_path, smooth):
+def as_jpegs(model, paths):
+    """Bytes of each picture as Pillow saves it, and the scores of what comes back."""
     from PIL import Image
 
+    sizes, scores = [], []
+    for path in paths:
+        stream = io.BytesIO()
+        Image.open(path).save(stream, "JPEG", quality=90)
+        sizes.append(len(stream.getvalue()))
+        pixels = np.asarray(Image.open(stream), np.float32).transpose(2, 0, 1) / 255
+        scores.append(ort.run(model.proto, {"x": ((pixels - 0.5) / 0.25)[None]})["y"])
+    return np.array(sizes), scores
+
+
+@pytest.mark.needs("PIL")
+@pytest.mark.parametrize("smooth", [True, False], ids=["waves", "noise"])
+@pytest.mark.parametrize("budget", [0.2, 0.01], ids=["with some kept back", "with none kept back"])
+def test_pictures_are_measured(tmp_path, smooth, budget):
+    """Every step of it by Pillow: what is seen is measured, and `jpeg_step` looks at the others."""
     model = classifier(tmp_path, (1, 3, 24, 32))
     inputs = [model.values["x"]]
     folder = tmp_path / "pictures"
     folder.mkdir()
-    data = open_dataset(photographs(folder, 40, smooth=smooth), inputs, RGB, max_samples=30)
-    judge = trials_of(model.proto, data)[0].judge
-    found = measure_jpeg(model.proto, inputs, data, judge, 0.2)
-    sizes = []
-    for path in data.source.paths[:30]:
-        stream = io.BytesIO()
-        Image.open(path).save(stream, "JPEG", quality=90)
-        sizes.append(len(stream.getvalue()))
-    assert found.size_bytes == round(np.mean(sizes))
-    assert found.note == "quality 90, size measured on 30 images"
-    assert found.accuracy.samples == 30
-    assert found.accuracy.whole == pytest.approx(np.mean(judge.float_right))
-    assert found.keeps_budget == (found.accuracy.loss_bound <= 0.2)
+    data = open_dataset(photographs(folder, 60, smooth=smooth), inputs, RGB, max_samples=50)
+    trial = trial_of(model.proto, data, "classify", budget)
+    assert trial.division.proves == (budget == 0.2)
+    sizes, scores = as_jpegs(model, data.source.paths[:50])
+    lost = trial.judge.right.astype(float) - (np.array([one.argmax() for one in scores]) == data.labels)
+    found = measure_jpeg(model.proto, inputs, trial, budget)
+    seen, kept = trial.seen, trial.kept
+    assert found.size_bytes == round(np.mean(sizes[seen]))
+    assert found.note == f"quality 90, size measured on {len(seen)} images"
+    assert (found.accuracy.samples, found.accuracy.kind) == (len(seen), "labels")
+    assert found.accuracy.whole == pytest.approx(trial.judge.right[seen].mean())
+    assert found.accuracy.loss == pytest.approx(lost[seen].mean())
+    if trial.division.proves:
+        assert found.keeps_budget == expects_proof(by_unit(lost[seen, None], seen, 1, whole=True), len(kept), budget)
+        step = jpeg_step(model.proto, inputs, trial)
+        assert step.seen().lost[:, 0].tolist() == lost[seen].tolist()
+        assert step.kept().lost[:, 0].tolist() == lost[kept].tolist()
+    else:
+        assert found.keeps_budget == (lost.mean() <= budget)
     if smooth:
         assert found.accuracy.split == pytest.approx(found.accuracy.whole, abs=0.1)
     else:
         assert found.size_bytes > 768
+
+
+@pytest.mark.needs("PIL")
+def test_outputs_of_pictures_are_judged_in_their_own_scale(tmp_path):
+    model = classifier(tmp_path, (1, 3, 24, 32))
+    inputs = [model.values["x"]]
+    (tmp_path / "pictures").mkdir()
+    data = open_dataset(photographs(tmp_path / "pictures", 60), inputs, RGB, max_samples=60)
+    trial = trial_of(model.proto, data, "outputs", 0.2)
+    _, scores = as_jpegs(model, data.source.paths)
+    expected = np.array([trial.judge.losses(place, [one]) for place, one in enumerate(scores)])
+    accuracy = measure_jpeg(model.proto, inputs, trial, 0.2).accuracy
+    assert (accuracy.kind, accuracy.worst) == ("outputs", "y")
+    assert accuracy.loss == pytest.approx(expected[trial.seen].mean(), rel=1e-3)
+    assert 0 < accuracy.loss < 0.2
 
 
 @pytest.mark.needs("PIL")
@@ -109,8 +152,9 @@ def test_arrays_that_were_pictures_give_a_size_but_no_accuracy(tmp_path):
     np.savez(tmp_path / "noise.npz", x=noise.astype(np.float32))
     sizes = {}
     for name in ("waves", "noise"):
-        data = open_dataset(str(tmp_path / f"{name}.npz"), [model.values["x"]], None, max_samples=100)
-        found = measure_jpeg(model.proto, [model.values["x"]], data, trials_of(model.proto, data)[0].judge, 0.1)
+        found = measure_jpeg(
+            model.proto, [model.values["x"]], unjudged(tmp_path / f"{name}.npz", [model.values["x"]]), 0.1
+        )
         assert (found.accuracy, found.keeps_budget) == (None, False)
         assert found.note == "quality 90, size measured on 12 pictures made back from the arrays"
         sizes[name] = found.size_bytes
@@ -125,8 +169,7 @@ def test_arrays_of_other_types_are_pictures_too(tmp_path, dtype, low, high):
     for stretched in (arrays, np.round((arrays.astype(float) - low) / (high - 1 - low) * 255).astype(np.float32)):
         np.savez(tmp_path / "a.npz", x=stretched)
         value = Value("x", str(stretched.dtype), (1, 3, 24, 32))
-        data = open_dataset(str(tmp_path / "a.npz"), [value], None, max_samples=100, ordered=True)
-        sizes.append(measure_jpeg(None, [value], data, None, 0.1).size_bytes)
+        sizes.append(measure_jpeg(None, [value], unjudged(tmp_path / "a.npz", [value]), 0.1).size_bytes)
     assert sizes[0] == pytest.approx(sizes[1], rel=0.002)
 
 
@@ -142,7 +185,7 @@ def test_a_camera_of_bytes_is_measured_as_the_floats_of_its_pixels(tmp_path):
         pixels = RGB._replace(pixel_scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
         inputs = [Value("x", dtype, (1, 3, 24, 32))]
         data = open_dataset(folder, inputs, pixels, max_samples=100)
-        found.append(measure_jpeg(proto, inputs, data, trials_of(proto, data)[0].judge, 0.1))
+        found.append(measure_jpeg(proto, inputs, trial_of(proto, data, "classify", 0.1), 0.1))
     assert found[0].accuracy is not None
     assert found[0] == found[1]
 
@@ -151,7 +194,7 @@ def test_a_camera_of_bytes_is_measured_as_the_floats_of_its_pixels(tmp_path):
 def test_without_pillow_the_size_is_estimated(tmp_path, monkeypatch):
     model = classifier(tmp_path, (1, 3, 24, 32))
     np.savez(tmp_path / "a.npz", x=np.zeros((4, 3, 24, 32), np.float32))
-    data = open_dataset(str(tmp_path / "a.npz"), [model.values["x"]], None, max_samples=100)
+    trial = unjudged(tmp_path / "a.npz", [model.values["x"]])
     monkeypatch.setattr("coachc.calib.jpeg.find_spec", lambda name: None)
-    found = measure_jpeg(model.proto, [model.values["x"]], data, None, 0.1)
+    found = measure_jpeg(model.proto, [model.values["x"]], trial, 0.1)
     assert "estimated" in found.note

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coachc.calib.ranges import CHANNEL_VALUES, SAMPLE_VALUES, RangeSample, Scheme, affine, by_channel
+from coachc.calib.ranges import CHANNEL_VALUES, SAMPLE_VALUES, RangeSample, Scheme, affine, by_channel, coarser
+from coachc.core.graph import Value
+from coachc.core.plan import UNQUANTIZED, quantizer_for
 from coachc.runtime.bundle import numeric
 
 
@@ -204,3 +206,51 @@ def test_a_widened_range_is_a_longer_step_and_nothing_else():
     back = numeric.dequantize(codes, wide.scale, wide.zero_point)
     assert np.abs(back - array).max() <= wide.scale[0] / 2 * (1 + 1e-5)
     assert str(Scheme("min-max", widened=1.5)) == "min-max x 1.50 per tensor"
+
+
+# One bit less
+
+
+def ends(quantizer):
+    """Least and largest number that a code stands for, of each channel."""
+    scale, zero = np.array(quantizer.scale), np.array(quantizer.zero_point)
+    return -zero * scale, (quantizer.qmax - zero) * scale
+
+
+@pytest.mark.parametrize("bits", range(3, 9))
+@pytest.mark.parametrize(("low", "high"), [(0, 6), (-6, 0), (-1, 2), (-128, 127), (-0.01, 3), (-1e3, 0.2)])
+def test_one_bit_less_over_the_same_range(low, high, bits):
+    found = coarser(affine("v", [low], [high], bits))
+    assert (found.name, found.codec, found.bits) == ("v", "packed", bits - 1)
+    (width,), (step,) = (ends(found)[1] - ends(found)[0]), found.scale
+    assert width == pytest.approx(high - low, rel=1e-6)
+    assert step == pytest.approx((high - low) / (2 ** (bits - 1) - 1), rel=1e-6)
+    # Zero stays exact, so that the ends may move by half a step together.
+    assert 0 <= found.zero_point[0] <= found.qmax
+    assert not rounded(np.zeros(3, np.float32), found).any()
+    assert abs(ends(found)[0][0] - low) <= step / 2 * (1 + 1e-6) + (high - low) / (2**bits - 1) / 2
+    values = np.linspace(low, high, 10_001, dtype=np.float32)
+    assert np.abs(rounded(values, found) - values).max() <= 1.6 * step
+
+
+def test_each_channel_is_made_coarser_by_itself():
+    lows, highs = [-1, 0, -5, -0.3], [1, 4, 0, 7]
+    found = coarser(affine("v", lows, highs, 6))
+    alone = [coarser(affine("v", [low], [high], 6)) for low, high in zip(lows, highs, strict=True)]
+    assert found.scale == tuple(one.scale[0] for one in alone)
+    assert found.zero_point == tuple(one.zero_point[0] for one in alone)
+
+
+def test_there_is_nothing_coarser_than_two_bits_and_what_is_raw_stays_so():
+    assert coarser(affine("v", [-1], [1], 2)) is None
+    raw = quantizer_for(Value("v", "float32", (1, 4)), UNQUANTIZED)
+    assert coarser(raw) is raw
+
+
+def test_from_8_bits_down_to_2_the_range_stays():
+    quantizer = affine("v", [0, -1], [6, 3], 8)
+    for bits in range(7, 1, -1):
+        quantizer = coarser(quantizer)
+        assert quantizer.bits == bits
+    assert quantizer.scale == pytest.approx((2, 4 / 3), rel=1e-6)
+    assert quantizer.zero_point == (0, 1)

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from coachc.calib.recipe import KEYS, Recipe, format_recipe, parse_recipe
 from coachc.errors import UsageError
-from coachc.runtime.bundle.manifest_types import COLORS, CROPS, LAYOUTS, ORIENTATIONS, RESIZES
+from coachc.runtime.bundle.manifest_types import COLORS, CROPS, LAYOUTS, ORIENTATIONS, RESIZES, TASKS
 
 FULL = Recipe(
     data="images/val",
     samples=1000,
+    task="classify",
     budget=0.005,
     size=(224, 224),
     resize="bicubic",
@@ -38,7 +39,7 @@ def test_a_full_recipe():
     text = format_recipe(FULL)
     assert text.startswith("# ")
     assert tomllib.loads(text) == {
-        "calibration": {"data": "images/val", "samples": 1000, "budget": 0.005},
+        "calibration": {"data": "images/val", "samples": 1000, "task": "classify", "budget": 0.005},
         "preprocess": {
             "size": [224, 224],
             "resize": "bicubic",
@@ -72,6 +73,7 @@ recipes = st.builds(
     Recipe,
     data=st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
     samples=st.none() | lengths,
+    task=st.none() | st.sampled_from(TASKS),
     budget=st.none() | st.floats(1e-9, 1, exclude_max=True),
     size=st.none() | st.tuples(lengths, lengths),
     resize=st.none() | st.sampled_from(RESIZES),
@@ -100,6 +102,8 @@ def test_what_is_written_is_read_back(recipe):
         ("samples = 0", "a whole number of at least 1", "0"),
         ("samples = true", "a whole number of at least 1", "true"),
         ("samples = 10.0", "a whole number of at least 1", "10.0"),
+        ('task = "detect"', "one of classify, outputs", '"detect"'),
+        ("task = 1", "one of classify, outputs", "1"),
         ('budget = "0.5%"', "a fraction between 0 and 1, for example 0.005", '"0.5%"'),
         ("budget = 1", "a fraction between 0 and 1, for example 0.005", "1"),
         ("budget = nan", "a fraction between 0 and 1, for example 0.005", "NaN"),
@@ -156,7 +160,7 @@ def refused(text, key, expected, found):
         (
             "[calibration]\nsample = 3",
             "unknown key 'calibration.sample'; did you mean 'calibration.samples'?",
-            "calibration.data, calibration.samples, calibration.budget",
+            "calibration.data, calibration.samples, calibration.task, calibration.budget",
         ),
         ("[preprocess]\nsamples = 3", "unknown key 'preprocess.samples'", "preprocess.size, preprocess.resize, "),
         ("[preprocess.mean]\nr = 3", "wrong value of 'preprocess.mean'", "a list of one number per channel"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from coachc.calib.coding import CODINGS, choose_layout, entropy_bytes, entropy_order
 from coachc.calib.cut_evaluator import CutEvaluator
-from coachc.calib.reference_answers import trials_of
-from coachc.calib.refine import Point, layouts_of, pareto, quickly_coded, refine
+from coachc.calib.ranges import coarser
+from coachc.calib.reference_answers import trial_of
+from coachc.calib.refine import PROBE_SAMPLES, Point, layouts_of, pareto, quickly_coded, refine
 from coachc.core.plan import MAX_BITS, MIN_BITS
 from coachc.passes.cut import boundary_name, split
 from coachc.runtime.bundle.deflate import coded_size
@@ -42,19 +45,21 @@ def forked(tmp_path_factory):
     return model, graph, data
 
 
-def evaluator_at(model, graph, data, values, budget=BUDGET):
+def evaluator_at(model, graph, data, values, task="classify", budget=BUDGET):
     mask = next(
         mask for mask in range(1, graph.full_mask) if graph.is_ideal(mask) and set(graph.cut_values(mask)) == values
     )
     head, tail = split(model, graph, mask)
     boundary = [(graph.values[name], boundary_name(graph, name)) for name in graph.cut_values(mask)]
-    trials = trials_of(model.proto, data)
-    return CutEvaluator(head, tail, boundary, model.outputs, trials=trials, budget=budget)
+    trial = trial_of(model.proto, data, task, budget)
+    return CutEvaluator(head, tail, boundary, model.outputs, trial=trial, budget=budget)
 
 
-def test_fewer_bytes_within_the_budget(forked):
+@pytest.mark.parametrize("task", ["classify", "outputs"])
+def test_fewer_bytes_within_the_budget(forked, task):
     model, graph, data = forked
-    evaluator = evaluator_at(model, graph, data, {"left", "right"})
+    evaluator = evaluator_at(model, graph, data, {"left", "right"}, task)
+    assert evaluator.trial.division.proves
     start = quickly_coded(evaluator, evaluator.lowest())
     found = refine(evaluator, start)
     plan = found.plan
@@ -69,6 +74,16 @@ def test_fewer_bytes_within_the_budget(forked):
     assert refine(evaluator, start) == found
 
 
+def test_with_too_few_samples_a_bit_stays_to_spare(forked):
+    model, graph, data = forked
+    few = dataclasses.replace(data, samples=60)
+    evaluator = evaluator_at(model, graph, few, {"left", "right"})
+    assert not evaluator.trial.division.proves
+    plan = refine(evaluator, quickly_coded(evaluator, evaluator.lowest())).plan
+    assert plan.accuracy.samples == 60
+    assert evaluator.measure(tuple(map(coarser, plan.quantizers))).accuracy.loss <= BUDGET
+
+
 def test_sensitivities_hold_every_value_and_precision(forked):
     model, graph, data = forked
     evaluator = evaluator_at(model, graph, data, {"left", "right"})
@@ -79,6 +94,7 @@ def test_sensitivities_hold_every_value_and_precision(forked):
     by_place = {(one.name, one.bits): one.divergence for one in found}
     assert by_place["left", 2] > by_place["left", 8]
     assert by_place["left", 3] > by_place["right", 3]
+    assert {one.samples for one in found} == {PROBE_SAMPLES}
 
 
 def test_bytes_are_those_of_the_frames(forked):

@@ -12,6 +12,7 @@ from coachc.calib.measurements import Measurements
 from coachc.cost.device import Link, find_device
 from coachc.errors import InfeasibleError
 from coachc.models.synthetic import chain, residual
+from coachc.passes.timeline import TIE_ESTIMATED
 from coachc.pipeline import CompileOptions, compile_model
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import coachc, compile_json, run_over_socket, succeed
@@ -41,7 +42,7 @@ def test_stages_are_reported_in_order(options):
     )
     names = list(dict.fromkeys(step for step, _, _ in steps))
     planning = ["import", "profile", "whole model", "precision of cut", "refining the cut"]
-    assert names == [*planning, "online policy of cut split", "emit"]
+    assert names == [*planning, "proving what is lost", "yardsticks of the outputs", "emit"]
     assert [done for step, done, _ in steps if step == "precision of cut"][-1] == compiled.planned.found.measured
     refined = [(done, total) for step, done, total in steps if step == "refining the cut"]
     assert refined[-1][0] == refined[-1][1]
@@ -54,8 +55,8 @@ def test_auto_is_the_best_of_all_modes(options):
         compiled = compile_model(dataclasses.replace(options, mode=mode, output=f"{options.output}.{mode}"))
         assert mode in ("auto", compiled.planned.plan.way.mode)
         periods[mode] = compiled.planned.plan.way.timeline.period_s
-    # Within 1 % the device alone is preferred.
-    assert periods["auto"] <= min(periods.values()) * 1.01
+    # Within what estimated profiles are worth the least latency is preferred.
+    assert periods["auto"] <= min(periods.values()) * (1 + TIE_ESTIMATED)
 
 
 def test_the_latency_objective_and_limit(options):
@@ -122,6 +123,8 @@ def test_trained_networks_compile(name, tmp_path):
 def assert_accuracy(network: str, sources: list[Path], flags: list[object], folder: Path, *, certified: bool) -> None:
     """Both modes lose at most `ADMISSIBLE_LOSS` over the socket against the whole model, on each source.
 
+    Where nothing is certified, by what the source can tell: within its interval.
+
     What one compilation has measured of a cut the other one finds, as one that goes on after it was stopped would.
     """
     bundle = folder / "o.coach"
@@ -143,11 +146,10 @@ def assert_accuracy(network: str, sources: list[Path], flags: list[object], fold
             if report["plan"]["mode"] != "device-only":
                 ran = run_over_socket(bundle, source)
                 assert (ran["mode"], ran["tasks"]) == (report["plan"]["mode"], whole[source]["tasks"])
-                assert whole[source]["accuracy"] - ran["accuracy"] <= ADMISSIBLE_LOSS, (mode, source)
-
-
-# All 2000 calibration samples, for fewer choose too few bits now and then: 1000 of them certify a loss of at most
-# 0.36 % at 4 bits of another cut, which then loses 0.52 points on the JPEG test images.
+                loss = whole[source]["accuracy"] - ran["accuracy"]
+                # At least so many answers changed: the least that the loss can be off by chance, one-sided 95 %.
+                chance = 1.645 * (max(loss, 0.0) / ran["tasks"]) ** 0.5
+                assert loss <= ADMISSIBLE_LOSS + (0.0 if certified else chance), (mode, source)
 
 
 @pytest.fixture

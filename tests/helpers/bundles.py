@@ -23,6 +23,7 @@ from coachc.frontend.model import Model
 from coachc.frontend.onnx_import import import_model
 from coachc.models.synthetic import SHAPE
 from coachc.passes.ideals import all_ideals
+from coachc.runtime.bundle.classes import classes_of
 
 
 def save(model: onnx.ModelProto, path: Path) -> Path:
@@ -123,6 +124,7 @@ def write_split(
 
 def write_ways(path: Path, model: Model, ways: Sequence[Way], sides: Mapping[str, DeviceSpec]) -> None:
     """A bundle of some cuts; the first is the chosen one."""
+    shapes = [model.values[ends[0]].shape for ends in (model.inputs, model.outputs)]
     bundle_writer.write(
         path,
         model,
@@ -134,6 +136,7 @@ def write_ways(path: Path, model: Model, ways: Sequence[Way], sides: Mapping[str
         link=Link(1e6),
         calibrated=False,
         preprocess=None,
+        task="classify" if classes_of(shapes[1], shapes[0]) else "outputs",
         summary={},
         force=False,
     )

@@ -37,7 +37,7 @@ class Measured(MeasuredPrecision):
     """
 
     def __init__(self, problem, source, coded=None):
-        super().__init__(problem, (), 0.01)
+        super().__init__(problem, None, 0.01)
         self.problem, self.source, self.coded = problem, source, coded or {}
 
     def __call__(self, mask, cut, most_bits):

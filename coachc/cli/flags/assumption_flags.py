@@ -94,6 +94,7 @@ class AssumptionFlags(FlagGroup):
                 preprocess,
                 max_samples=data.samples,
                 budget=data.budget_share,
+                task=data.known_task,
                 progress=progress,
                 warn=warn,
             )

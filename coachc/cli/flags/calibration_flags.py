@@ -9,7 +9,7 @@ import typer
 
 from coachc.cli.flags.group import FlagGroup
 from coachc.cli.flags.image_flags import ImageFlags, preprocess_of
-from coachc.cli.options import parse_fraction
+from coachc.cli.options import one_of, parse_fraction
 from coachc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CalibrationFlags(FlagGroup):
-    """`--calib`, `--budget`, `--samples`, the image flags, `--recipe` and `--preview`."""
+    """`--calib`, `--task`, `--budget`, `--samples`, the image flags, `--recipe` and `--preview`."""
 
     calib: Annotated[
         str | None,
@@ -29,9 +29,20 @@ class CalibrationFlags(FlagGroup):
             "stamps the bundle UNCALIBRATED."
         ),
     ] = None
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="What is judged: classify (the first output is a row of classes) or outputs (each in its own scale). "
+            "Default: what model and labels leave no doubt about, else outputs."
+        ),
+    ] = None
     budget: Annotated[
-        str, typer.Option(help="Accuracy that may be lost, in percent of samples (0.5%) or as a fraction (0.005).")
-    ] = "0.5%"
+        str | None,
+        typer.Option(
+            help="What may be lost, in percent (0.5%) or as a fraction (0.005): of answers, default 0.5%; of outputs, "
+            "in their own scale, default 2%."
+        ),
+    ] = None
     samples: Annotated[
         int,
         typer.Option(help="Use at most this many calibration samples, of labelled ones each class its share.", min=1),
@@ -66,9 +77,16 @@ class CalibrationFlags(FlagGroup):
         return dataclasses.replace(self, images=images, **said)
 
     @property
-    def budget_share(self) -> float:
-        """The budget as a fraction; UsageError if it is none."""
-        return parse_fraction(self.budget, "--budget")
+    def budget_share(self) -> float | None:
+        """The budget as a fraction, None where none is given; UsageError if it is none."""
+        return None if self.budget is None else parse_fraction(self.budget, "--budget")
+
+    @property
+    def known_task(self) -> str | None:
+        """The task; UsageError if there is none of that name."""
+        from coachc.runtime.bundle.manifest_types import TASKS
+
+        return None if self.task is None else one_of(self.task, "--task", TASKS)
 
     def preprocess_of(self, model: Model) -> Preprocess | None:
         """How images become the input; None for arrays, unless a flag says otherwise.

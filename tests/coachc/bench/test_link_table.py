@@ -53,7 +53,7 @@ def test_ours_loses_no_more_than_the_papers_and_sends_less(middle):
     problem, mask, evaluator = middle
     paper = evaluator.quantizers(3, Scheme("min-max"))
     ours = at_loss_of(evaluator, paper)
-    assert evaluator.measure(ours.quantizers).accuracy.loss_bound <= evaluator.measure(paper).accuracy.loss_bound
+    assert evaluator.measure(ours.quantizers).accuracy.loss <= evaluator.measure(paper).accuracy.loss
     assert evaluator.probe(ours.quantizers, 64).divergence <= evaluator.probe(paper, 64).divergence
     (value,) = (problem.graph.values[name] for name in problem.graph.cut_values(mask))
     assert ours.coded_bytes <= 0.5 * wire_bytes(value, paper[0])

@@ -58,7 +58,7 @@ def digits_on_a_tx2(tmp_path_factory):
 
         write_data(folder / "calib.npz", folder / "test.npz")
         model = REPOSITORY / "models" / "digits.onnx"
-        report = compile_json(model, folder / "digits.coach", "--calib", folder / "calib.npz")
+        report = compile_json(model, folder / "digits.coach", "--calib", folder / "calib.npz", "--mode", "split")
         (folder / "report.json").write_text(json.dumps(report))
 
     return made_once(tmp_path_factory, "digits_on_a_tx2", make)

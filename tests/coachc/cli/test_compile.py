@@ -306,9 +306,17 @@ def test_json_is_complete_and_consistent(samples, tmp_path):
 
 def test_without_labels_agreement_stands_in(model, tmp_path):
     samples = samples_for(chain(), tmp_path / "unlabelled.npz", labels=False)
-    report = compile_json(model, tmp_path / "o.coach", "--calib", samples, "--mode", "split")
+    arguments = ["--calib", samples, "--mode", "split"]
+    report = compile_json(model, tmp_path / "o.coach", *arguments, "--task", "classify")
     assert (report["accuracy"]["kind"], report["accuracy"]["float"]) == ("agreement", 1.0)
-    assert "accuracy not proven: the measured loss is " in report["warnings"][0]
+    assert report["judged"]["budget"] == 0.005
+    assert "accuracy not certified: the measured loss is " in report["warnings"][0]
+    # Unless told, nothing says that five numbers are classes.
+    report = compile_json(model, tmp_path / "o.coach", *arguments, "--force")
+    assert (report["accuracy"]["kind"], report["accuracy"]["float"]) == ("outputs", 1.0)
+    assert (report["judged"]["task"], report["judged"]["budget"]) == ("outputs", 0.02)
+    assert report["judged"]["reason"] == "no labels say that its 5 numbers are classes (--task classify does)"
+    assert set(report["judged"]["yardsticks"]) >= {"float16"}
 
 
 def test_the_same_inputs_give_the_same_bytes(model, samples, tmp_path):
@@ -333,7 +341,7 @@ def test_random_calibration_is_stamped_everywhere(model, tmp_path):
     assert manifest["plan"]["calibration"] == "UNCALIBRATED"
     table = succeed("compile", model, "--device", "tx2", "--calib", "random", "-o", bundle, "--force")
     assert "UNCALIBRATED" in table
-    assert "says nothing about real accuracy" in table
+    assert "says nothing about real samples" in table
 
 
 def test_the_table_shows_every_way_with_its_provenance(model, samples, tmp_path):

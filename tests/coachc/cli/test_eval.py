@@ -38,7 +38,9 @@ def test_the_default_exits_and_keeps_the_accuracy(digits):
     default, plain = results["default"], results["none"]
     assert default["exits"]["value"] > 0.3
     assert default["loss"] <= 0.005
-    assert default["bytes_per_task"]["value"] < 0.8 * plain["bytes_per_task"]["value"]
+    # Spare time on the link goes into precision unless it is to be saved.
+    saving = coachc("eval", path, "--data", test, "--prefer", "bytes", "--json").json()["default"]
+    assert saving["bytes_per_task"]["value"] < 0.8 * plain["bytes_per_task"]["value"]
     assert default["latency_s"]["value"] < plain["latency_s"]["value"]
     assert results["oracle"]["exits"]["value"] >= default["exits"]["value"]
     assert plain["exits"]["value"] == 0
@@ -95,11 +97,11 @@ def test_the_bundle_says_what_the_compilation_said(digits):
     policies = decode_policies(bundle.read(cut.policy))
     online = report["online"][name]
     assert policies["default"].exits.scorer.kind == online["score"]
-    assert policies["default"].exits.thresholds[0] == pytest.approx(online["scores"][online["score"]]["threshold"])
+    assert policies["default"].exits.thresholds[0] == pytest.approx(online["threshold"])
     assert policies["default"].rungs[policies["default"].base].bits == tuple(online["bits"])
-    assert online["scores"][online["score"]]["loss_bound"] <= 0.005
-    best = max(entry["share"] for entry in online["scores"].values())
-    assert online["scores"][online["score"]]["share"] == best
+    assert online["loss_bound"] == report["accuracy"]["loss_bound_95"] <= 0.005
+    assert 0 < online["share"] < 1
+    assert set(online["scores"]) == {"separability", "margin", "head"}
     # A task sent at another precision than the plan's has to be one the halves know.
     known = {level.bits for value in cut.values for level in value.levels}
     assert {bits for rung in policies["default"].rungs for bits in rung.bits} <= known
@@ -111,7 +113,7 @@ def test_a_trace_and_arrivals(digits, tmp_path):
     trace.write_text(json.dumps({"slow": {"dur_ms": [400, 600], "mbps": [0.2, 2.0]}}))
     arguments = ("eval", path, "--data", test, "--trace", f"{trace}:slow", "--policy", "none", "--policy", "default")
     results = coachc(*arguments, "--fps", 20, "--json").json()
-    assert results["none"]["latency_s"]["value"] > results["default"]["latency_s"]["value"]
+    assert results["default"]["exits"]["value"] > 0.3
     assert results["none"]["throughput_per_s"] <= 20.1
     assert "the link is the bottleneck even at the lowest precision" in succeed(*arguments)
 
@@ -135,7 +137,26 @@ def test_wrong_input_is_one_clear_error(digits, arguments, said):
 def test_a_bundle_without_policies_is_refused(digits, tmp_path):
     _, _, test = digits
     path = tmp_path / "noise.coach"
-    compile_json(DIGITS, path, "--calib", "random")
+    compile_json(DIGITS, path, "--calib", "random", "--task", "classify")
     outcome = coachc("eval", path, "--data", test)
     assert outcome.code in (1, 2)
     assert "no online policy" in outcome.err
+
+
+def test_outputs_are_judged_as_the_bundle_says(digits, tmp_path):
+    """Against the same halves of the same samples, run here; a shift in one output of a half breaks the budget."""
+    _, _, test = digits
+    path = tmp_path / "outputs.coach"
+    report = compile_json(DIGITS, path, "--calib", test, "--task", "outputs", "--mode", "split")
+    assert report["online"]["split"] == {"reason": "outputs are judged, not a class that the device could answer with"}
+    found = coachc("eval", path, "--data", test, "--json").json()
+    assert (found["tasks"], [one["name"] for one in found["outputs"]]) == (300, ["logits"])
+    assert found["outputs"][0]["loss"] <= found["outputs"][0]["loss_bound"]
+    assert found["outputs"][0]["loss"] == pytest.approx(report["accuracy"]["loss"], rel=0.5)
+    assert found["outputs"][0]["largest"] < 1
+    said = succeed("eval", path, "--data", test)
+    assert "logits" in said
+    assert "100 % as good as a constant" in said
+    refused = coachc("eval", path, "--data", test, "--policy", "none")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--policy: no policy or link changes what is sent of this bundle" in refused.err

@@ -151,7 +151,7 @@ def test_what_a_run_prints():
     )
     report = Report(
         "split", "split", "onnxruntime 1.19.2 CPUExecutionProvider", 100, 0.9871, 1234.0, 1100.0, 1300.0,
-        Summary(0.0123, 0.0111, 0.0222, 0.0333), 88.8, 0.0045, 0.0067, (), (), online,
+        Summary(0.0123, 0.0111, 0.0222, 0.0333), 88.8, 0.0045, 0.0067, (), (), online, "classify", {"input": 3},
     )  # fmt: skip
     check(report.table)
 

@@ -8,6 +8,7 @@ import pytest
 
 from coachc.cli.wording import mbit_text
 from coachc.models.synthetic import chain
+from coachc.passes.timeline import TIE_ESTIMATED
 from tests.helpers.bundles import rewrite_manifest, samples_for, save
 from tests.helpers.commands import REPOSITORY, coachc, compile_json, succeed
 
@@ -107,8 +108,13 @@ def test_a_move_holds_at_the_bandwidth_it_names():
     for move in moves:
         low, high = move["low_bytes_per_s"], move["high_bytes_per_s"]
         rate = low * 1.5 if high is None else (low * high) ** 0.5 or high / 2
-        plan = explain_json(DIGITS, "--bandwidth", f"{rate:.0f}B")["plan"]
-        assert (plan["mode"], [value["value"] for value in plan["cut"]]) == (move["mode"], move["cut"])
+        there = explain_json(DIGITS, "--bandwidth", f"{rate:.0f}B")
+        plan, others = there["plan"], there["explanation"]["runners_up"]
+        if (plan["mode"], [value["value"] for value in plan["cut"]]) != (move["mode"], move["cut"]):
+            # One that is as fast, within what profiles are worth, and answers sooner.
+            named = next(one for one in others if (one["mode"], one["cut"]) == (move["mode"], move["cut"]))
+            assert named["period_s"] < plan["period_s"] <= named["period_s"] * (1 + TIE_ESTIMATED)
+            assert plan["latency_s"] < named["latency_s"]
 
 
 def test_a_bundle_says_what_it_was_compiled_with(bundle):

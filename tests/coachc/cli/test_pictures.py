@@ -132,7 +132,7 @@ def test_only_broken_pictures(picture_model, picture_folder, tmp_path):
 
 def test_labels_that_are_no_output(picture_model, picture_folder, tmp_path):
     (picture_folder / "labels.csv").write_text("file;label\nclass0/0.png;0\nclass1/1.png;7\nclass1/0.png;5\n")
-    noise = ["--calib", "random", "--color", "rgb"]
+    noise = ["--calib", "random", "--color", "rgb", "--task", "classify"]
     succeed("compile", picture_model, "--device", "tx2", *noise, "-o", tmp_path / "o.coach")
     for command in (["explain", picture_model, "--calib"], ["run", tmp_path / "o.coach", "--source"]):
         outcome = coachc(*command, picture_folder)

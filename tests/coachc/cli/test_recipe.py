@@ -40,7 +40,7 @@ def test_what_was_used_is_written_and_used_again(picture_model, picture_folder, 
         picture_model, tmp_path / "a.coach", "--calib", picture_folder, *flags, "--save-recipe", recipe
     )
     assert read(recipe) == {
-        "calibration": {"data": "../images", "samples": 15, "budget": 0.05},
+        "calibration": {"data": "../images", "samples": 15, "task": "classify", "budget": 0.05},
         "preprocess": {
             "size": [8, 8],
             "resize": "bicubic",
@@ -138,7 +138,9 @@ def test_arrays_say_nothing_about_pictures(picture_model, tmp_path):
     compile_json(
         picture_model, tmp_path / "a.coach", "--calib", tmp_path / "d.npz", "--save-recipe", tmp_path / "r.toml"
     )
-    assert read(tmp_path / "r.toml") == {"calibration": {"data": "d.npz", "samples": 2000, "budget": 0.005}}
+    assert read(tmp_path / "r.toml") == {
+        "calibration": {"data": "d.npz", "samples": 2000, "task": "outputs", "budget": 0.02}
+    }
     compile_json(picture_model, tmp_path / "b.coach", "--recipe", tmp_path / "r.toml")
     assert preprocess_in(tmp_path / "b.coach") is None
 

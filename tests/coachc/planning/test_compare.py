@@ -29,7 +29,7 @@ RTT_S = 5e-3
 BITS = 4
 JPEG = "cloud only, JPEG"
 #: A server has to gain a percent before splitting pays.
-GAIN = 1.01
+GAIN = 1.03
 
 blocks_of = functools.cache(lambda model: cluster(MODELS[model]()))
 

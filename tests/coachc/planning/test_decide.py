@@ -7,9 +7,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from coachc.calib.accuracy import Judge
+from coachc.calib.dataset import Dataset
+from coachc.calib.division import undivided
 from coachc.calib.jpeg import JpegCost
+from coachc.calib.judges import ClassJudge
+from coachc.calib.reference_answers import Trial
 from coachc.core.plan import MODES, Accuracy, BitPlan, Quantizer, Rejected
+from coachc.core.profile import Provenance
 from coachc.errors import InfeasibleError
 from coachc.passes.candidates.candidate_masks import Candidates, compute_bound_s
 from coachc.passes.partition import Limits, search
@@ -18,7 +22,11 @@ from coachc.planning.decide import decide
 from tests.helpers.graphs import CHAIN, costs_of, graph_of
 
 GRAPH = graph_of(CHAIN, elements={"x": 4000, "v0": 8000, "v1": 800, "v2": 80})
-JUDGE = Judge([[np.eye(3)[:1]]] * 50, None, noise=False)
+TRIAL = Trial(
+    Dataset("unlabelled", 50, None, None),
+    ClassJudge([[np.eye(3)[:1]]] * 50, None, noise=False),
+    undivided(50, None),
+)
 NO_LIMITS = Limits()
 
 
@@ -30,8 +38,8 @@ def eight_bits(mask, cut, most_bits):
     return BitPlan(tuple(Quantizer(name, "packed", 8) for name in cut), None)
 
 
-def picture(size_bytes=500, *, keeps=True, accuracy=True):
-    measured = Accuracy("labels", 0.9, 0.89, 50, 0.01, 0.02, certified=keeps)
+def picture(size_bytes=500, *, keeps=True, accuracy=True, bound=None):
+    measured = Accuracy("labels", 0.9, 0.89, 50, 0.01, bound, certified=keeps)
     return JpegCost(
         size_bytes, 1e-3, 2e-3, measured if accuracy else None, keeps, "quality 90, size measured on 50 images"
     )
@@ -42,7 +50,7 @@ def plan(costs, *, mode="auto", jpeg=None, limits=NO_LIMITS, objective="exact", 
     prefixes = tuple((1 << n) - 1 for n in range(len(GRAPH.nodes) + 1))
     candidates = Candidates("mincut", prefixes, False, compute_bound_s(costs), 5) if few else None
     found = search(GRAPH, costs, precision, limits=limits, objective=objective, keep=keep, candidates=candidates)
-    return decide(GRAPH, costs, found, jpeg, JUDGE, limits, mode=mode, objective=objective)
+    return decide(GRAPH, costs, found, jpeg, TRIAL, limits, mode=mode, objective=objective)
 
 
 def test_the_best_split_wins():
@@ -72,20 +80,33 @@ def test_a_choking_link_leaves_the_device_alone():
     assert (accuracy.loss, accuracy.loss_bound, accuracy.certified) == (0.0, 0.0, True)
 
 
-@pytest.mark.parametrize(("gain", "mode"), [(0.005, "device-only"), (0.02, "split")])
-def test_a_server_must_gain_a_percent(gain, mode):
+def as_known(shared, kind):
+    provenance = Provenance(kind, "here")
+    sides = (dataclasses.replace(side, provenance=provenance) for side in (shared.device, shared.cloud))
+    return dataclasses.replace(shared, **dict(zip(("device", "cloud"), sides, strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("gain", "kind", "mode"),
+    [
+        (0.005, "measured", "device-only"), (0.02, "measured", "split"),
+        (0.02, "fitted", "device-only"), (0.04, "guess", "split"),
+    ],
+)  # fmt: skip
+def test_a_server_must_gain_more_than_profiles_are_accurate(gain, kind, mode):
     # The last operator takes `gain` of the device's time; cutting before it saves just that.
     device = [0.01, 0.01, 0.01, 0.03 * gain / (1 - gain)]
     graph = graph_of(CHAIN, elements={"x": 10**9, "v0": 10**9, "v1": 10**9, "v2": 8})
-    shared = costs_of(device, [1e-5] * 4, bandwidth=1e6, bytes_per_s=1e15)
+    shared = costs_of(device, [1e-5] * 4, bandwidth=1e6, bytes_per_s=1e15, rtt_s=5e-3)
+    shared = as_known(shared, kind)
     found = search(graph, shared, eight_bits)
     assert found.best.mask == 0b0111
     alone = sum(device)
     assert 1 - found.best.timeline.period_s / alone == pytest.approx(gain, rel=1e-3)
-    chosen = decide(graph, shared, found, None, JUDGE, NO_LIMITS)
+    chosen = decide(graph, shared, found, None, TRIAL, NO_LIMITS)
     assert chosen.way.mode == mode
     # Asked for a split, a split it is.
-    assert decide(graph, shared, found, None, JUDGE, NO_LIMITS, mode="split").way.mode == "split"
+    assert decide(graph, shared, found, None, TRIAL, NO_LIMITS, mode="split").way.mode == "split"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -114,14 +135,15 @@ class TestJpeg:
     @pytest.mark.parametrize(
         ("jpeg", "note"),
         [
-            (picture(keeps=False), "loses 1.00% accuracy (bound 2.00%)"),
+            (picture(keeps=False), "loses 1.00% accuracy"),
+            (picture(keeps=False, bound=0.02), "loses 1.00% accuracy, at most 2.00% is proven"),
             (
                 picture(keeps=False, accuracy=False),
                 "not emitted: the samples are arrays, give --calib a folder of images",
             ),
             (None, "the model takes no single picture"),
         ],
-        ids=["loses", "unmeasured", "none"],
+        ids=["loses", "unproven", "unmeasured", "none"],
     )
     def test_is_shown_but_not_chosen_otherwise(self, jpeg, note):
         chosen = plan(costs(bandwidth=2e5), jpeg=jpeg)
@@ -201,5 +223,5 @@ def test_the_raw_alternative_sends_what_a_camera_gives():
         GRAPH, values={**GRAPH.values, "x": dataclasses.replace(GRAPH.values["x"], dtype="uint8")}
     )
     found = search(integers, costs(), lambda m, c, b: BitPlan(tuple(Quantizer(n, "raw", 8) for n in c)))
-    raw = decide(integers, costs(), found, None, JUDGE, NO_LIMITS).alternatives["cloud-raw"]
+    raw = decide(integers, costs(), found, None, TRIAL, NO_LIMITS).alternatives["cloud-raw"]
     assert raw.way.timeline.payload_bytes == 4000

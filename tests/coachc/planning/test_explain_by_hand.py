@@ -95,8 +95,8 @@ def test_limits_by_hand():
     assert not options[0b0111].possible
 
 
-@pytest.mark.parametrize(("gain", "mode"), [(0.005, "device-only"), (0.02, "split")])
-def test_a_server_has_to_gain_a_percent_at_every_bandwidth(gain, mode):
+@pytest.mark.parametrize(("gain", "mode"), [(0.005, "device-only"), (0.04, "split")])
+def test_a_server_has_to_gain_more_than_a_tie_at_every_bandwidth(gain, mode):
     # The last operator takes `gain` of the device's time, and its input is a single value.
     graph = graph_of(CHAIN, elements={"x": 10**9, "v0": 10**9, "v1": 10**9, "v2": 8})
     costs = costs_of([0.01, 0.01, 0.01, 0.03 * gain / (1 - gain)], [1e-5] * 4, bandwidth=1e6, bytes_per_s=1e15)

@@ -27,8 +27,9 @@ def test_a_cut_is_measured_once_and_coded_where_that_pays(tmp_path):
     fast = dataclasses.replace(slow, costs=dataclasses.replace(slow.costs, link=Link(1e12, 0.005)))
     steps = []
     calibration = open_calibration(
-        slow, str(samples), None, max_samples=24, budget=0.005, progress=lambda step, done, total: steps.append(step)
-    )
+        slow, str(samples), None, max_samples=24, task="classify",
+        progress=lambda step, done, total: steps.append(step),
+    )  # fmt: skip
     there = calibration.at(fast)
     mask, cut = 0b1, slow.graph.cut_values(0b1)
     coded, packed = calibration.precision(mask, cut, 8), there.precision(mask, cut, 8)

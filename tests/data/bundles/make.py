@@ -112,7 +112,8 @@ def main(out):
         inputs = {f"rows/{name}": array for name, array in rows.items()}
         split = [model, "--calib", samples, "--budget", "50%", "--mode", "split", "--bandwidth", "20Mbit"]
         cuts = [model, "--calib", samples, "--budget", "50%", "--mode", "split", "--bandwidth", "1Mbit..2000Mbit"]
-        jpeg = [save(picture_net(), work / "picture.onnx"), "--calib", images, "--mode", "cloud-jpeg"]
+        jpeg = [save(picture_net(), work / "picture.onnx"), "--calib", images, "--task", "classify", "--budget", "50%"]
+        jpeg += ["--mode", "cloud-jpeg"]
         for name, arguments, source, keep in (
             ("split", split, work / "rows.npz", inputs),
             ("range", cuts, work / "rows.npz", inputs),

@@ -284,7 +284,7 @@ def test_the_manifest_is_checked_as_in_a_folder(bundle):
     entries[2] = Entry("../cloud.onnx", FILES["cloud.onnx"])
     with pytest.raises(BundleError, match="expected a path inside the bundle"):
         read(zip_bytes(entries))
-    for version, match in ((6, "written by a newer coachc"), (2, "written by an older coachc")):
+    for version, match in ((7, "written by a newer coachc"), (2, "written by an older coachc")):
         entries = with_manifest(bundle, lambda raw, version=version: raw.update(format_version=version))
         with pytest.raises(BundleError, match=match):
             read(zip_bytes(entries))

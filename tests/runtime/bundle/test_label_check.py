@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from coachc.runtime.bundle.label_check import check_labels, classes_of
+from coachc.runtime.bundle.classes import classes_of
+from coachc.runtime.bundle.label_check import check_labels
 from coachc.runtime.errors import SourceError
 
 

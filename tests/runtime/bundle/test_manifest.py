@@ -101,15 +101,15 @@ def test_every_field_has_its_type(path):
 def test_an_unknown_field_is_refused(path):
     raw = complete()
     parent_of(raw, path + ("extra",))["extra"] = 1
-    with pytest.raises(BundleError, match=r"manifest field '.*extra' is unknown to format 5"):
+    with pytest.raises(BundleError, match=r"manifest field '.*extra' is unknown to format 6"):
         read(raw)
 
 
 def test_a_newer_format_is_named_before_anything_else_is_looked_at():
-    for raw, by in ((dict(complete(), format_version=6, new={}), "coachc test, "), ({"format_version": 6}, "")):
+    for raw, by in ((dict(complete(), format_version=7, new={}), "coachc test, "), ({"format_version": 7}, "")):
         with pytest.raises(BundleError) as caught:
             read(raw)
-        assert caught.value.message == f"written by a newer coachc ({by}format 6; this reader knows 3 to 5)"
+        assert caught.value.message == f"written by a newer coachc ({by}format 7; this reader knows 3 to 6)"
         assert caught.value.hint.startswith("update coachc here: pip install -U coachc")
 
 
@@ -118,7 +118,7 @@ def test_an_older_format_is_named_before_anything_else_is_looked_at():
         with pytest.raises(BundleError) as caught:
             read(raw)
         by = "coachc test, " if "producer" in raw else ""
-        assert caught.value.message == f"written by an older coachc ({by}format 2; this reader knows 3 to 5)"
+        assert caught.value.message == f"written by an older coachc ({by}format 2; this reader knows 3 to 6)"
         assert caught.value.hint == "compile the model again: coachc compile MODEL"
 
 
@@ -229,7 +229,7 @@ def several(*alterations):
     [
         (
             change(("format_version",), 0),
-            r"written by an older coachc \(coachc test, format 0; this reader knows 3 to 5\)",
+            r"written by an older coachc \(coachc test, format 0; this reader knows 3 to 6\)",
         ),
         (change(("chosen",), "other"), "'chosen': expected the name of a cut, found \"other\""),
         (change(("model", "inputs"), []), "'model.inputs': expected at least one"),
@@ -305,12 +305,28 @@ def several(*alterations):
         (change(("cuts", 0, "before"), ["x.onnx"]), "before\\[0\\]': expected the path of a listed artefact"),
         (change(("cuts", 0, "after"), ["x.onnx"]), "after\\[0\\]': expected the path of a listed artefact"),
         (change(("cuts", 0, "max_batch"), 0), "max_batch': expected at least 1, found 0"),
+        (change(("task",), "segment"), 'task\': expected one of classify, outputs, found "segment"'),
+        (
+            change(("model", "outputs", 0, "shape"), [1, 1600, 1]),
+            'task\': expected outputs, where the first output is no row of classes, found "classify"',
+        ),
+        (
+            several(change(("task",), "outputs"), change(("cuts", 0, "policy"), "split.policy")),
+            'cuts\\[0\\].policy\': expected null, where the outputs are no classes, found "split.policy"',
+        ),
+        (change(("input_ranges",), [[0.0, 1.0]] * 2), "input_ranges': expected one for each of 1 inputs"),
+        (change(("input_ranges",), [[1.0, 0.0]]), "input_ranges\\[0\\]': expected nothing, or the least and the lar"),
         (
             several(change(("cuts", 0, "max_batch"), 2), change(VALUE + ("shape",), [2, 3, 4, 4])),
             "max_batch': expected 1, where a value has not one row along its first axis, found 2",
         ),
         (
-            several(change(("cuts", 1, "max_batch"), 2), change(("model", "outputs", 0, "shape"), [])),
+            several(
+                change(("task",), "outputs"),
+                change(("cuts", 0, "policy"), None),
+                change(("cuts", 1, "max_batch"), 2),
+                change(("model", "outputs", 0, "shape"), []),
+            ),
             "cuts\\[1\\].max_batch': expected 1, where",
         ),
         (change(("cuts", 0, "policy"), "x.policy"), "policy': expected the path of a listed artefact"),

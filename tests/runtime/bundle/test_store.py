@@ -180,8 +180,8 @@ def test_traversal_is_refused_although_the_checksum_is_right(path):
 
 
 def test_a_newer_bundle_is_named_as_such(path):
-    rewrite(path, b'{"format_version": 6}')
-    with pytest.raises(BundleError, match=r"written by a newer coachc \(format 6; this reader knows 3 to 5\)"):
+    rewrite(path, b'{"format_version": 7}')
+    with pytest.raises(BundleError, match=r"written by a newer coachc \(format 7; this reader knows 3 to 6\)"):
         open_bundle(path)
 
 

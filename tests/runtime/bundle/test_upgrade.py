@@ -81,7 +81,7 @@ def test_the_quality_of_a_jpeg_was_the_scale_of_its_level():
         ({"levels": [{"bits": 8, "scale": [90.5], "zero_point": [0]}]}, "quality': expected a whole number >= 0, fou"),
         ({"levels": [{"bits": 8, "scale": ["90"], "zero_point": [0]}]}, "quality': expected a whole number >= 0, fou"),
         ({"quality": 90}, "manifest field 'cuts[0].values[0].quality' is unknown to format 3"),
-        ({"later": 1}, "manifest field 'cuts[0].values[0].later' is unknown to format 5"),
+        ({"later": 1}, "manifest field 'cuts[0].values[0].later' is unknown to format 6"),
     ],
 )
 def test_what_format_3_did_not_allow_is_refused(change, message):
@@ -89,7 +89,7 @@ def test_what_format_3_did_not_allow_is_refused(change, message):
     values_of(raw)[0].update(change)
     error = refusal(raw)
     assert message in error.message
-    assert error.context == ("the manifest is of format 3 and was read as format 5",)
+    assert error.context == ("the manifest is of format 3 and was read as format 6",)
 
 
 def test_a_manifest_that_says_no_version_is_damaged_not_old():
@@ -106,10 +106,10 @@ def test_what_wrote_a_manifest_of_another_time_is_named_where_it_says_so_plainly
     for producer, shown in (
         ("coachc 0.9.1", "coachc 0.9.1, "), (7, ""), ("", ""), ("a\x1b[2Jb", ""), ("x" * 81, ""), (None, ""),
     ):  # fmt: skip
-        for version, age in ((6, "a newer"), (2, "an older"), (0, "an older")):
+        for version, age in ((7, "a newer"), (2, "an older"), (0, "an older")):
             error = refusal({"format_version": version, "producer": producer})
             assert error.message == (
-                f"written by {age} coachc ({shown}format {version}; this reader knows 3 to 5)"
+                f"written by {age} coachc ({shown}format {version}; this reader knows 3 to 6)"
             )  # and the hint says what to do
             assert "\n" not in error.message + error.hint
     assert refusal({"format_version": 10**400}).message.startswith("written by a newer coachc (format 1000000")
@@ -117,7 +117,7 @@ def test_what_wrote_a_manifest_of_another_time_is_named_where_it_says_so_plainly
 
 
 def test_a_host_is_updated_by_pip_and_a_device_by_a_copy():
-    assert refusal({"format_version": 6}).hint == how_to_update() == how_to_update("coachc.runtime")
+    assert refusal({"format_version": 7}).hint == how_to_update() == how_to_update("coachc.runtime")
     assert (
         how_to_update() == "update coachc here: pip install -U coachc; or compile again with the version installed here"
     )
@@ -131,7 +131,7 @@ def test_a_device_with_an_older_runtime_says_what_to_update(program, tmp_path):
     """A copy of the folder, as it lies on a device, and a bundle that a later coachc made."""
     repository = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     shutil.copytree(os.path.join(repository, "runtime"), str(tmp_path / "runtime"))
-    data = b'{"format_version": 6, "producer": "coachc 9.1"}'
+    data = b'{"format_version": 7, "producer": "coachc 9.1"}'
     if program == "install":
         bundle = tmp_path / "new.coachz"
         line = hashlib.sha256(data).hexdigest() + "  manifest.json\n"
@@ -149,6 +149,6 @@ def test_a_device_with_an_older_runtime_says_what_to_update(program, tmp_path):
     out, err = done.communicate(timeout=60)
     assert (done.returncode, out) == (1, b"")
     assert err.decode().splitlines() == [
-        "error[bundle]: written by a newer coachc (coachc 9.1, format 6; this reader knows 3 to 5)",
+        "error[bundle]: written by a newer coachc (coachc 9.1, format 7; this reader knows 3 to 6)",
         "  hint: " + how_to_update("runtime"),
     ]

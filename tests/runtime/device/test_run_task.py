@@ -18,7 +18,7 @@ def made(tmp_path):
     bundle = make_online_bundle(tmp_path / "b")
     policies = {"one": policy_of("default", "one", exits=False, adjust=(-float("inf"),))}
     driver = Driver(policies, "one", "device-only", 6e5, "accuracy", lambda: 1.0)
-    predict = top1_of(bundle.manifest.model)
+    predict = top1_of(bundle.manifest.model, bundle.manifest.task)
     clock = iter(range(1000))
     return DeviceStage(
         Halves(bundle, engine_for), policies, driver, predict, "device-only", lambda: 1e-6 * next(clock)

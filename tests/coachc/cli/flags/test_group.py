@@ -136,7 +136,7 @@ def test_a_recipe_speaks_where_the_command_line_does_not(tmp_path):
     said = Recipe(data="rows.npz", samples=7, mean=(0.5, 0.25, 0.5), size=(8, 9))
     path.write_text(format_recipe(said))
     data = CalibrationFlags(recipe=str(path), samples=5, given=frozenset({"samples", "recipe"})).with_recipe()
-    assert (data.calib, data.samples, data.budget) == (str(tmp_path / "rows.npz"), 5, "0.5%")
+    assert (data.calib, data.samples, data.budget) == (str(tmp_path / "rows.npz"), 5, None)
     assert data.images == ImageFlags(mean="0.5,0.25,0.5", size=(8, 9))
     data = CalibrationFlags(recipe=str(path), images=ImageFlags(mean="0"), given=frozenset({"mean"})).with_recipe()
     assert (data.images.mean, data.samples) == ("0", 7)

@@ -1,0 +1,101 @@
+"""The scale of a model's output: how far it is from sample to sample, so that a rounding error can be told from a loss.
+
+A sample's error is ``|split - whole| / |whole - mean|`` in the 2-norm, the mean being that of the samples: 0 for the
+whole model's output, about 1 for one that is constant or random. Columns that mean different things, such as the
+coordinates, sizes and scores of boxes, are divided by their own spread first; the pixels and channels of a map are not,
+since a channel of it may hardly ever be anything but noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+#: A column that hardly varies is held to this share of its largest value, and a sample that is nearer to the mean than
+#: this share of the usual distance to that: what varies less is noise to whoever reads the output.
+FLAT = 0.01
+NEAR_MEAN = 0.1
+
+
+@dataclass(frozen=True)
+class OutputScale:
+    """One output.
+
+    Attributes
+    ----------
+    mean : ndarray of float, of the output's shape
+        Over the samples.
+    spread : ndarray of float, broadcastable to the output's shape
+        Root mean square of what is left without the mean, by column or of all.
+    exact : bool
+        Integers, which name or count something: their error is the share of elements that differ.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+    exact: bool = False
+
+    def distance(self, whole: np.ndarray, split: np.ndarray) -> float:
+        """How far an output is from the whole model's; infinite where it has another shape or is no number."""
+        if whole.shape != split.shape:
+            return float("inf")
+        if self.exact:
+            return float(np.mean(whole != split)) if whole.size else 0.0
+        known = np.isfinite(whole)
+        if not np.isfinite(split[known]).all():
+            return float("inf")
+        with np.errstate(invalid="ignore"):
+            moved = np.where(known, (split.astype(np.float64) - whole) / self.spread, 0.0)
+            varied = np.where(known, (whole - self.mean) / self.spread, 0.0)
+        moved_rms, varied_rms = (float(np.sqrt(np.mean(part**2))) if part.size else 0.0 for part in (moved, varied))
+        return moved_rms / max(varied_rms, NEAR_MEAN)
+
+
+def scales_of(samples: Callable[[], Iterable[Sequence[np.ndarray]]]) -> tuple[OutputScale, ...]:
+    """The scale of each output, from the whole model's outputs for some samples, gone over twice."""
+    count, sums, largest = 0, [], []
+    for outputs in samples():
+        known = [np.where(np.isfinite(output), output, 0).astype(np.float64) for output in outputs]
+        if not count:
+            sums, largest = [np.zeros(array.shape) for array in known], [np.zeros(array.shape) for array in known]
+            exact = [output.dtype.kind != "f" for output in outputs]
+        for place, array in enumerate(known):
+            sums[place] += array
+            np.maximum(largest[place], np.abs(array), out=largest[place])
+        count += 1
+    # One sample has no deviation from the mean: it is measured from zero.
+    means = [total / count if count > 1 else np.zeros(total.shape) for total in sums]
+    squares = [np.zeros(mean.shape) for mean in means]
+    for outputs in samples():
+        for place, (output, mean) in enumerate(zip(outputs, means, strict=True)):
+            squares[place] += np.where(np.isfinite(output), output - mean, 0.0) ** 2
+    return tuple(
+        OutputScale(mean, _spread(square / count, most), one)
+        for mean, square, most, one in zip(means, squares, largest, exact, strict=True)
+    )
+
+
+def column_axis(shape: Sequence[int]) -> int | None:
+    """The axis whose positions mean different things: of rows of numbers; None for a map, whose numbers mean one thing.
+
+    (1, 136): every number is a column. (1, 8400, 85), (1, 85, 8400): the shorter axis.
+    """
+    if len(shape) == 2:
+        return 1
+    if len(shape) == 3:
+        return 1 if shape[1] < shape[2] else 2
+    return None
+
+
+def _spread(variance: np.ndarray, largest: np.ndarray) -> np.ndarray:
+    axis = column_axis(variance.shape)
+    others = tuple(place for place in range(variance.ndim) if place != axis)
+    if not variance.size:
+        return np.ones((1,) * variance.ndim)
+    spread = np.sqrt(variance.mean(axis=others, keepdims=True))
+    floor = FLAT * largest.max(axis=others, keepdims=True)
+    # A column that is always 0 has no scale of its own: it is held to the others'.
+    floor = np.where(floor > 0, floor, FLAT * float(np.sqrt(variance.mean())))
+    return np.maximum(np.maximum(spread, floor), 1e-30)
