@@ -206,30 +206,32 @@ def simulate(cell: Cell, trials: int, seed: int = 0) -> Count:
     return Count(trials, len(certified), sum(promise.true > promise.said + 1e-12 for promise in certified))
 
 
-def report(names: Sequence[str], counts: Sequence[Count]) -> list[str]:
-    """A line a cell, and the verdict."""
-    width = max(map(len, names))
-    lines = [f"{'cell':<{width}}  certified  wrong  share wrong, at least"]
-    for name, count in zip(names, counts, strict=True):
-        certified, wrong = count.certified / count.trials, count.wrong / count.trials
-        lines.append(f"{name:<{width}}  {certified:9.1%}  {wrong:5.1%}  {count.least:7.2%}")
+def line(name: str, count: Count) -> str:
+    """What a cell's trials came to."""
+    certified, wrong = count.certified / count.trials, count.wrong / count.trials
+    return f"{name:<46}  {certified:9.1%}  {wrong:5.1%}  {count.least:7.2%}"
+
+
+def verdict(counts: Sequence[Count]) -> str:
+    """Of all cells together."""
     trials, wrong = sum(count.trials for count in counts), sum(count.wrong for count in counts)
     over = sum(count.least > LEVEL for count in counts)
-    lines.append(
-        f"{trials:,} trials in {len(counts)} cells: {wrong / trials:.2%} wrong; {over} cells beyond {LEVEL:.0%}"
-    )
-    return lines
+    return f"{trials:,} trials in {len(counts)} cells: {wrong / trials:.2%} wrong; {over} cells beyond {LEVEL:.0%}"
 
 
 def main() -> None:
-    """Print the table; exit code 1 if the promise does not hold."""
+    """Print the table, each cell as it is done; exit code 1 if the promise does not hold."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
+    print(f"{'cell':<46}  certified  wrong  at least")
+    counts = []
     with ProcessPoolExecutor(options.processes) as pool:
-        counts = list(pool.map(simulate, cells(), itertools.repeat(options.trials)))
-    print("\n".join(report([cell.name for cell in cells()], counts)))
+        for cell, count in zip(cells(), pool.map(simulate, cells(), itertools.repeat(options.trials)), strict=True):
+            counts.append(count)
+            print(line(cell.name, count), flush=True)
+    print(verdict(counts))
     trials, wrong = sum(count.trials for count in counts), sum(count.wrong for count in counts)
     if wrong > LEVEL * trials or any(count.least > LEVEL for count in counts):
         raise SystemExit(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coachc.bench.promise_simulation import Cell, Count, cells, report, simulate
+from coachc.bench.promise_simulation import Cell, Count, cells, line, simulate, verdict
 from coachc.calib.certificate import LEVEL
 
 TRIALS = 25
@@ -52,5 +52,5 @@ def test_a_promise_that_is_broken_is_seen():
     """40 of 200 trials wrong: the interval of such a cell lies beyond 5 %, and the table says so."""
     broken, kept = Count(200, 200, 40), Count(200, 150, 5)
     assert broken.least > LEVEL > kept.least
-    *_, verdict = report(["one", "other"], [broken, kept])
-    assert verdict == "400 trials in 2 cells: 11.25% wrong; 1 cells beyond 5%"
+    assert line("one", broken).split() == ["one", "100.0%", "20.0%", f"{broken.least:.2%}"]
+    assert verdict([broken, kept]) == "400 trials in 2 cells: 11.25% wrong; 1 cells beyond 5%"
