@@ -29,13 +29,14 @@ def default_policy(
     for rung, score in setting.lower:
         # Admitted are scores from the threshold on, proven were those above it.
         thresholds[rung] = float(np.nextafter(np.float32(score), np.float32(np.inf)))
-    used = fitted is not None and kept is not None and (np.isfinite(setting.exits) or setting.lower)
-    memory = None
+    exits = memory = None
+    if fitted is not None and kept is not None and (np.isfinite(setting.exits) or setting.lower):
+        exits = _exit_rule(fitted, kept, setting.exits)
     if stream is not None and np.isfinite(setting.cosine):
         memory = _memory_rule(stream, kept, setting, answers)
     return plain._replace(
         name="default",
-        exits=_exit_rule(fitted, kept, setting.exits) if used and fitted is not None and kept is not None else None,
+        exits=exits,
         memory=memory,
         base=setting.base,
         adjust=tuple(thresholds),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from coachc.runtime.online.feature import unit
+from coachc.runtime.online.memory import Memory
 
 #: Tasks that the memory of a stream holds.
 CAPACITY = 32
@@ -42,7 +41,6 @@ class Stream:
     right: np.ndarray
     answers_at: Callable[[int], np.ndarray]
     _replayed: dict[tuple[bytes, float], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
-    _directions: list[np.ndarray] = field(default_factory=list, repr=False)
 
     def recalled(self, scored: np.ndarray, cosine: float, rung: int) -> tuple[np.ndarray, np.ndarray]:
         """What the memory ends.
@@ -77,27 +75,14 @@ class Stream:
         return self._replayed[key]
 
     def _replay(self, scored: np.ndarray, cosine: float) -> tuple[np.ndarray, np.ndarray]:
-        if not self._directions:
-            self._directions.append(unit(self.features - self.mean))
-        directions = self._directions[0]
-        memory = np.zeros((CAPACITY, directions.shape[1]), directions.dtype)
-        held: deque[int] = deque(maxlen=CAPACITY)
-        count = 0
+        """The runtime's own memory over the stream; what it is told as an answer is which task it was."""
+        memory = Memory(CAPACITY, self.features.shape[1], self.mean)
         found: list[tuple[int, int]] = []
         for task in self.order[~scored[self.order]].tolist():
-            near = memory[: len(held)] @ directions[task]
-            place = int(near.argmax()) if len(held) else -1
-            if place >= 0 and near[place] > cosine:
-                found.append((task, held[self._age(place, count)]))
-                continue
-            if directions[task].any():  # what has no direction resembles nothing, and is not kept
-                memory[count % CAPACITY] = directions[task]
-                held.append(task)
-                count += 1
+            match = memory.match(self.features[task])
+            if match.label >= 0 and match.cosine > cosine:
+                found.append((task, match.label))
+            else:
+                memory.add(self.features[task], task)
         pairs = np.array(found, int).reshape(-1, 2)
         return pairs[:, 0], pairs[:, 1]
-
-    @staticmethod
-    def _age(place: int, count: int) -> int:
-        """Where in the queue, oldest first, the task is whose direction lies at a place of the ring."""
-        return place if count <= CAPACITY else (place - count) % CAPACITY

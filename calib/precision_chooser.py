@@ -98,10 +98,10 @@ class PrecisionChooser(abc.ABC):
         """Whether these quantizers may be chosen; stops at the sample that settles that they may not."""
         if not self._trial.division.proves:
             harder = tuple(coarser(quantizer) for quantizer in quantizers)
-            return None not in harder and self._keeps(tuple(filter(None, harder)))
-        if self._store.get(self._key(quantizers)) is None and self._fails_early(quantizers):
-            return False
-        return self._measured(quantizers).promising
+            found = None if None in harder else self._unless_too_much(tuple(filter(None, harder)))
+            return found is not None and found.accuracy.loss <= self._budget
+        found = self._unless_too_much(quantizers)
+        return found is not None and found.promising
 
     def losses(self, quantizers: tuple[Quantizer, ...], *, kept: bool = False) -> np.ndarray:
         """What each sample of a part loses, shape (samples, measures); run once.
@@ -125,11 +125,11 @@ class PrecisionChooser(abc.ABC):
     def _passes(self, bits: int) -> bool:
         return self.passes(self.quantizers(bits))
 
-    def _keeps(self, quantizers: tuple[Quantizer, ...]) -> bool:
-        """Whether the measured loss is within the budget."""
+    def _unless_too_much(self, quantizers: tuple[Quantizer, ...]) -> Measured | None:
+        """What is measured; None as soon as it is settled that too much is lost."""
         if self._store.get(self._key(quantizers)) is None and self._fails_early(quantizers):
-            return False
-        return self._measured(quantizers).accuracy.loss <= self._budget
+            return None
+        return self._measured(quantizers)
 
     def _measured(self, quantizers: tuple[Quantizer, ...]) -> Measured:
         key = self._key(quantizers)

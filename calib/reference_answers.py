@@ -79,16 +79,18 @@ def trial_of(
                 answers.update(array.tobytes())
             yield outputs
 
-    division = undivided(data.samples, data.groups)
-    if budget is not None:
-        rows = model.graph.input[0].type.tensor_type.shape.dim
-        single = task == "classify" and (not rows or rows[0].dim_value == 1)
-        division = divide(data.samples, data.groups, budget, whole=single)
+    def divided(*, whole: bool) -> Division:
+        if budget is None:
+            return undivided(data.samples, data.groups)
+        return divide(data.samples, data.groups, budget, whole=whole)
+
     noise = data.kind == RANDOM
     judge: Judge
     if task == "classify":
         judge = ClassJudge(hashed(), data.labels, noise=noise)
+        division = divided(whole=judge.whole_losses)
     else:
+        division = divided(whole=False)
         names = [output.name for output in model.graph.output]
         judge = OutputJudge(hashed(), names, ~division.kept, noise=noise)
     return Trial(data, judge, division, answers.hexdigest())

@@ -174,7 +174,9 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
     online = {way.name: planned.online[way.name] for way in planned.ways if way.name in planned.online}
 
     yardsticks: Mapping[str, float | str] = {}
-    if calibration.kind != RANDOM and calibration.judged is not None and calibration.judged.task == "outputs":
+    judged = calibration.judged
+    assert judged is not None, "samples are always judged as something"
+    if calibration.kind != RANDOM and judged.task == "outputs":
         progress("yardsticks of the outputs", 0, 0)
         yardsticks = output_yardsticks(problem, calibration, planned.plan.way)
     progress("emit", 0, 0)
@@ -203,7 +205,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         bandwidths=options.bandwidths,
         calibrated=calibration.kind != RANDOM,
         preprocess=preprocess,
-        task=calibration.judged.task if calibration.judged is not None else "outputs",
+        task=judged.task,
         input_ranges=calibration.input_ranges,
         summary=summary,
         policies=policies_of_bundle(problem, online, alone=any(cut.mode == "device-only" for cut in emitted.cuts)),

@@ -143,11 +143,7 @@ def _choose(
             members.append(dataclasses.replace(way, bits=dataclasses.replace(way.bits, accuracy=accuracy)))
             continue
         certified = certify(problem, way, calibration, cuts=promised, progress=progress)
-        way = (
-            certified.way
-            if certified.way.bits.quantizers == way.bits.quantizers
-            else _at(certified.way, calibration, problem)
-        )
+        way = _at(certified.way, calibration, problem)
         policies[way.mode, way.mask, way.bits.packed] = certified.online
         members.append(way)
     cuts = _with_intervals(problem, calibration, members, bandwidths, limits)

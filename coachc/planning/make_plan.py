@@ -130,14 +130,13 @@ def make_plan(
                 best, better = candidate, tried
         found = dataclasses.replace(found, best=best)
     jpeg = calibration.jpeg
-    if not refined:
-        plan = decide(graph, costs, found, jpeg, calibration.trial, limits, mode=mode, objective=objective)
-        return Planned(plan, found, candidates)
 
     def decided(found: Found, jpeg: JpegCost | None) -> Plan:
         return decide(graph, costs, found, jpeg, calibration.trial, limits, mode=mode, objective=objective)
 
     plan = decided(found, jpeg)
+    if not refined:
+        return Planned(plan, found, candidates)
     online: Online | NoPolicy = NoPolicy("it sends no tensor")
     if plan.way.mode == "cloud-jpeg":
         plan = decided(found, certify_jpeg(problem, calibration))

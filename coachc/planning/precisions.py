@@ -51,6 +51,7 @@ class MeasuredPrecision:
         # Coded, whether or not that pays on this link.
         self._known: dict[int, BitPlan | Rejected] = {}
         self._least_bits: dict[int, int] = {}
+        self._latest: tuple[int, CutEvaluator] | None = None
 
     def __call__(self, mask: int, cut: tuple[str, ...], most_bits: int) -> BitPlan | Rejected:
         """The lowest admissible precision up to `most_bits`, or why there is none; see `passes.partition.Precision`."""
@@ -104,7 +105,13 @@ class MeasuredPrecision:
         return self._least_bits.get(mask, MIN_BITS)
 
     def evaluator(self, mask: int) -> CutEvaluator:
-        """What measures one cut."""
+        """What measures one cut; the last one asked for is kept, with what it has run."""
+        if self._latest is None or self._latest[0] != mask:
+            self._latest = None  # its files go before those of the next one come
+            self._latest = mask, self._evaluator(mask)
+        return self._latest[1]
+
+    def _evaluator(self, mask: int) -> CutEvaluator:
         model, graph = self._problem.model, self._problem.graph
         head, tail = split(model, graph, mask)
         boundary = [(graph.values[name], boundary_name(graph, name)) for name in graph.cut_values(mask)]
