@@ -2,12 +2,13 @@
 # make test   sets up, runs every test (the runtime's under Python 3.6 too, where one is found)
 # make test-gpu   the tests that need a CUDA device, on a machine that has one; tests/gpu/RECORD.md says what they show
 # make test-kernels   the CUDA kernels through NVIDIA's compiler, which needs no GPU (downloads 90 MB)
+# make test-triton   the client against a real Triton server, which a wheel carries (downloads 55 MB; Linux, no GPU)
 # make lint   style, types, import directions, Python 3.6 syntax of runtime/
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test36 test-gpu test-kernels lint clean
+.PHONY: help demo test test36 test-gpu test-kernels test-triton lint clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,7 +31,7 @@ test: $(VENV)/.test test36
 # The device program runs on JetPack 4.6, whose Python is 3.6.
 ifneq ($(PYTHON36),)
 test36: .venv36/.test
-	PYTHONPATH=. .venv36/bin/python -m pytest -q -c /dev/null --rootdir . -p no:cacheprovider tests/runtime
+	PYTHONPATH=. .venv36/bin/python -m pytest -n 2 -q -c /dev/null --rootdir . -p no:cacheprovider tests/runtime
 else
 test36:
 	@echo "no python3.6 found: the runtime tests run under this Python only"
@@ -43,6 +44,16 @@ test-gpu: $(VENV)/.gpu
 test-kernels: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet nvidia-cuda-nvrtc-cu12==12.9.86
 	$(BIN)/python -m pytest -q -rs tests/runtime/test_kernels_nvrtc.py
+
+test-triton: $(VENV)/.test .triton/.made
+	$(BIN)/python -m pytest -q -rs tests/runtime/link/test_triton.py
+
+# Its dependencies, which are the wheel's own Python server's, are not wanted.
+.triton/.made:
+	$(BIN)/python -m pip download --quiet --no-deps --only-binary=:all: --platform manylinux_2_35_x86_64 -d .triton \
+		nvidia-pytriton==0.7.0
+	$(BIN)/python -m zipfile -e .triton/*.whl .triton/wheel
+	@rm .triton/*.whl && touch $@
 
 $(VENV)/.gpu: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[trt]'
@@ -57,7 +68,7 @@ lint: $(VENV)/.test
 	$(BIN)/python tests/helpers/parse36.py $(RUNTIME36)
 
 clean:
-	rm -rf $(VENV) .venv36 build
+	rm -rf $(VENV) .venv36 .triton build
 
 # pip 25.1 is the first that reads dependency groups.
 $(VENV)/.pip: constraints.txt
@@ -78,5 +89,5 @@ $(VENV)/.test: $(VENV)/.pip pyproject.toml
 	$(PYTHON36) -m venv .venv36
 	.venv36/bin/python -m pip install --quiet --disable-pip-version-check pip==21.3.1
 	.venv36/bin/python -m pip install --quiet --disable-pip-version-check numpy==1.19.5 pytest==7.0.1 \
-		pillow==8.4.0 opencv-python-headless==4.6.0.66 cryptography==40.0.2
+		pillow==8.4.0 opencv-python-headless==4.6.0.66 cryptography==40.0.2 trustme==0.9.0 pytest-xdist==2.5.0
 	@touch $@

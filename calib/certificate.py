@@ -45,6 +45,11 @@ class UnitLosses:
     weight: np.ndarray
     whole: bool = False
 
+    def __add__(self, others: UnitLosses) -> UnitLosses:
+        """These units and others."""
+        lost, weight = np.concatenate([self.lost, others.lost]), np.concatenate([self.weight, others.weight])
+        return UnitLosses(lost, weight, self.whole and others.whole)
+
     @property
     def means(self) -> np.ndarray:
         """Loss a task, by measure."""

@@ -34,6 +34,8 @@ class DataReport:
         What looks wrong.
     skipped : tuple of Skipped
         Files that are left out.
+    picture_s : float or None
+        Seconds that one of its pictures takes on this machine to be decoded and preprocessed; None for other forms.
     """
 
     source: str
@@ -45,6 +47,7 @@ class DataReport:
     captions: tuple[str, ...]
     doubts: tuple[str, ...]
     skipped: tuple[Skipped, ...] = ()
+    picture_s: float | None = None
 
 
 def report_on(source: str, data: Dataset, preprocess: Preprocess | None, observer: Observer) -> DataReport:
@@ -62,8 +65,10 @@ def report_on(source: str, data: Dataset, preprocess: Preprocess | None, observe
     labels = "no labels" if data.labels is None else "labelled"
     form = "function"
     names: tuple[str, ...] = ()
+    picture_s = None
     if isinstance(data.source, CalibrationImages):
         form, labels, names = "pictures", data.source.layout, data.source.class_names
+        picture_s = data.source.picture_s()
     elif isinstance(data.source, CalibrationArrays):
         form = "arrays"
     captions = [""] * len(observed.pictures)
@@ -75,4 +80,15 @@ def report_on(source: str, data: Dataset, preprocess: Preprocess | None, observe
     if isinstance(data.source, CalibrationImages) and data.source.unreadable:
         unreadable = data.source.unreadable
         found.append(f"{len(unreadable)} of the images cannot be read, the first of them {unreadable[0].path}")
-    return DataReport(source, form, labels, data.samples, preprocess, observed, tuple(captions), tuple(found), skipped)
+    return DataReport(
+        source,
+        form,
+        labels,
+        data.samples,
+        preprocess,
+        observed,
+        tuple(captions),
+        tuple(found),
+        skipped,
+        picture_s,
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import statistics
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
@@ -15,14 +17,17 @@ from coachc.core.ahead import ahead
 from coachc.runtime.bundle.image_source import ImageSource, none_readable
 from coachc.runtime.bundle.labels_table import LABELS_FILE
 from coachc.runtime.bundle.manifest_types import Preprocess, TensorSpec
-from coachc.runtime.bundle.preprocess import pixels
+from coachc.runtime.bundle.preprocess import normalize, pixels
 from coachc.runtime.bundle.skipped import Skipped
+from coachc.runtime.bundle.video import read_frames
 from coachc.runtime.errors import UnreadablePicture
 
 #: Pictures decoded at once: beside ONNX Runtime, which also uses every core, more do not help.
 DECODERS = min(4, os.cpu_count() or 1)
 #: Pictures decoded before they are asked for, by each of them.
 LOOK_AHEAD = 4
+#: Pictures that are timed from file to input.
+TIMED = 9
 
 
 class CalibrationImages(ImageSource):
@@ -108,6 +113,20 @@ class CalibrationImages(ImageSource):
     def images(self) -> Iterator[np.ndarray]:
         """Every image as `preprocess.pixels` makes it: uint8, (H, W, C)."""
         return (kept["pixels"] for kept in itertools.islice(self._pixels, len(self.paths)))
+
+    def picture_s(self) -> float:
+        """Seconds from a file, or a frame of one, to the model's input: the median of a few, one after the other."""
+        pictures: Iterator[str | np.ndarray] = iter(self.paths[:TIMED])
+        if self.frames is not None and self.groups is not None:
+            first = np.sort(self.frames[self.groups == self.groups[0]])
+            pictures = read_frames(self.paths[0], first[:TIMED].tolist())
+        times = []
+        start_s = time.perf_counter()
+        for picture in pictures:
+            normalize(pixels(picture, self.preprocess), self.preprocess, self._spec.dtype)
+            times.append(time.perf_counter() - start_s)
+            start_s = time.perf_counter()
+        return statistics.median(times)
 
     def _undecoded(self) -> Iterable[Tensors]:
         if self.frames is not None and self.groups is not None:

@@ -7,8 +7,9 @@ on pictures made back from them; without real samples it is estimated.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 
@@ -27,8 +28,11 @@ from coachc.runtime.bundle.image_source import ImageSource
 from coachc.runtime.bundle.preprocess import decode_jpeg, encode_jpeg, normalize
 
 QUALITY = 90
-#: Mean over 1,000 ImageNet photographs resized to 224x224 and saved at quality 90 by Pillow.
-PHOTO_BITS_PER_PIXEL = 2.63
+#: A JPEG at quality 90 by Pillow, by its channels: bytes before the first block, and bits a pixel of a photograph
+#: 160 pixels wide or more. Mean over 100 ImageNet photographs; smaller copies of a picture hold more detail a pixel.
+FILE_HEADER_BYTES = {1: 331, 3: 629}
+PHOTO_BITS_PER_PIXEL = {1: 2.2, 3: 2.5}
+_SMALL_SIDE, _SMALL_POWER = 160, 0.26
 #: Arrays whose JPEG size is measured.
 SIZE_SAMPLES = 64
 #: Pixels a second, one core. Guesses: libjpeg-turbo on an ARM Cortex-A57, and on a server.
@@ -52,6 +56,8 @@ class JpegCost:
         Whether that accuracy is within the budget.
     note : str
         What the size rests on.
+    lost : UnitLosses or None
+        On the samples that are seen, where the pixels are at hand.
     """
 
     size_bytes: int
@@ -60,6 +66,7 @@ class JpegCost:
     accuracy: Accuracy | None
     keeps_budget: bool
     note: str
+    lost: UnitLosses | None = field(default=None, compare=False, repr=False)
 
 
 def measure_jpeg(model: onnx.ModelProto, inputs: Sequence[Value], trial: Trial, budget: float) -> JpegCost | None:
@@ -80,7 +87,7 @@ def measure_jpeg(model: onnx.ModelProto, inputs: Sequence[Value], trial: Trial, 
         if trial.division.proves:
             keeps = expects_proof(lost, trial.division.kept_size, budget)
         note = f"quality {QUALITY}, size measured on {len(sizes)} images"
-        return JpegCost(round(sum(sizes) / len(sizes)), *times, accuracy, keeps, note)
+        return JpegCost(round(sum(sizes) / len(sizes)), *times, accuracy, keeps, note, lost)
     if data.kind == "random" or find_spec("PIL") is None:
         return estimated
     pictures = [_picture(feed[inputs[0].name], channels_first) for feed in itertools.islice(data, SIZE_SAMPLES)]
@@ -89,15 +96,15 @@ def measure_jpeg(model: onnx.ModelProto, inputs: Sequence[Value], trial: Trial, 
     return JpegCost(size_bytes, *times, None, False, note)
 
 
-def jpeg_step(model: onnx.ModelProto, inputs: Sequence[Value], trial: Trial) -> Step:
-    """What pictures lose when they travel as JPEGs, on both parts of the samples."""
+def jpeg_step(model: onnx.ModelProto, taken: Value, trial: Trial, lost: UnitLosses) -> Step:
+    """What pictures lose when they travel as JPEGs, beside what was `lost` on the samples that are seen."""
 
     @cache
-    def lost(kept: bool) -> UnitLosses:
-        _, losses = _on_pictures(model, inputs[0], trial, kept=kept)
-        return _by_unit(trial, losses, kept=kept)
+    def kept() -> UnitLosses:
+        _, losses = _on_pictures(model, taken, trial, kept=True)
+        return _by_unit(trial, losses, kept=True)
 
-    return Step(lambda: lost(False), lambda: lost(True))
+    return Step(lambda: lost, kept)
 
 
 def estimate_jpeg(inputs: Sequence[Value]) -> JpegCost | None:
@@ -105,10 +112,12 @@ def estimate_jpeg(inputs: Sequence[Value]) -> JpegCost | None:
     shape = inputs[0].shape
     if len(inputs) != 1 or len(shape) != 4 or shape[0] != 1 or not {shape[1], shape[3]} & {1, 3}:
         return None
-    height, width = shape[2:] if shape[1] in (1, 3) else shape[1:3]
+    channels, height, width = shape[1:] if shape[1] in (1, 3) else (shape[3], *shape[1:3])
     pixels = height * width
-    note = f"quality {QUALITY}, size estimated at {PHOTO_BITS_PER_PIXEL} bits a pixel"
-    size_bytes = round(pixels * PHOTO_BITS_PER_PIXEL / 8)
+    detail = max(_SMALL_SIDE / max(math.sqrt(pixels), 1.0), 1.0) ** _SMALL_POWER
+    bits = PHOTO_BITS_PER_PIXEL[channels] * detail
+    note = f"quality {QUALITY}, size estimated at {bits:.2f} bits a pixel"
+    size_bytes = FILE_HEADER_BYTES[channels] + round(pixels * bits / 8)
     return JpegCost(size_bytes, pixels / ENCODE_PIXELS_PER_S, pixels / DECODE_PIXELS_PER_S, None, False, note)
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+#: By element, by column, of all.
+_LEVELS = 3
 #: A column that hardly varies is held to this share of its largest value, and a sample that is nearer to the mean than
 #: this share of the usual distance to that: what varies less is noise to whoever reads the output.
 FLAT = 0.01
@@ -54,27 +56,64 @@ class OutputScale:
 
 
 def scales_of(samples: Callable[[], Iterable[Sequence[np.ndarray]]]) -> tuple[OutputScale, ...]:
-    """The scale of each output, from the whole model's outputs for some samples, gone over twice."""
-    count, sums, largest = 0, [], []
+    """The scale of each output, from the whole model's outputs for some samples, gone over twice.
+
+    An output whose size is another from sample to sample, such as the boxes that were found, is measured by the columns
+    of its last axis, over all rows of all samples; where that axis changes, all of it has one scale.
+    """
+    count = 0
     for outputs in samples():
-        known = [np.where(np.isfinite(output), output, 0).astype(np.float64) for output in outputs]
         if not count:
-            sums, largest = [np.zeros(array.shape) for array in known], [np.zeros(array.shape) for array in known]
+            sums = [_Sum() for _ in outputs]
             exact = [output.dtype.kind != "f" for output in outputs]
-        for place, array in enumerate(known):
-            sums[place] += array
-            np.maximum(largest[place], np.abs(array), out=largest[place])
+        for total, output in zip(sums, outputs, strict=True):
+            total.add(np.where(np.isfinite(output), output, 0).astype(np.float64))
         count += 1
     # One sample has no deviation from the mean: it is measured from zero.
-    means = [total / count if count > 1 else np.zeros(total.shape) for total in sums]
-    squares = [np.zeros(mean.shape) for mean in means]
+    means = [total.mean() if count > 1 else np.zeros(total.mean().shape) for total in sums]
+    squares = [_Sum(total.level) for total in sums]
     for outputs in samples():
-        for place, (output, mean) in enumerate(zip(outputs, means, strict=True)):
-            squares[place] += np.where(np.isfinite(output), output - mean, 0.0) ** 2
+        for total, output, mean in zip(squares, outputs, means, strict=True):
+            total.add(np.where(np.isfinite(output), output - mean, 0.0) ** 2)
     return tuple(
-        OutputScale(mean, _spread(square / count, most), one)
-        for mean, square, most, one in zip(means, squares, largest, exact, strict=True)
+        OutputScale(mean, _spread(square.mean(), total.largest()), one)
+        for mean, square, total, one in zip(means, squares, sums, exact, strict=True)
     )
+
+
+class _Sum:
+    """Sums and largest magnitudes of arrays: by element, by column of the last axis, and of all.
+
+    Parameters
+    ----------
+    level : int
+        The finest of them that is kept; a finer one than shapes allow is given up.
+    """
+
+    def __init__(self, level: int = 0) -> None:
+        self.level = level
+        self._kept: dict[int, tuple[np.ndarray, np.ndarray, int]] = {}
+
+    def add(self, array: np.ndarray) -> None:
+        for level in range(self.level, _LEVELS):
+            axes = tuple(range(array.ndim - (level == 1))) if level else ()
+            total = array.sum(axis=axes, keepdims=True)
+            largest = np.abs(array).max(axis=axes, keepdims=True, initial=0.0)
+            members = array.size // max(total.size, 1)
+            before = self._kept.get(level)
+            if before is None:
+                self._kept[level] = total, largest, members
+            elif before[0].shape != total.shape:
+                self.level = max(self.level, level + 1)
+            else:
+                self._kept[level] = before[0] + total, np.maximum(before[1], largest), before[2] + members
+
+    def mean(self) -> np.ndarray:
+        total, _, members = self._kept[self.level]
+        return np.asarray(total / max(members, 1))
+
+    def largest(self) -> np.ndarray:
+        return self._kept[self.level][1]
 
 
 def column_axis(shape: Sequence[int]) -> int | None:

@@ -11,7 +11,8 @@ import onnx
 from coachc.calib.data_report import DataReport
 from coachc.calib.dataset import RANDOM
 from coachc.calib.measurements import Measurements
-from coachc.calib.online_policy import Online
+from coachc.calib.online.online_policy import Online
+from coachc.core.progress import Progress, silent
 from coachc.emit import bundle_writer
 from coachc.emit.half_precision import HalfPrecisionModel, half_precision_models
 from coachc.emit.lowering import Lowering
@@ -28,7 +29,7 @@ from coachc.planning.make_plan import Planned
 from coachc.planning.online import NoPolicy, online_json, policies_of_bundle
 from coachc.planning.output_yardsticks import output_yardsticks
 from coachc.planning.plan_bundle import plan_bundle
-from coachc.planning.problem import Problem, Progress, Setting, limits_of, load_problem, silent
+from coachc.planning.problem import Problem, Setting, limits_of, load_problem
 from coachc.planning.summary import judged_json, planned_json, setting_json
 from coachc.runtime.bundle.destination import check_destination
 from coachc.runtime.bundle.manifest_types import Preprocess
@@ -55,6 +56,8 @@ class CompileOptions(Setting):
     task : str or None
         What is judged, one of `runtime.bundle.manifest_types.TASKS`; None: what is certain.
     max_latency_s : float or None
+    max_joules : float or None
+        Of the device for one task.
     max_samples : int
     mode : str
         "auto", or the only mode to consider.
@@ -84,6 +87,7 @@ class CompileOptions(Setting):
     budget: float | None = None
     task: str | None = None
     max_latency_s: float | None = None
+    max_joules: float | None = None
     max_samples: int = 2000
     mode: str = "auto"
     objective: str = "exact"
@@ -152,7 +156,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         warn=options.warn,
         store=store,
     )
-    limits = limits_of(options, problem, options.max_latency_s)
+    limits = limits_of(options, problem, options.max_latency_s, options.max_joules)
     planned, emitted = emit_plan(
         options,
         problem,
@@ -189,7 +193,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
     engines, half_precision = _for_tensorrt(options, problem, models, emitted, progress)
     summary = {
         **setting_json(options, problem),
-        **planned_json(problem, planned, calibration.kind, explanation, mixture),
+        **planned_json(problem, planned, calibration, explanation, mixture, options.power),
         "online": {name: online_json(found) for name, found in online.items()},
         "lowered": [lowering.to_json() for lowering in emitted.lowerings],
         "judged": judged_json(calibration, yardsticks),

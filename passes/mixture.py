@@ -102,7 +102,7 @@ def search_mixture(
             continue
         for bits in (MIN_BITS, UNQUANTIZED):
             found = uniform_way(graph, mask, bits, costs)
-            if limits.in_time(found):
+            if limits.admits(found):
                 ways[mask, bits] = found
     sure = {(mask, UNQUANTIZED) for mask in masks} | {(graph.full_mask, MIN_BITS)}
     while ways:
@@ -117,7 +117,7 @@ def search_mixture(
             answer = precision(mask, graph.cut_values(mask), MAX_BITS)
             if not isinstance(answer, Rejected):
                 ways[key] = way_at(graph, mask, answer, costs)
-            if isinstance(answer, Rejected) or not limits.in_time(ways[key]):
+            if isinstance(answer, Rejected) or not limits.admits(ways[key]):
                 del ways[key]
     return None
 

@@ -21,8 +21,11 @@ from dataclasses import dataclass
 from coachc.core.graph import GraphView
 from coachc.core.placement import ANYWHERE, Placement
 from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, BitPlan, Rejected, Way
+from coachc.core.power import Power
 from coachc.passes.candidates import auto
 from coachc.passes.candidates.candidate_masks import Candidates
+from coachc.passes.energy import joules
+from coachc.passes.half_memory import half_memory, most_memory_bytes
 from coachc.passes.objective import MONOTONE, least_key, rank
 from coachc.passes.schedule import overlap
 from coachc.passes.timeline import Costs, uniform, uniform_way, way_at
@@ -45,17 +48,33 @@ class Limits:
     placement : Placement
         What the targets do not build.
     max_period_s : float or None
+    max_joules : float or None
+        Of the device for one task; with `power`.
+    power : Power or None
     """
 
     max_latency_s: float | None = None
     device_memory_bytes: int | None = None
     placement: Placement = ANYWHERE
     max_period_s: float | None = None
+    max_joules: float | None = None
+    power: Power | None = None
 
-    def in_time(self, way: Way) -> bool:
-        """Whether it answers early enough, its stages one after the other, and often enough."""
-        late = self.max_latency_s is not None and way.timeline.latency_s > self.max_latency_s
-        return not late and (self.max_period_s is None or way.timeline.period_s <= self.max_period_s)
+    def admits(self, way: Way) -> bool:
+        """Whether it answers early enough, its stages one after the other, often enough, and within its energy."""
+        if self.late(way) or self.hungry(way):
+            return False
+        return self.max_period_s is None or way.timeline.period_s <= self.max_period_s
+
+    def late(self, way: Way) -> bool:
+        """Whether it answers later than may be."""
+        return self.max_latency_s is not None and way.timeline.latency_s > self.max_latency_s
+
+    def hungry(self, way: Way) -> bool:
+        """Whether a task takes more of the device's battery than it may."""
+        if self.max_joules is None or self.power is None:
+            return False
+        return joules(way.timeline, self.power) > self.max_joules
 
 
 NO_LIMITS = Limits()
@@ -144,7 +163,7 @@ def search(
             continue
         for bits in (MIN_BITS, UNQUANTIZED) if lossless else (MIN_BITS,):
             way = uniform_way(graph, mask, bits, costs)
-            if limits.in_time(way):
+            if limits.admits(way):
                 hopeful.append(_Hope(way, settled=bits == UNQUANTIZED))
             else:
                 late.append(way)
@@ -175,11 +194,13 @@ def search(
         if isinstance(answer, Rejected):
             rejected.append(answer)
             continue
-        real = costed(graph, mask, answer, costs)
-        if not limits.in_time(real):
+        real = _ranked(graph, mask, answer, costs, objective)
+        if not limits.admits(real):
             late.append(real)
         elif best is None or rank(real, objective) < rank(best, objective):
             best = real
+    if best is not None and best is not incumbent:
+        best = costed(graph, best.mask, best.bits, costs)
     closest = min(late, key=lambda way: way.timeline.latency_s, default=None)
     bound_s = _bound_s(candidates, hopeful, best, len(graph.nodes))
     shortest_s = best.timeline.period_s if best is not None else float("inf")
@@ -209,9 +230,9 @@ def _guess(graph: GraphView, hopeful: list[_Hope], costs: Costs, objective: str)
 def _hope_key(graph: GraphView, hope: _Hope, costs: Costs, objective: str) -> tuple[float, ...]:
     """The best key a candidate can have at any precision; one that sends its tensors as they are has its own."""
     if hope.settled:
-        return rank(costed(graph, hope.way.mask, hope.way.bits, costs), objective)
+        return rank(_ranked(graph, hope.way.mask, hope.way.bits, costs, objective), objective)
     precisions = (MIN_BITS,) if objective in MONOTONE else range(MIN_BITS, MAX_BITS + 1)
-    return min(rank(_uniform(graph, hope.way.mask, bits, costs), objective) for bits in precisions)
+    return min(_uniform_rank(graph, hope.way.mask, bits, costs, objective) for bits in precisions)
 
 
 def _bound_s(candidates: Candidates, hopeful: list[_Hope], best: Way | None, operators: int) -> float:
@@ -236,8 +257,14 @@ def costed(graph: GraphView, mask: int, bits: BitPlan, costs: Costs) -> Way:
     return dataclasses.replace(way, overlap=overlap(graph, mask, bits.quantizers, costs))
 
 
-def _uniform(graph: GraphView, mask: int, bits: int, costs: Costs) -> Way:
-    return costed(graph, mask, BitPlan(uniform(graph, graph.cut_values(mask), bits)), costs)
+def _ranked(graph: GraphView, mask: int, bits: BitPlan, costs: Costs, objective: str) -> Way:
+    """A partition with what an objective reads of it: scheduling one task takes far longer than all else."""
+    return (way_at if objective == "latency" else costed)(graph, mask, bits, costs)
+
+
+def _uniform_rank(graph: GraphView, mask: int, bits: int, costs: Costs, objective: str) -> tuple[float, ...]:
+    plan = BitPlan(uniform(graph, graph.cut_values(mask), bits))
+    return rank(_ranked(graph, mask, plan, costs, objective), objective)
 
 
 def _most_bits(graph: GraphView, mask: int, best: Way | None, costs: Costs, objective: str) -> int:
@@ -245,8 +272,16 @@ def _most_bits(graph: GraphView, mask: int, best: Way | None, costs: Costs, obje
     if best is None:
         return MAX_BITS
     to_beat = rank(best, objective)
-    wins = (b for b in range(MAX_BITS, MIN_BITS - 1, -1) if rank(_uniform(graph, mask, b, costs), objective) < to_beat)
-    return next(wins)
+    return next(b for b in range(MAX_BITS, MIN_BITS - 1, -1) if _wins(graph, mask, b, costs, objective, to_beat))
+
+
+def _wins(graph: GraphView, mask: int, bits: int, costs: Costs, objective: str, to_beat: tuple[float, ...]) -> bool:
+    """Whether a partition ranks before what is to be beaten; it is scheduled only where the period leaves that open."""
+    if objective == "exact":
+        period = rank(uniform_way(graph, mask, bits, costs), objective)[0]
+        if period != to_beat[0]:
+            return period < to_beat[0]
+    return _uniform_rank(graph, mask, bits, costs, objective) < to_beat
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,19 +299,12 @@ def unfit(graph: GraphView, mask: int, costs: Costs, limits: Limits) -> Unfit | 
             return Unfit("shape", f"'{name}' has no static shape, or no type that can be sent")
     if refused := limits.placement.against(graph, mask):
         return Unfit("target", refused)
-    needed = device_memory_bytes(graph, mask, costs.device.element_bytes)
-    if limits.device_memory_bytes is not None and needed > limits.device_memory_bytes:
-        has = limits.device_memory_bytes / 2**20
-        return Unfit("memory", f"needs {needed / 2**20:.0f} MiB on the device, which has {has:.0f} MiB")
+    has, element_bytes = limits.device_memory_bytes, costs.device.element_bytes
+    if has is not None and most_memory_bytes(graph, element_bytes) > has:
+        needed = half_memory(graph, mask, element_bytes).total_bytes
+        if needed > has:
+            return Unfit("memory", f"needs {needed / 2**20:.0f} MiB on the device, which has {has / 2**20:.0f} MiB")
     return None
-
-
-def device_memory_bytes(graph: GraphView, mask: int, element_bytes: int) -> int:
-    """Weights of the nodes in `mask` plus the largest operator's inputs and outputs."""
-    works = [node.work for node in graph.nodes_in(mask)]
-    weights = sum(w.weight_elements for w in works)
-    activations = max((w.input_elements + w.output_elements for w in works), default=0)
-    return (weights + activations) * element_bytes
 
 
 def describe(cut: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from coachc.core.graph import GraphView
 from coachc.core.masks import mask_of
 from coachc.core.operations import STAGES, Operation, Schedule, Span
 from coachc.core.plan import Overlap, Quantizer
-from coachc.passes.timeline import Costs, stage_times, wire_bytes
+from coachc.passes.timeline import Costs, header_bytes, stage_times, wire_bytes
 
 ORDERS = ("topological", "johnson", "best")
 
@@ -93,7 +93,7 @@ def overlap(graph: GraphView, mask: int, quantizers: Sequence[Quantizer], costs:
     placed = schedule(graph, mask, quantizers, costs)
     one_by_one_s = placed.device_s + placed.link_s + placed.cloud_s
     if mask != graph.full_mask:
-        one_by_one_s += costs.link.rtt_s
+        one_by_one_s += costs.link.rtt_s + costs.link.answer_s
     return Overlap(placed.link_overlap_s, placed.cloud_overlap_s, one_by_one_s - placed.latency_s)
 
 
@@ -133,8 +133,11 @@ def operations(
             elements = graph.values[name].elements
             found.append(Operation(f"quantize {name}", "device", costs.device.elementwise_s(elements, elements), after))
 
+    if costs.device.program_s:
+        found.append(Operation("the program", "device", costs.device.program_s))
+    begun = (0,) if found else ()
     for name in graph.inputs:
-        finish(name, ())
+        finish(name, begun)
     for index in device_order(graph, mask, tuple(crossing.values()), costs, order=order):
         made_at = len(found)
         found.append(Operation(graph.nodes[index].name, "device", costs.device.seconds[index]))
@@ -151,7 +154,7 @@ def operations(
         sends[name] = len(found)
         found.append(Operation(name, "link", duration_s, ready[name], one_way_s))
     if not sends:
-        found.append(Operation("request", "link", costs.link.transfer_s(0, 0), (), one_way_s))
+        found.append(Operation("request", "link", costs.link.transfer_s(0), (), one_way_s))
 
     made: dict[str, int] = {}
     for index in graph.indices_outside(mask):
@@ -172,7 +175,8 @@ def operations(
             made[name] = len(found)
         found.append(Operation(node.name, "cloud", costs.cloud.seconds[index], after))
     answer = found[-1]
-    found[-1] = Operation(answer.name, answer.stage, answer.duration_s, answer.after, one_way_s)
+    back_s = one_way_s + costs.link.answer_s
+    found[-1] = Operation(answer.name, answer.stage, answer.duration_s, answer.after, back_s)
     return tuple(found)
 
 
@@ -244,7 +248,8 @@ def device_order(
         ends.append(index)
         for name in names:
             value = graph.values[name]
-            send_s[index] += costs.link.transfer_s(wire_bytes(value, sent[name]), 1) - costs.link.transfer_s(0, 0)
+            tensor_bytes = wire_bytes(value, sent[name]) + header_bytes(value, sent[name])
+            send_s[index] += costs.link.transfer_s(tensor_bytes) - costs.link.transfer_s(0)
             if sent[name].packed:
                 extra_s[index] += costs.device.elementwise_s(value.elements, value.elements)
     # Of each node, itself and all it depends on.
@@ -276,10 +281,11 @@ def _send_seconds(
     graph: GraphView, names: Sequence[str], crossing: dict[str, Quantizer], costs: Costs
 ) -> Iterable[float]:
     """What each value adds to the time of one request; the first one carries the request's header."""
-    payload, before_s = 0, 0.0
-    for count, name in enumerate(names, start=1):
-        payload += wire_bytes(graph.values[name], crossing[name])
-        whole_s = costs.link.transfer_s(payload, count)
+    tensor_bytes, before_s = 0, 0.0
+    for name in names:
+        value, quantizer = graph.values[name], crossing[name]
+        tensor_bytes += wire_bytes(value, quantizer) + header_bytes(value, quantizer)
+        whole_s = costs.link.transfer_s(tensor_bytes)
         yield whole_s - before_s
         before_s = whole_s
 

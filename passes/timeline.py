@@ -1,9 +1,10 @@
 """Stage times of one task: the compiler's one home of that arithmetic.
 
-T_e, T_t and T_c are COACH's Eq. 2 with what it leaves out: quantizing and dequantizing, request headers, the share of
-the link that headers below HTTP take, the round trip, and several workers on the cloud. The period of the pipeline is
-exactly max(T_e, T_t, T_c / workers): each stage serves every task, and a pipeline without overlap inside a task
-attains it. Where several devices share the server, each has its own link and workers / devices of the server.
+T_e, T_t and T_c are COACH's Eq. 2 with what it leaves out: quantizing and dequantizing, the headers of requests, the
+share of the link that headers below HTTP take, the round trip and the answer's way back, and several workers on the
+cloud. The period of the pipeline is exactly max(T_e, T_t, T_c / workers): each stage serves every task, and a pipeline
+without overlap inside a task attains it; answers have a way of their own, and are taken to be shorter than that. Where
+several devices share the server, each has its own link and workers / devices of the server.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from coachc.core.graph import GraphView, Value
 from coachc.core.placement import Placement
 from coachc.core.plan import BitPlan, Quantizer, Timeline, Way, quantizer_for
 from coachc.core.profile import Profile
-from coachc.cost.device import CODING_S_PER_BYTE, Link
+from coachc.cost.link import CODING_S_PER_BYTE, Link, datatype_of
+from coachc.passes.quantizer_nodes import codes_name
+from coachc.runtime.link.message_header import tensor_header_bytes
 
 #: Longer than any operator takes, and short enough that sums stay exact to far below a microsecond.
 NEVER_S = 1e6
@@ -107,12 +110,14 @@ def stage_times(
         Device-only has no link and no cloud time.
     """
     device_s, cloud_s = node_seconds(mask, costs)
+    device_s += costs.device.program_s
     if mask == graph.full_mask:
         return Timeline(device_s, 0.0, 0.0, device_s, device_s, 0)
-    packed = 0
+    packed = headers = 0
     for quantizer in quantizers:
         value = graph.values[quantizer.name]
         packed += wire_bytes(value, quantizer)
+        headers += header_bytes(value, quantizer)
         if quantizer.packed:
             device_s += costs.device.elementwise_s(value.elements, value.elements)
             cloud_s += costs.cloud.elementwise_s(value.elements, value.elements)
@@ -121,7 +126,7 @@ def stage_times(
         payload = measured.coded_bytes
         if any(layout.coding != "none" for layout in measured.layouts):
             coding_s = packed * CODING_S_PER_BYTE
-    link_s = costs.link.transfer_s(payload, len(quantizers)) + coding_s
+    link_s = costs.link.transfer_s(payload + headers) + coding_s
     return from_stages(device_s, link_s, cloud_s, round(payload), costs)
 
 
@@ -147,7 +152,7 @@ def from_stages(device_s: float, link_s: float, cloud_s: float, payload_bytes: i
         link_s=link_s,
         cloud_s=cloud_s,
         period_s=max(device_s, link_s, cloud_s / costs.server_share),
-        latency_s=device_s + link_s + cloud_s * (1 + costs.queue_length) + costs.link.rtt_s,
+        latency_s=device_s + link_s + cloud_s * (1 + costs.queue_length) + costs.link.rtt_s + costs.link.answer_s,
         payload_bytes=payload_bytes,
     )
 
@@ -166,6 +171,19 @@ def node_seconds(mask: int, costs: Costs) -> tuple[float, float]:
 def wire_bytes(value: Value, quantizer: Quantizer) -> int:
     """Bytes of one value on the wire: ceil(elements * bits / 8) when packed, its own size when raw."""
     return -(-value.elements * quantizer.bits // 8) if quantizer.packed else value.size_bytes
+
+
+def header_bytes(value: Value, quantizer: Quantizer) -> int:
+    """Bytes of one value's entry in the header of a request."""
+    size_bytes = wire_bytes(value, quantizer)
+    if quantizer.packed:
+        return tensor_header_bytes(codes_name(value.name), "UINT8", (size_bytes,), size_bytes)
+    return tensor_header_bytes(value.name, datatype_of(value), value.shape, size_bytes)
+
+
+def picture_header_bytes(size_bytes: int) -> int:
+    """The same of a JPEG of so many bytes."""
+    return tensor_header_bytes("image", "UINT8", (size_bytes,), size_bytes)
 
 
 def uniform(graph: GraphView, cut: Sequence[str], bits: int) -> tuple[Quantizer, ...]:

@@ -8,9 +8,13 @@
       SourceError            input data missing or of the wrong shape
         UnreadablePicture    one picture of several, which can be left out
       RecordError            a record of a run that cannot be written or read, or is another bundle's
+      ProfileFileError       a file of measurements that cannot be written or read, or is none
       EngineError            ONNX Runtime (or another engine) is missing or failed
       ConnectionFailed       nobody answers at the address, or not in time
+        AnswerOverdue        a connection stands, and no answer came in time
         WrongBundleError     somebody answers, but runs another bundle
+        ServerBusy           somebody answers, and asks to come later
+      LinkFileError          a file of a measured link that cannot be written, or says what none can
       RemoteProtocolError    the peer sent what the protocol does not allow
       LocalProtocolError     we were about to send it: our mistake, exit 70
 
@@ -97,6 +101,10 @@ class RecordError(CoachRuntimeError):
     kind = "record"
 
 
+class ProfileFileError(CoachRuntimeError):
+    kind = "profile"
+
+
 class EngineError(CoachRuntimeError):
     kind = "engine"
 
@@ -107,6 +115,18 @@ class ConnectionFailed(CoachRuntimeError):  # noqa: N818  (it says what happened
 
 class WrongBundleError(ConnectionFailed):
     kind = "connection"
+
+
+class AnswerOverdue(ConnectionFailed):  # noqa: N818  (it says what happened)
+    kind = "connection"
+
+
+class ServerBusy(ConnectionFailed):  # noqa: N818  (it says what happened)
+    kind = "connection"
+
+
+class LinkFileError(CoachRuntimeError):
+    kind = "link"
 
 
 class RemoteProtocolError(CoachRuntimeError):

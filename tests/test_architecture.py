@@ -17,8 +17,8 @@ from tests.helpers.commands import REPOSITORY
 BLOCKED = "onnx onnxruntime torch tensorrt coachc passes calib models PIL cv2 uvicorn httptools"
 HEAVY = "onnx numpy torch onnxruntime onnx_graphsurgeon PIL cv2 uvicorn"
 COMMANDS = (
-    *("export", "inspect", "compile", "check", "explain", "compare", "serve", "run", "eval", "devices", "doctor"),
-    *("pack", "unpack", "keygen", "sign", "verify", "push", "rollback"),
+    *("export", "inspect", "compile", "check", "explain", "compare", "estimate", "profile", "link", "serve", "run"),
+    *("eval", "devices", "doctor", "pack", "unpack", "keygen", "sign", "verify", "push", "rollback"),
 )
 
 RUNTIME_MODULES = sorted(
@@ -73,7 +73,7 @@ def test_every_runtime_module_imports_without_the_compiler_and_its_libraries(lon
     assert done.stdout.split() == RUNTIME_MODULES
 
 
-@pytest.mark.parametrize("program", ["device", "cloud", "build", "install", "doctor"])
+@pytest.mark.parametrize("program", ["device", "cloud", "build", "install", "doctor", "link_probe"])
 def test_a_lone_copy_of_the_runtime_says_how_it_was_started(lone_runtime, program):
     command = [sys.executable, "-m", f"runtime.{program}", "--help"]
     done = subprocess.run(command, cwd=lone_runtime, capture_output=True, text=True, check=False, timeout=120)
@@ -209,7 +209,7 @@ def test_help_imports_nothing_heavy(command):
 def test_the_commands_tested_here_are_all_there_are():
     from coachc.cli.main import app
 
-    assert [command.name for command in app.registered_commands] == list(COMMANDS)
+    assert {one.name for one in (*app.registered_commands, *app.registered_groups)} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,10 +1,10 @@
-"""The README's example prints what the README says; `python -m tests.helpers.readme_output` writes it there again."""
+"""The README's examples print what it says; `python -m tests.helpers.readme_output` writes that there again."""
 
 from __future__ import annotations
 
 import re
 
-from tests.helpers.readme_output import OUTPUT, README, as_block, block_after, output_of
+from tests.helpers.readme_output import EXAMPLES, README, as_block, block_after, outputs_of
 
 
 def normal(text: str) -> str:
@@ -12,7 +12,8 @@ def normal(text: str) -> str:
     return re.sub(r"\b[0-9a-f]{12}\b", "ID", text)
 
 
-def test_the_example_prints_what_the_readme_says():
+def test_the_examples_print_what_the_readme_says():
     text = README.read_text("utf-8")
-    start, end = block_after(text, OUTPUT)
-    assert normal(text[start:end]) == normal(as_block(output_of(text)))
+    for (_, before), said in zip(EXAMPLES, outputs_of(text), strict=True):
+        start, end = block_after(text, before)
+        assert normal(text[start:end]) == normal(as_block(said))

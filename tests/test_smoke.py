@@ -8,9 +8,9 @@ import onnxruntime
 import pytest
 
 from coachc.models.synthetic import Sketch
-from coachc.runtime.device.run_bundle import run_bundle
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import compile_json, serving, succeed
+from tests.helpers.device_run import run_all
 from tests.helpers.sockets import assert_same_outputs, feeds_of, outputs_over_socket, quantized_reference
 
 pytestmark = [pytest.mark.needs("uvicorn"), pytest.mark.needs("httptools")]
@@ -39,10 +39,10 @@ def test_compile_check_serve_run(tmp_path):
     feeds = feeds_of(samples, 40)
     whole = [dict(zip(["logits"], session.run(None, feed), strict=True)) for feed in feeds]
     classes = tuple(int(outputs["logits"].argmax()) for outputs in whole)
-    assert run_bundle(str(bundle), None, str(samples), cut="device-only").predictions == classes
+    assert run_all(str(bundle), None, str(samples), cut="device-only").predictions == classes
 
     with serving(bundle) as address:
-        split = run_bundle(str(bundle), address, str(samples), policy="none")
+        split = run_all(str(bundle), address, str(samples), policy="none")
         answers = outputs_over_socket(bundle, address, feeds)
     assert_same_outputs(answers, quantized_reference(bundle, feeds))
     # 40 samples cannot certify the budget of 0.5 %, so the bits were chosen to change none of these answers.

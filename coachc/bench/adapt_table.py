@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from coachc.cost.device import Link, find_device
+from coachc.cost.device_files import find_device
+from coachc.cost.link import Link
 from coachc.evaluate.bandwidth_trace import Trace, load_trace, steps
 from coachc.evaluate.replay import Outcome, Setup, replay
 from coachc.evaluate.tasks import Sent

@@ -25,7 +25,8 @@ from coachc.calib.ranges import Scheme
 from coachc.calib.reference_answers import trial_of
 from coachc.calib.refine import candidate_points, layouts_of, refine
 from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, Accuracy, BitPlan, Quantizer, Rejected
-from coachc.cost.device import Link, find_device
+from coachc.cost.device_files import find_device
+from coachc.cost.link import Link
 from coachc.cost.units import parse_bandwidth
 from coachc.passes.candidates.candidate_masks import boundaries
 from coachc.passes.partition import Limits, describe

@@ -22,16 +22,17 @@ from coachc.bench.link_table import single_tensor_cuts
 from coachc.bench.online_data import MOBILENET, cifar, imagenet, ucf_frames, ucf_model
 from coachc.calib.certificate import LEVEL
 from coachc.calib.division import divide
-from coachc.calib.online_policy import CutTimes, Online, Part, build
-from coachc.calib.policy_losses import Sent as SentLosses
+from coachc.calib.online.online_policy import CutTimes, Online, Part, build
+from coachc.calib.online.policy_losses import Sent as SentLosses
 from coachc.calib.refine import quickly_coded
 from coachc.core.plan import Rejected
-from coachc.cost.device import Link, find_device
+from coachc.cost.device_files import find_device
+from coachc.cost.link import Link
 from coachc.emit import bundle_writer
 from coachc.emit.cuts import emit_cuts
 from coachc.evaluate.bandwidth_trace import constant
 from coachc.evaluate.evaluate_bundle import EvalOptions, policies_of, replay_kinds
-from coachc.evaluate.measure import Measured
+from coachc.evaluate.replay_figures import Measured
 from coachc.evaluate.tasks import BundleTasks, Sent, Tasks
 from coachc.passes.partition import describe
 from coachc.passes.timeline import way_at

@@ -26,9 +26,9 @@ from coachc.bench.simulated_answers import Population, World, bits_range
 from coachc.calib.certificate import LEVEL, binomial_bound
 from coachc.calib.divergence import Probe
 from coachc.calib.division import divide
-from coachc.calib.policy_choice import choose
-from coachc.calib.policy_losses import ScoredTasks, Sent, losses
-from coachc.calib.policy_proof import prove
+from coachc.calib.online.policy_choice import choose
+from coachc.calib.online.policy_losses import ScoredTasks, Sent, losses
+from coachc.calib.online.policy_proof import prove
 from coachc.calib.precision_chooser import PrecisionChooser
 from coachc.calib.precision_proof import prove_precision
 from coachc.calib.ranges import DEFAULT_SCHEME, Scheme

@@ -17,7 +17,8 @@ import numpy as np
 from coachc.core.graph import GraphView, Node, Value, Work
 from coachc.core.plan import MIN_BITS
 from coachc.core.profile import Profile, Provenance
-from coachc.cost.device import Link, find_device
+from coachc.cost.device_files import find_device
+from coachc.cost.link import Link
 from coachc.cost.units import parse_bandwidth
 from coachc.passes.candidates import auto
 from coachc.passes.candidates.candidate_masks import Candidates

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
 
+from coachc.checks.after_lowering import after_lowering
 from coachc.checks.recompose import Finding
-from coachc.cost.device import DeviceSpec, find_device
+from coachc.cost.device import DeviceSpec
+from coachc.cost.device_files import find_device
 from coachc.errors import ProfileError, UsageError
 from coachc.runtime.bundle.store import Bundle, open_bundle
 from coachc.targets.rules import violations
@@ -65,17 +69,25 @@ class TargetReport:
 
 
 def check_model_targets(model: onnx.ModelProto, where: str, specs: dict[str, DeviceSpec]) -> list[TargetReport]:
-    """A model against one target a side.
+    """A model against one target a side, as `coachc compile` would write the whole of it.
 
     Parameters
     ----------
     model : ModelProto
+        Imported.
     where : str
         Its file, for messages.
     specs : dict of str to DeviceSpec
         By side.
+
+    Returns
+    -------
+    list of TargetReport
+        What compile rewrites is a warning that says so; where it cannot, the nodes that keep it from that are errors.
     """
-    return [_report(model, where, side, spec) for side, spec in specs.items()]
+    return [
+        TargetReport(where, side, target_of(spec), tuple(after_lowering(model, spec))) for side, spec in specs.items()
+    ]
 
 
 def check_bundle_targets(path: str, given: dict[str, DeviceSpec]) -> list[TargetReport]:
@@ -109,15 +121,36 @@ def check_bundle_targets(path: str, given: dict[str, DeviceSpec]) -> list[Target
 
 
 def _compiled_for(bundle: Bundle, side: str) -> DeviceSpec:
-    name = str(getattr(bundle.manifest, side).get("target", ""))
+    record = getattr(bundle.manifest, side)
+    name = str(record.get("target", ""))
     try:
         return find_device(name, side=side)
     except UsageError as exc:
+        # A target of the user's own, whose file need not be here: the bundle has all that rules ask for.
+        if "precisions" in record:
+            return _own_target(name, side, record)
         raise ProfileError(
             f"the bundle's {side} '{name}' is not a target with rules",
             context=exc.context,
             hint=f"name the one to check against: --{side}",
         ) from exc
+
+
+def _own_target(name: str, side: str, record: Mapping[str, Any]) -> DeviceSpec:
+    return DeviceSpec(
+        name=name,
+        title=name,
+        aliases=(),
+        sides=(side,),
+        compute_capability=str(record.get("compute_capability", "")),
+        jetpack="",
+        tensorrt=str(record.get("tensorrt", "")),
+        python="",
+        max_opset=int(record.get("max_opset", 0)),
+        memory_bytes=0,
+        precisions=tuple(str(one) for one in record["precisions"]),
+        rooflines={},
+    )
 
 
 def _report(model: onnx.ModelProto, where: str, side: str, spec: DeviceSpec, bundle: str = "") -> TargetReport:

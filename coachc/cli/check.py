@@ -64,7 +64,7 @@ def check(
     from coachc.cli.files import refuse_packed
     from coachc.cli.progress import reporting
     from coachc.cli.screen import Screen
-    from coachc.cost.device import find_device
+    from coachc.cost.device_files import find_device
     from coachc.errors import UsageError
     from coachc.frontend.onnx_import import import_model
     from coachc.runtime.errors import FINDING

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from coachc.cli.screen import Screen
-    from coachc.cost.device import Link
+    from coachc.cost.link import Link
     from coachc.planning.compare import Comparison, Row
 
 
@@ -96,7 +96,7 @@ def compare(
             for (each, compared), wrong in zip(points, errors, strict=True)
         ],
     }
-    del result["link"]
+    del result["link"]["bandwidth_bytes_per_s"]
     if json:
         print(json_module.dumps(result, indent=1))
         return
@@ -105,9 +105,9 @@ def compare(
         f"precision measured on {data.calib}" if known else f"{result['bits']} bits assumed (--calib measures it)"
     )
     title = (
-        f"{problem.model.name}: {setting.device.name} ({problem.costs.device.precision}) -> {link.rtt} -> "
-        f"{setting.cloud.name} ({problem.costs.cloud.precision}), {setting.workers} worker(s), "
-        f"{setting.devices} device(s), {fps:g} arrivals/s, {precision}"
+        f"{problem.model.name}: {setting.device.name} ({problem.costs.device.precision}) -> "
+        f"{links[0].rtt_s * 1e3:.4g}ms -> {setting.cloud.name} ({problem.costs.cloud.precision}), "
+        f"{setting.workers} worker(s), {setting.devices} device(s), {fps:g} arrivals/s, {precision}"
     )
     screen = Screen()
     screen.facts(data_lines(calibration.data, data.preview))
@@ -116,7 +116,7 @@ def compare(
         if published:
             screen.line(f"{_mbit(each)}: DADS' graph as published {_published_text(wrong)}")
     kinds = problem.costs.device.provenance.kind, problem.costs.cloud.provenance.kind
-    screen.line(f"times: device {KINDS[kinds[0]]}; cloud {KINDS[kinds[1]]}")
+    screen.line(f"times: device {KINDS[kinds[0]]}; cloud {KINDS[kinds[1]]}; link {links[0].source}")
 
 
 def _mbit(link: Any) -> str:

@@ -89,19 +89,23 @@ def compile_(
     if save_recipe is not None:
         check_recipe(save_recipe, force, data.calib)
     announce_bytes(link.bandwidth)
-    (device, cloud), (middle, bandwidths) = targets.sides, link.link_and_range
+    (device, cloud), measured, (middle, bandwidths) = targets.sides, targets.measured, link.link_and_range
     batch, max_batch = shapes.batch_range
     options = CompileOptions(
         model=model,
         output=output or f"{Path(model).stem}.coach",
         device=device,
         cloud=cloud,
-        link=middle,
+        link=targets.link_of(middle, bool(link.given & {"bandwidth", "rtt", "link"})),
         calib=data.calib,
         preprocess=data.preprocess_of,
         budget=data.budget_share,
         task=data.known_task,
         max_latency_s=search.max_latency_s,
+        max_joules=search.max_joules,
+        device_measured=measured[0],
+        cloud_measured=measured[1],
+        run=measured[2],
         device_precision=device_precision,
         cloud_precision=cloud_precision,
         batch=batch,

@@ -10,18 +10,12 @@ from coachc.cli.accuracy_report import accuracy_lines, unproven_text
 from coachc.cli.online_report import online_lines
 from coachc.cli.screen import Screen
 from coachc.cli.table_layout import Column, Row
-from coachc.cli.wording import KINDS, mbit_text, proof_text
+from coachc.cli.wording import KINDS, WAYS, energy_text, mbit_text, proof_text
 from coachc.core.cut_set import CutSet
 from coachc.core.plan import Plan, Sensitivity, Timeline
 from coachc.core.profile import Provenance
+from coachc.cost.link import GIVEN
 from coachc.pipeline import Compiled, CompileOptions
-
-_TITLES = {
-    "split": "split",
-    "device-only": "device only",
-    "cloud-raw": "cloud only, raw",
-    "cloud-jpeg": "cloud only, JPEG",
-}
 
 
 def print_compiled(screen: Screen, compiled: Compiled, options: CompileOptions) -> None:
@@ -29,7 +23,7 @@ def print_compiled(screen: Screen, compiled: Compiled, options: CompileOptions) 
     planned, costs = compiled.planned, compiled.problem.costs
     screen.line(
         f"{compiled.problem.model.name}: {options.device.name} ({costs.device.precision}) -> {_link(options)}, "
-        f"{options.link.rtt_s * 1e3:g} ms -> {options.cloud.name} ({costs.cloud.precision})"
+        f"{options.link.rtt_s * 1e3:.4g} ms -> {options.cloud.name} ({costs.cloud.precision})"
     )
     print_plan(screen, planned.plan)
     if planned.cut_set is not None:
@@ -76,7 +70,7 @@ def print_plan(screen: Screen, plan: Plan) -> None:
     if way.mode != "device-only":
         cut = "\n".join(way.cut) or "input"
         bits = "\n".join(str(q.bits) for q in way.bits.quantizers) or "-"
-        rows.append(Row((f"> {_TITLES[way.mode]}", cut, bits, *_cells(way.timeline)), bold=True))
+        rows.append(Row((f"> {WAYS[way.mode]}", cut, bits, *_cells(way.timeline)), bold=True))
     for mode, alternative in plan.alternatives.items():
         chosen = way.mode == mode == "device-only"
         bits = "8" if mode == "cloud-raw" else "-"
@@ -85,7 +79,7 @@ def print_plan(screen: Screen, plan: Plan) -> None:
         figures = _cells(alternative.way.timeline) if possible else ["-"] * len(_FIGURES)
         # Under the name: a column of its own would be bought with the names' width.
         barrier = f"\n  ({alternative.barrier})" if alternative.barrier else ""
-        cells = (f"{'>' if chosen else ' '} {_TITLES[mode]}{barrier}", "", bits, *figures)
+        cells = (f"{'>' if chosen else ' '} {WAYS[mode]}{barrier}", "", bits, *figures)
         rows.append(Row(cells, bold=chosen))
     screen.table((Column("", "text"), Column("cut", "name"), Column("bits"), *_FIGURES), rows)
 
@@ -147,7 +141,7 @@ def _cells(timeline: Timeline) -> list[str]:
 def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
     planned, plan, found = compiled.planned, compiled.planned.plan, compiled.planned.found
     lines = [
-        *stakes_lines(compiled.summary["stakes"], compiled.problem.costs.device.provenance.kind),
+        *stakes_lines(compiled.summary["stakes"], compiled.problem.costs.device.provenance),
         f"search    {found.method}: {found.candidates} ways to cut the model compared, accuracy measured at "
         f"{found.measured} of them; {proof_text(plan.gap)}",
     ]
@@ -158,6 +152,9 @@ def _lines(compiled: Compiled, options: CompileOptions) -> list[str]:
     lines += accuracy_lines(compiled.summary["accuracy"], compiled.summary["judged"])
     for side, profile in (("device", compiled.problem.costs.device), ("cloud", compiled.problem.costs.cloud)):
         lines.append(f"{side:<10}{_provenance(profile.provenance)}")
+    lines.append(f"network   {_network_text(options.link.source)}")
+    if compiled.summary["energy"] is not None:
+        lines.append(f"energy    {energy_text(compiled.summary['energy'])}")
     alone, jpeg = plan.alternatives["device-only"], plan.alternatives["cloud-jpeg"]
     if not alone.emittable:
         lines.append(f"no link   nothing answers: device only is {alone.note}")
@@ -188,11 +185,11 @@ def _input_lines(compiled: Compiled) -> list[str]:
     return lines
 
 
-def stakes_lines(stakes: Mapping[str, Any] | None, kind: str) -> list[str]:
-    """What the plan wins and costs beside the next way, and how wrong its figures may be; `kind` is the profile's."""
+def stakes_lines(stakes: Mapping[str, Any] | None, device: Provenance) -> list[str]:
+    """What the plan wins and costs beside the next way, and how wrong its figures may be; `device` is its profile's."""
     if stakes is None:
         return []
-    other = _TITLES[stakes["against"]]
+    other = WAYS[stakes["against"]]
     lines = [
         f"gain      {stakes['frames_ratio']:.3g}x the frames of {other}, {stakes['latency_ratio']:.3g}x its latency"
     ]
@@ -201,13 +198,17 @@ def stakes_lines(stakes: Mapping[str, Any] | None, kind: str) -> list[str]:
     )
     limits = []
     if factor is not None:
-        known = "measured" if kind == "measured" else "estimated"
+        known = "measured" if device.is_measured else "estimated"
         limits.append(f"the device is {'less' if factor > 1 else 'more'} than {factor:.3g}x as fast as {known}")
     if least is not None:
         limits.append(f"the link carries more than {mbit_text(least)} Mbit/s")
     if most is not None:
         limits.append(f"the link carries less than {mbit_text(most)} Mbit/s")
-    return [*lines, f"holds     while {' and '.join(limits)}"] if limits else lines
+    if limits:
+        lines.append(f"holds     while {' and '.join(limits)}")
+    if factor is not None and 1 / device.band < factor < device.band:
+        lines.append(f"unsure    estimates are within {device.band:.3g}x: measure the device (README, your own times)")
+    return lines
 
 
 def _batch_lines(batch: Mapping[str, Any]) -> list[str]:
@@ -261,5 +262,10 @@ def _mixture_text(mixture: Mapping[str, Any]) -> str:
     )
 
 
+def _network_text(source: str) -> str:
+    return "given; coachc link HOST:PORT measures it" if source == GIVEN else source
+
+
 def _provenance(provenance: Provenance) -> str:
-    return f"{KINDS[provenance.kind]}: {provenance.source}"
+    band = "" if provenance.is_measured else f", within {provenance.band:.3g}x where published"
+    return f"{KINDS[provenance.kind]}{band}: {provenance.source}"

@@ -31,7 +31,7 @@ def doctor(
     import json as json_module
     import sys
 
-    from coachc.cost.device import all_devices
+    from coachc.cost.device_files import all_devices
     from coachc.errors import UsageError
     from coachc.runtime.doctor import examine
     from coachc.runtime.health.system import System

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coachc.cli.eval_outputs import eval_outputs
-from coachc.cli.flags.link_flags import announce_bytes
+from coachc.cli.flags.link_flags import MeasuredFile, announce_bytes, measured_link
 from coachc.cli.options import Json
 from coachc.cli.replay_recorded import replay_recorded
 from coachc.cli.table_layout import Column, Row
 
 if TYPE_CHECKING:
     from coachc.cli.screen import Screen
-    from coachc.evaluate.measure import Measured
+    from coachc.evaluate.replay_figures import Measured
 
 Data = Annotated[
     str | None,
@@ -67,6 +67,7 @@ def eval_(
     stream: Stream = False,
     trace: TraceFile = None,
     bandwidth: Rate = None,
+    link: MeasuredFile = None,
     fps: Fps = None,
     frames_per_second: Frames = None,
     limit: Limit = None,
@@ -101,9 +102,9 @@ def eval_(
 
     if replay is not None:
         given = {
-            "--data": data, "--stream": stream, "--trace": trace, "--bandwidth": bandwidth, "--fps": fps,
-            "--frames-per-second": frames_per_second, "--limit": limit, "--policy": policy, "--one-cut": one_cut,
-            "--prefer": prefer != "accuracy", "--seed": seed,
+            "--data": data, "--stream": stream, "--trace": trace, "--bandwidth": bandwidth, "--link": link,
+            "--fps": fps, "--frames-per-second": frames_per_second, "--limit": limit, "--policy": policy,
+            "--one-cut": one_cut, "--prefer": prefer != "accuracy", "--seed": seed,
         }  # fmt: skip
         replay_recorded(bundle, replay, [flag for flag, value in given.items() if value], json)
         return
@@ -111,20 +112,28 @@ def eval_(
         raise UsageError("no samples to evaluate on", hint="--data DIR, or --replay FILE of a recorded run")
     opened = open_bundle(bundle)
     if opened.manifest.task == "outputs":
-        given = {"--trace": trace, "--bandwidth": bandwidth, "--fps": fps, "--policy": policy, "--one-cut": one_cut}
+        given = {
+            "--trace": trace, "--bandwidth": bandwidth, "--link": link, "--fps": fps, "--policy": policy,
+            "--one-cut": one_cut,
+        }  # fmt: skip
         eval_outputs(opened, data, frames_per_second, limit, [flag for flag, value in given.items() if value], json)
         return
-    link = opened.manifest.link
+    planned = opened.manifest.link
+    rate_bytes_per_s, rtt_s = float(planned["bandwidth_bytes_per_s"]), float(planned["rtt_s"])
+    if link is not None:
+        others = {"--bandwidth": bandwidth, "--trace": trace}
+        measured = measured_link(link, [flag for flag, value in others.items() if value])
+        rate_bytes_per_s, rtt_s = measured.bandwidth_bytes_per_s, measured.rtt_s
     if trace is not None:
         path, _, name = trace.partition(":") if ".json:" in trace else (trace, "", "")
         rates = load_trace(path, name)
     else:
         announce_bytes(bandwidth or "")
-        rates = constant(parse_bandwidth(bandwidth) if bandwidth else float(link["bandwidth_bytes_per_s"]))
+        rates = constant(parse_bandwidth(bandwidth) if bandwidth else rate_bytes_per_s)
     options = EvalOptions(
         data=data,
         trace=rates,
-        rtt_s=float(link["rtt_s"]),
+        rtt_s=rtt_s,
         kinds=tuple(one_of(kind, "--policy", KINDS) for kind in policy or ("none", "paper", "default", "oracle")),
         stream=stream,
         interval_s=1 / fps if fps else 0.0,

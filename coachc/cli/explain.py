@@ -15,11 +15,12 @@ from coachc.cli.flags.search_flags import SearchFlags
 from coachc.cli.flags.target_flags import TargetFlagsOfAsking
 from coachc.cli.options import Json
 from coachc.cli.table_layout import Column, Row
-from coachc.cli.wording import KINDS, mbit_text, proof_text
+from coachc.cli.wording import KINDS, energy_text, mbit_text, proof_text
 from coachc.core.operations import STAGES
+from coachc.cost.link import GIVEN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from coachc.cli.screen import Screen
 
@@ -66,9 +67,10 @@ def explain(
         from coachc.planning.summary import planned_json, setting_json
 
         announce_bytes(link.bandwidth)
-        setting = assumed.setting_of(path, targets, link.link, shapes)
+        known = targets.link_of(link.known_link, bool(link.given & {"bandwidth", "rtt", "link"}))
+        setting = assumed.setting_of(path, targets, known, shapes)
         problem = load_problem(setting)
-        limits = limits_of(setting, problem, search.max_latency_s)
+        limits = limits_of(setting, problem, search.max_latency_s, search.max_joules)
         calibration = assumed.calibration_of(problem, data.with_recipe())
         report = calibration.data
         planned = make_plan(problem, calibration, limits, objective=search.known_objective, method=search.method)
@@ -78,7 +80,7 @@ def explain(
         )
         result = {
             **setting_json(setting, problem),
-            **planned_json(problem, planned, calibration.kind, explanation),
+            **planned_json(problem, planned, calibration, explanation, power=setting.power),
             "calibration_data": data_json(report, data.preview),
         }
     if json:
@@ -109,10 +111,10 @@ def print_explanation(screen: Screen, result: Mapping[str, Any]) -> None:
     mbit = link["bandwidth_bytes_per_s"] * 8 / 1e6
     device, cloud = result["device"], result["cloud"]
     screen.line(
-        f"{result['model']['name']}: {device['target']} ({device['precision']}) -> {mbit:g} Mbit/s, "
-        f"{link['rtt_s'] * 1e3:g} ms -> {cloud['target']} ({cloud['precision']}), "
+        f"{result['model']['name']}: {device['target']} ({device['precision']}) -> {mbit:.4g} Mbit/s, "
+        f"{link['rtt_s'] * 1e3:.4g} ms -> {cloud['target']} ({cloud['precision']}), "
         f"{result['workers']} worker(s), {result['devices']} device(s); times: device {KINDS[device['kind']]}; "
-        f"cloud {KINDS[cloud['kind']]}"
+        f"cloud {KINDS[cloud['kind']]}; link {link.get('source', GIVEN)}"
     )
     cut = _option_text(plan["mode"], [value["value"] for value in plan["cut"]]).replace("\n", " ")
     screen.line(
@@ -123,6 +125,14 @@ def print_explanation(screen: Screen, result: Mapping[str, Any]) -> None:
     for line in gantt.lines(plan, link["rtt_s"], min(gantt.WIDTH, screen.width - 10), workers=result["workers"]):
         screen.line("  " + line)
     screen.line()
+    if "costs" in result:
+        screen.table(_COSTS, _cost_rows(result["costs"]), "what the times are made of")
+        for side, half in result["memory"].items():
+            weights, activations = (half[name] / 2**20 for name in ("weights_bytes", "activations_bytes"))
+            screen.line(f"memory of the {side}'s half: {weights:.1f} MiB of weights, {activations:.1f} of activations")
+        if result["energy"] is not None:
+            screen.line(f"energy of the device: {energy_text(result['energy'])}")
+        screen.line()
     screen.table(_RUNNERS, _runners(why["runners_up"], plan["period_s"]), "next best, and the bottleneck of each")
     for option in why["runners_up"]:
         if option["binds"] not in STAGES:
@@ -145,6 +155,10 @@ def print_explanation(screen: Screen, result: Mapping[str, Any]) -> None:
             screen.line(f"  and {len(result['rejected']) - 8} more: --json lists them all", 4)
 
 
+def _cost_rows(lines: Sequence[Mapping[str, Any]]) -> list[Row]:
+    return [Row((line["stage"], line["what"], f"{line['seconds'] * 1e3:.3f}", line["note"])) for line in lines]
+
+
 def _option_text(mode: str, cut: list[str]) -> str:
     """What is sent, a tensor a line, or the way that sends no tensor."""
     return (
@@ -165,6 +179,7 @@ _RUNNERS = (
     *map(Column, ("bits", "bytes", "device ms", "link ms", "cloud ms", "period ms", "vs plan")),
     Column("bottleneck", "text"),
 )
+_COSTS = (Column("stage", "text"), Column("what", "text"), Column("ms"), Column("from", "text"))
 _REGIONS = (
     Column("from", "name"),
     Column("to", "name"),

@@ -32,6 +32,19 @@ def check_place(path: str, flag: str) -> None:
     check_folder(folder, path)
 
 
+def check_new_file(path: str, flag: str, force: bool) -> None:
+    """As `check_place`, and nothing may be there unless it is to be replaced.
+
+    Raises
+    ------
+    FileError
+        A file is there, too.
+    """
+    check_place(path, flag)
+    if os.path.exists(path) and not force:
+        raise FileError(f"{flag} {path} exists already", hint="--force replaces it, or name another file")
+
+
 def check_bundle_place(model: str, output: str, force: bool) -> None:
     """Raise an error if no bundle can be written at `output`, or not of so large a model.
 

@@ -14,14 +14,14 @@ from coachc.core.blocks import BlockGraph
 from coachc.core.graph import GraphView
 from coachc.core.masks import mask_of, side_of
 from coachc.core.profile import Profile
-from coachc.cost.device import find_device
+from coachc.cost.device_files import find_device
 from coachc.emit.two_halves import MODEL_PATH
 from coachc.frontend.fuse import fuse
 from coachc.frontend.onnx_import import import_model
 from coachc.frontend.pass_driver import Observer
 from coachc.passes.cluster import cluster
 from coachc.passes.ideals import all_ideals
-from coachc.planning.problem import profile
+from coachc.planning.problem import measured_here, side_profile
 from coachc.runtime.bundle.manifest_types import Cut
 from coachc.runtime.bundle.store import Bundle, open_bundle
 
@@ -83,7 +83,7 @@ def inspected(
         graph,
         cluster(graph),
         spec.name,
-        profile(model, graph, spec, None),
+        side_profile(model, graph, "device", spec, None, measured_here(model, graph) if spec.is_local else None),
         bundle,
         device_mask(graph, bundle, bundle.manifest.cut()) if bundle else None,
     )

@@ -16,14 +16,17 @@ from coachc.cli.check import check
 from coachc.cli.command_line import OnceCommand, WholeSentences
 from coachc.cli.compare import compare
 from coachc.cli.compile import compile_
-from coachc.cli.devices import devices
+from coachc.cli.devices import devices_app
 from coachc.cli.doctor import doctor
+from coachc.cli.estimate import estimate
 from coachc.cli.eval import eval_
 from coachc.cli.explain import explain
 from coachc.cli.export import export
 from coachc.cli.inspect import inspect
 from coachc.cli.keygen import keygen
+from coachc.cli.link import link
 from coachc.cli.pack import pack
+from coachc.cli.profile import profile
 from coachc.cli.push import push
 from coachc.cli.rollback import rollback
 from coachc.cli.run import run as run_
@@ -55,11 +58,14 @@ app.command("compile", cls=OnceCommand)(compile_)
 app.command("check", cls=OnceCommand)(check)
 app.command("explain", cls=OnceCommand)(explain)
 app.command("compare", cls=OnceCommand)(compare)
+app.command("estimate", cls=OnceCommand)(estimate)
+app.command("profile", cls=OnceCommand)(profile)
 app.command("serve", cls=OnceCommand)(serve)
 app.command("run", cls=OnceCommand)(run_)
 app.command("eval", cls=OnceCommand)(eval_)
-app.command("devices", cls=OnceCommand)(devices)
+app.add_typer(devices_app, name="devices")
 app.command("doctor", cls=OnceCommand)(doctor)
+app.command("link", cls=OnceCommand)(link)
 app.command("pack", cls=OnceCommand)(pack)
 app.command("unpack", cls=OnceCommand)(unpack)
 app.command("keygen", cls=OnceCommand)(keygen)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from coachc.planning.problem import Progress
+from coachc.core.progress import Progress
 from coachc.runtime.progress_lines import ProgressLines, can_redraw
 
 

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from coachc.cli.screen import Screen
-    from coachc.evaluate.measure import Mean, Share
+    from coachc.evaluate.replay_figures import Mean, Share
     from coachc.evaluate.replay_record import Replayed
 
 

@@ -38,8 +38,23 @@ def run(
     ] = None,
     *,
     engines: EngineFlags,
-    in_flight: Annotated[int, typer.Option(help="Requests under way at once.", min=1)] = 2,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of ONNX Runtime. Default: as many as pay on this machine.", min=1)
+    ] = None,
+    in_flight: Annotated[
+        int | None, typer.Option(help="Requests under way at once. Default: as many as keep all stages busy.", min=1)
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the server.", min=0.001)] = 10.0,
+    deadline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Of each answer, such as 100ms: then the device answers, where it can; else it counts as late.",
+        ),
+    ] = None,
+    log: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A JSON object for each event: server lost, found, task failed.")
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(help="At most this many tasks: labelled images spread over their classes, else the first.", min=1),
@@ -55,9 +70,17 @@ def run(
     stats: Annotated[
         str | None, typer.Option(help="FILE.jsonl: a JSON object for each task, in the order of the answers.")
     ] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Keep what was learned of link and stages for the next start."),
+    ] = None,
     record: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Write all the controller sees and says, for `coachc eval --replay`."),
+    ] = None,
+    profile_out: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write what the run took, for `coachc compile --from-run FILE`."),
     ] = None,
     trust: Trust = None,
     allow_offline: Annotated[
@@ -66,43 +89,54 @@ def run(
     json: Json = False,
 ) -> None:
     """Run BUNDLE over a source and report accuracy, bytes on the socket, latency and throughput."""
-    import json as json_module
     import os
     import sys
 
     # Before numpy is there: as `python3 -m runtime.device` does it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+    from coachc.cost.units import parse_duration
     from coachc.errors import UsageError
+    from coachc.runtime.device.program import run_and_report
     from coachc.runtime.device.report import progress_of
     from coachc.runtime.device.run_bundle import run_bundle
     from coachc.runtime.online.policy import POLICIES, PREFERENCES
-    from coachc.runtime.paragraphs import columns_of
 
     for flag, value, known in (("--policy", policy, POLICIES), ("--prefer", prefer, PREFERENCES)):
         if value is not None and value not in known:
             raise UsageError(f"{flag} '{value}': no such choice", hint="one of " + ", ".join(known))
 
-    report = run_bundle(
-        bundle,
-        server,
-        source,
-        providers=engines.providers,
-        in_flight=in_flight,
-        timeout_s=timeout,
-        limit=limit,
-        strict=strict,
-        cut=cut,
-        bits=bits,
-        policy=policy,
-        prefer=prefer,
-        interval_s=1 / fps if fps else 0.0,
-        stats=stats,
-        record=record,
-        allow_offline=allow_offline,
-        engine=engines.engine,
-        engine_cache=engines.engine_cache,
-        trust=trust,
-        progress=progress_of(sys.stderr),
+    deadline_s = None if deadline is None else parse_duration(deadline, "--deadline")
+    code = run_and_report(
+        lambda stopping: run_bundle(
+            bundle,
+            server,
+            source,
+            providers=engines.providers,
+            in_flight=in_flight,
+            timeout_s=timeout,
+            deadline_s=deadline_s,
+            limit=limit,
+            strict=strict,
+            cut=cut,
+            bits=bits,
+            policy=policy,
+            prefer=prefer,
+            interval_s=1 / fps if fps else 0.0,
+            stats=stats,
+            state=state,
+            record=record,
+            profile_out=profile_out,
+            allow_offline=allow_offline,
+            engine=engines.engine,
+            engine_cache=engines.engine_cache,
+            threads=threads or 0,
+            trust=trust,
+            progress=progress_of(sys.stderr),
+            stopping=stopping,
+        ),
+        json,
+        log,
     )
-    print(json_module.dumps(report.to_json()) if json else report.table(columns_of(sys.stdout)))
+    if code:
+        raise typer.Exit(code)

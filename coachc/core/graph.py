@@ -58,6 +58,15 @@ ITEM_BYTES: Mapping[str, int] = {
 }  # fmt: skip
 
 
+#: What arithmetic an operator is: engines attain another share of their peak in each. Convolutions with a kernel of one
+#: pixel, of 3x3 undilated (few multiplications by Winograd's method), and others; with one group a channel, and with
+#: several; transposed; products with weights, and of two tensors that depend on the input, as in attention; and what
+#: has next to none and is bound by memory.
+WORK_KINDS = (
+    "conv1x1", "conv3x3", "conv", "depthwise", "grouped", "transposed", "gemm", "attention", "memory",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """What a fused operator computes and moves; seconds come from a profile.
@@ -66,8 +75,8 @@ class Work:
     ----------
     flops : int
         Multiply and add count as two.
-    winograd : bool
-        A 3x3 ungrouped, undilated convolution, which engines run faster per FLOP.
+    kind : str
+        One of `WORK_KINDS`: of the node that computes most.
     weight_elements, input_elements, output_elements : int
         Tensor elements read and written at the operator's border.
     free : bool
@@ -75,7 +84,7 @@ class Work:
     """
 
     flops: int = 0
-    winograd: bool = False
+    kind: str = "memory"
     weight_elements: int = 0
     input_elements: int = 0
     output_elements: int = 0
@@ -203,9 +212,13 @@ class GraphView:
 
     def cut_values(self, mask: int) -> tuple[str, ...]:
         """Distinct values made in `mask` (or graph inputs) and read outside it, in topological order."""
+        outside = ~mask
+        return tuple(name for name, maker, readers in self._ends if not maker & outside and readers & outside)
+
+    @cached_property
+    def _ends(self) -> tuple[tuple[str, int, int], ...]:
+        """Each of `ordered_values` with the masks of the node that makes it, 0 for graph inputs, and of its readers."""
         return tuple(
-            name
+            (name, mask_of([self.producer[name]] if name in self.producer else []), mask_of(self.consumers[name]))
             for name in self.ordered_values
-            if (name not in self.producer or mask >> self.producer[name] & 1)
-            and any(not mask >> reader & 1 for reader in self.consumers[name])
         )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: See `Provenance.kind`.
+KINDS = ("measured", "fitted", "guess")
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
@@ -16,10 +19,13 @@ class Provenance:
         measurements), or "guess" (scaled from another target's peak figures, nobody has checked it).
     source : str
         One sentence: machine, tool versions, date and repeats, or the publication.
+    band : float
+        A whole network's time is between this many times less and more than the numbers say; 1 where it was measured.
     """
 
     kind: str
     source: str
+    band: float = 1.0
 
     @property
     def is_measured(self) -> bool:
@@ -45,6 +51,8 @@ class Profile:
     element_bytes : int
         Size of one activation or weight at this precision.
     provenance : Provenance
+    program_s : float
+        What the program on this side takes for a task besides operators; 0 where it was not measured.
     """
 
     target: str
@@ -54,6 +62,7 @@ class Profile:
     overhead_s: float
     element_bytes: int
     provenance: Provenance
+    program_s: float = 0.0
 
     def elementwise_s(self, elements: int, output_bytes: int) -> float:
         """Seconds to read `elements` and write `output_bytes` in one element-wise operator."""

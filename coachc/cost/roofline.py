@@ -62,13 +62,7 @@ def operator_s(work: Work, roofline: Roofline, element_bytes: int) -> float:
     """
     if work.free:
         return 0.0
-    return _busy_s(work, roofline, element_bytes) + roofline.overhead_s
-
-
-def _busy_s(work: Work, roofline: Roofline, element_bytes: int) -> float:
-    rate = roofline.winograd_flops_per_s if work.winograd else roofline.flops_per_s
-    moved = (work.weight_elements + work.input_elements + work.output_elements) * element_bytes
-    return max(work.flops / rate, moved / roofline.bytes_per_s)
+    return roofline.busy_s(work, element_bytes) + roofline.start_s(work)
 
 
 def eager_s(graph: GraphView, roofline: Roofline, element_bytes: int) -> tuple[float, ...]:
@@ -97,6 +91,5 @@ def _unfused_gpu_s(node: Node, roofline: Roofline, element_bytes: int) -> float:
     work = node.work
     others = node.unfused_operators - 1
     return (
-        _busy_s(work, roofline, element_bytes)
-        + others * 2 * work.output_elements * element_bytes / roofline.bytes_per_s
+        roofline.busy_s(work, element_bytes) + others * 2 * work.output_elements * element_bytes / roofline.bytes_per_s
     )

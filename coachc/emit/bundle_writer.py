@@ -10,7 +10,8 @@ from typing import Any
 from coachc import __version__
 from coachc.core.graph import Value
 from coachc.core.profile import Profile
-from coachc.cost.device import DeviceSpec, Link
+from coachc.cost.device import DeviceSpec
+from coachc.cost.link import Link
 from coachc.emit.half_precision import HalfPrecisionModel
 from coachc.emit.rtx import RtxEngine
 from coachc.emit.two_halves import MODEL_PATH, Emitted, quantizer_form
@@ -130,6 +131,8 @@ def _side(spec: DeviceSpec, profile: Profile) -> dict[str, Any]:
         "precision": profile.precision,
         "tensorrt": spec.tensorrt,
         "max_opset": spec.max_opset,
+        "compute_capability": spec.compute_capability,
+        "precisions": list(spec.precisions),
         "quantizer": quantizer_form(spec),
         "provenance": dataclasses.asdict(profile.provenance),
     }

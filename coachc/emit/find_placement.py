@@ -6,6 +6,8 @@ cannot be lowered, every operator that differs from those before is lowered by i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx
 
 from coachc.core.graph import GraphView, Value
@@ -32,10 +34,33 @@ def placement_of(model: Model, graph: GraphView, device: DeviceSpec, cloud: Devi
         Of that model.
     device, cloud : DeviceSpec
     """
-    sides = {"device": device, "cloud": cloud}
+    return placements_of(model, graph, [(device, cloud)])[0]
+
+
+def placements_of(
+    model: Model, graph: GraphView, pairs: Sequence[tuple[DeviceSpec, DeviceSpec]]
+) -> tuple[Placement, ...]:
+    """The same of several pairs of device and cloud: the model is lowered once for each target among them.
+
+    Parameters
+    ----------
+    model : Model
+    graph : GraphView
+    pairs : sequence of (DeviceSpec, DeviceSpec)
+    """
+    # By identity: a target holds tables, which have no hash; two that are equal are asked twice, which costs time only.
+    refused = {id(spec): _refused(model, graph, spec) for spec in {id(s): s for pair in pairs for s in pair}.values()}
+    return tuple(
+        _placement(model, graph, {"device": device, "cloud": cloud}, (refused[id(device)], refused[id(cloud)]))
+        for device, cloud in pairs
+    )
+
+
+def _placement(
+    model: Model, graph: GraphView, sides: dict[str, DeviceSpec], refused: tuple[dict[int, str], dict[int, str]]
+) -> Placement:
     if all(target_of(spec).rules is None for spec in sides.values()):
         return ANYWHERE
-    refused = {side: _refused(model, graph, spec) for side, spec in sides.items()}
     crossings: dict[str, str] = {}
     known: dict[tuple[str, int], str] = {}
     for name, value in graph.values.items():
@@ -45,7 +70,7 @@ def placement_of(model: Model, graph: GraphView, device: DeviceSpec, cloud: Devi
                 known[kind] = next(filter(None, (_end(value, model.opset, spec) for spec in sides.values())), "")
             if known[kind]:
                 crossings[name] = f"'{name}' {known[kind]}"
-    return Placement(refused["device"], refused["cloud"], crossings)
+    return Placement(*refused, crossings)
 
 
 def refusals(emitted: Emitted, model: onnx.ModelProto, device: DeviceSpec, cloud: DeviceSpec) -> dict[str, str]:

@@ -158,10 +158,13 @@ def lowered_for(
     limits, targets = _both(model, specs), [target_of(spec) for spec in specs]
     found = lower(model, limits, stage=stage, observers=observers)
     for _ in range(_ROUNDS):
-        refused = {one.node for target in targets for one in violations(found.model, target) if one.severity == "error"}
+        refused: dict[str, list[str]] = {}
+        for one in (one for target in targets for one in violations(found.model, target)):
+            if one.severity == "error" and one.node:
+                refused.setdefault(one.node, []).append(one.limit)
         again = found
-        if refused - {""}:
-            again = lower(found.model, limits, refused=refused - {""}, stage=stage, observers=observers)
+        if refused:
+            again = _mended(found.model, limits, refused, stage, observers)
         if not again.changed or again is found:
             break
         applied = dict(found.applied)
@@ -169,3 +172,28 @@ def lowered_for(
             applied[name] = applied.get(name, 0) + count
         found = Lowered(again.model, tuple(sorted(applied.items())), found.source_opset, again.opset)
     return found
+
+
+def _mended(
+    model: onnx.ModelProto,
+    limits: Limits,
+    refused: Mapping[str, Sequence[str]],
+    stage: str,
+    observers: Sequence[Observer],
+) -> Lowered:
+    """A model without the nodes that a target refuses, as far as that goes: where what takes their place is no valid
+    model, each is tried alone, and those stay that cannot be done without.
+    """
+    try:
+        return lower(model, limits, refused=refused, stage=stage, observers=observers)
+    except ModelError:
+        opset = opset_of(model)
+        found = Lowered(model, (), opset, opset)
+        if len(refused) == 1:
+            return found
+        applied: dict[str, int] = {}
+        for name, broken in refused.items():
+            found = _mended(found.model, limits, {name: broken}, stage, observers)
+            for what, count in found.applied:
+                applied[what] = applied.get(what, 0) + count
+        return Lowered(found.model, tuple(sorted(applied.items())), opset, found.opset)

@@ -9,8 +9,8 @@ import numpy as np
 
 from coachc.errors import DataError, UsageError
 from coachc.evaluate.bandwidth_trace import Trace
-from coachc.evaluate.measure import Measured, measure
 from coachc.evaluate.replay import KINDS, Setup, replay
+from coachc.evaluate.replay_figures import Measured, measure
 from coachc.evaluate.tasks import BundleTasks, HalfKind, Tasks
 from coachc.runtime.bundle.classes import classes_in
 from coachc.runtime.bundle.feeds import Source

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from coachc.evaluate.measure import Mean, Share, mean, share
+from coachc.evaluate.replay_figures import Mean, Share, mean, share
 from coachc.runtime.bundle.manifest_types import Cut
 from coachc.runtime.bundle.store import Bundle
 from coachc.runtime.device.run_policies import plain_policy, read_policy
@@ -24,6 +24,8 @@ from coachc.runtime.online.recording import (
     HINT,
     NAMES,
     Answered,
+    AskedRate,
+    AskingRate,
     Decide,
     Header,
     Lost,
@@ -181,7 +183,7 @@ class _Replay:
         elif isinstance(event, Decide):
             self._decide(line, event)
         elif isinstance(event, WasAlone):
-            driver.was_alone(event.cut, event.exited)
+            driver.was_alone(event.cut, event.exited, event.now_s)
             self._tasks += 1
         elif isinstance(event, Reached):
             driver.reached(event.rtt_s)
@@ -193,6 +195,10 @@ class _Replay:
         elif isinstance(event, Lost):
             self._sent.pop(event.task, None)
             driver.lost(event.task)
+        elif isinstance(event, AskingRate):
+            driver.asking_rate()
+        elif isinstance(event, AskedRate):
+            driver.asked_rate(event.now_s, event.bytes_per_s, event.spent_bytes)
 
     def result(self, cut_short: bool) -> Replayed:
         """After the last call."""

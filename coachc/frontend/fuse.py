@@ -16,7 +16,7 @@ import onnx
 
 from coachc.core.graph import GraphView, Node, Value, Work
 from coachc.frontend.model import Model
-from coachc.frontend.work import FREE, Shape, is_winograd, node_flops
+from coachc.frontend.work import FREE, Shape, node_flops, work_kind
 
 ANCHORS = frozenset(
     {"Conv", "ConvTranspose", "Gemm", "MatMul", "QLinearConv", "ConvInteger", "QLinearMatMul", "MatMulInteger"}
@@ -208,10 +208,11 @@ def _work(
     values: Mapping[str, Value],
 ) -> Work:
     weights = {name for node in part for name in node.input if name and name not in values}
-    flops = [(node_flops(node, shapes), is_winograd(node, shapes)) for node in part]
+    flops = [node_flops(node, shapes) for node in part]
+    most = part[flops.index(max(flops))]
     return Work(
-        flops=sum(count for count, _ in flops),
-        winograd=max(flops)[1],
+        flops=sum(flops),
+        kind=work_kind(most, shapes, values) if max(flops) else "memory",
         weight_elements=sum(math.prod(shapes[name]) for name in weights if name in shapes),
         input_elements=sum(values[name].elements for name in enters),
         output_elements=sum(values[name].elements for name in leaves),

@@ -20,6 +20,7 @@ import onnx
 
 from coachc.errors import ModelError, ToolchainError
 from coachc.frontend import walk
+from coachc.runtime.engines.cores import threads_for
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -86,7 +87,7 @@ def session(
     options.log_severity_level = _QUIET
     # Threads that spin while they wait cost more than they save wherever something else runs too.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads_for(threads)
     if profile_prefix:
         options.enable_profiling = True
         options.profile_file_prefix = profile_prefix

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import onnx
 
@@ -38,14 +38,33 @@ def node_flops(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
     return 0
 
 
-def is_winograd(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> bool:
-    """Whether a convolution is 3x3, ungrouped and undilated, which engines run with fewer multiplications."""
-    if node.op_type != "Conv" or shapes.get(node.input[1], ())[2:] != (3, 3):
-        return False
-    attributes = {a.name: a for a in node.attribute}
-    grouped = "group" in attributes and attributes["group"].i != 1
-    dilated = "dilations" in attributes and set(attributes["dilations"].ints) != {1}
-    return not grouped and not dilated
+def work_kind(node: onnx.NodeProto, shapes: Mapping[str, Shape], dynamic: Collection[str]) -> str:
+    """Which of `WORK_KINDS` a node is.
+
+    Parameters
+    ----------
+    node : onnx.NodeProto
+    shapes : mapping of str to tuple of int
+    dynamic : collection of str
+        Values that depend on a graph input: all others are weights.
+    """
+    if node.op_type in ("Conv", "QLinearConv", "ConvInteger"):
+        weight = shapes.get(node.input[3 if node.op_type == "QLinearConv" else 1], ())
+        attributes = {a.name: a for a in node.attribute}
+        groups = attributes["group"].i if "group" in attributes else 1
+        if groups > 1:
+            return "depthwise" if weight[1:2] == (1,) else "grouped"
+        kernel = weight[2:]
+        dilated = "dilations" in attributes and set(attributes["dilations"].ints) != {1}
+        if set(kernel) == {1}:
+            return "conv1x1"
+        return "conv3x3" if kernel == (3, 3) and not dilated else "conv"
+    if node.op_type == "ConvTranspose":
+        return "transposed"
+    if node.op_type in ("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"):
+        left, right = node.input[0], node.input[3 if node.op_type == "QLinearMatMul" else 1]
+        return "attention" if left in dynamic and right in dynamic else "gemm"
+    return "memory"
 
 
 def _elements(shapes: Mapping[str, Shape], name: str) -> int:

@@ -13,13 +13,15 @@ import math
 from collections.abc import Sequence
 
 from coachc.calib.dataset import RANDOM
-from coachc.calib.online_policy import Online
+from coachc.calib.online.online_policy import Online
 from coachc.calib.refine import Refined
 from coachc.core.cut_set import ChosenCut, CutSet
 from coachc.core.plan import NO_OVERLAP, BitPlan, Plan, Way
+from coachc.core.progress import Progress, silent
 from coachc.errors import InfeasibleError
 from coachc.passes.cut_chain import LinkLine, best_chain, best_intervals
-from coachc.passes.partition import Limits, costed, device_memory_bytes
+from coachc.passes.half_memory import half_memory
+from coachc.passes.partition import Limits, costed
 from coachc.passes.timeline import stage_times, way_at
 from coachc.planning.calibration import Calibration
 from coachc.planning.certify import certify, certify_jpeg
@@ -27,7 +29,7 @@ from coachc.planning.decide import jpeg_timeline, with_accuracy
 from coachc.planning.make_plan import Planned, make_plan, on_noise, refine_cut
 from coachc.planning.online import NoPolicy, named
 from coachc.planning.precisions import where_it_pays
-from coachc.planning.problem import Problem, Progress, silent
+from coachc.planning.problem import Problem
 
 #: Bandwidths at which the optimum is sought, evenly spaced by their logarithms: both ends and the geometric middle
 #: are among them.
@@ -181,7 +183,7 @@ def _winners(
             coded = calibration.precision.coded(way.mask) if way.bits.packed else None
             here = dataclasses.replace(way, bits=coded or way.bits)
             found.setdefault((way.mode, way.mask, way.bits.packed), here)
-    needed = device_memory_bytes(graph, graph.full_mask, costs.device.element_bytes)
+    needed = half_memory(graph, graph.full_mask, costs.device.element_bytes).total_bytes
     fits = limits.device_memory_bytes is None or needed <= limits.device_memory_bytes
     builds = planned[0].plan.alternatives["device-only"].emittable
     if mode in ("auto", "device-only") and builds and (fits or not found):
@@ -211,7 +213,7 @@ def _at(way: Way, calibration: Calibration, problem: Problem) -> Way:
 def _period_s(way: Way, calibration: Calibration, problem: Problem, limits: Limits) -> float:
     """The period at one bandwidth, coded where that pays there; infinite where the cut answers too late."""
     here = _at(dataclasses.replace(way, bits=where_it_pays(way.bits, problem)), calibration, problem)
-    return here.timeline.period_s if limits.in_time(here) else math.inf
+    return here.timeline.period_s if limits.admits(here) else math.inf
 
 
 def _line(way: Way, calibration: Calibration, problem: Problem, low: float, high: float) -> LinkLine:
@@ -262,7 +264,7 @@ def _with_intervals(
 def _at_middle(cuts: Sequence[ChosenCut], members: Sequence[Way], limits: Limits, tie: float) -> Way:
     """The cut with the shortest period at the middle of the range, of those in time."""
     admitted = {(way.mode, way.mask) for way in members}
-    possible = [cut.way for cut in cuts if (cut.way.mode, cut.way.mask) in admitted and limits.in_time(cut.way)]
+    possible = [cut.way for cut in cuts if (cut.way.mode, cut.way.mask) in admitted and limits.admits(cut.way)]
     return min(possible, key=lambda w: w.timeline.period_s / (1 + tie if w.mode == "device-only" else 1.0))
 
 

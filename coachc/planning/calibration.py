@@ -14,8 +14,9 @@ from coachc.calib.input_overview import Observer
 from coachc.calib.jpeg import JpegCost, estimate_jpeg, measure_jpeg
 from coachc.calib.measurements import Measurements
 from coachc.calib.reference_answers import Trial, trial_of
+from coachc.core.progress import Progress, silent
 from coachc.planning.precisions import FixedPrecision, MeasuredPrecision, PrecisionSource
-from coachc.planning.problem import Problem, Progress, silent
+from coachc.planning.problem import Problem
 from coachc.runtime.bundle.classes import classes_of
 from coachc.runtime.bundle.manifest_types import Preprocess
 

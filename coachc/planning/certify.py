@@ -9,24 +9,23 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-import numpy as np
-
 from coachc.calib.certificate import LEVEL, UnitLosses, units_needed
 from coachc.calib.cut_evaluator import CutEvaluator
 from coachc.calib.dataset import RANDOM
 from coachc.calib.jpeg import JpegCost, jpeg_step
-from coachc.calib.online_policy import Online
+from coachc.calib.online.online_policy import Online
 from coachc.calib.precision_chooser import measured_accuracy
 from coachc.calib.precision_proof import prove_precision
 from coachc.calib.proof import Proof, walk
 from coachc.calib.reference_answers import Trial
 from coachc.calib.refine import layouts_of
 from coachc.core.plan import Accuracy, BitPlan, Way
+from coachc.core.progress import Progress, silent
 from coachc.passes.partition import costed
 from coachc.planning.calibration import Calibration
 from coachc.planning.online import NoPolicy, online_policies, quantizer_rungs, why_no_policy
 from coachc.planning.precisions import where_it_pays
-from coachc.planning.problem import Problem, Progress, silent
+from coachc.planning.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,9 @@ def certify(
 def certify_jpeg(problem: Problem, calibration: Calibration, *, cuts: int = 1) -> JpegCost | None:
     """What JPEGs lose, proven as a cut's loss is."""
     jpeg, trial = calibration.jpeg, calibration.trial
-    if jpeg is None or jpeg.accuracy is None or trial is None or not trial.division.proves:
+    if jpeg is None or jpeg.lost is None or trial is None or not trial.division.proves:
         return jpeg
-    inputs = [problem.model.values[name] for name in problem.model.inputs]
-    step = jpeg_step(problem.model.proto, inputs, trial)
+    step = jpeg_step(problem.model.proto, problem.model.values[problem.model.inputs[0]], trial, jpeg.lost)
     proof = walk([step], calibration.budget, LEVEL / cuts)
     accuracy = _proven(measured_accuracy(trial, step.kept(), kept=True), trial, proof)
     return dataclasses.replace(jpeg, accuracy=accuracy, keeps_budget=accuracy.certified)
@@ -101,8 +99,7 @@ def _at(problem: Problem, way: Way, evaluator: CutEvaluator, rung: int | None, p
         return dataclasses.replace(bits, accuracy=_needing(accuracy, evaluator, seen))
     kept = evaluator.by_unit(evaluator.losses(quantizers, kept=True), kept=True)
     accuracy = _proven(measured_accuracy(evaluator.trial, kept, kept=True), evaluator.trial, proof)
-    both = UnitLosses(np.concatenate([seen.lost, kept.lost]), np.concatenate([seen.weight, kept.weight]))
-    return dataclasses.replace(bits, accuracy=_needing(accuracy, evaluator, both))
+    return dataclasses.replace(bits, accuracy=_needing(accuracy, evaluator, seen + kept))
 
 
 def _proven(accuracy: Accuracy, trial: Trial, proof: Proof) -> Accuracy:

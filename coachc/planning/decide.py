@@ -11,9 +11,10 @@ from coachc.calib.reference_answers import Trial
 from coachc.core.graph import GraphView
 from coachc.core.plan import MODES, Accuracy, Alternative, BitPlan, Plan, Timeline, Way
 from coachc.errors import InfeasibleError
+from coachc.passes.energy import joules
 from coachc.passes.objective import rank
-from coachc.passes.partition import Found, Limits
-from coachc.passes.timeline import Costs, from_stages, uniform_way, way_at
+from coachc.passes.partition import Found, Limits, Unfit, unfit
+from coachc.passes.timeline import Costs, from_stages, picture_header_bytes, uniform_way, way_at
 
 #: Bits of the raw alternative: pictures as the camera gives them.
 RAW_BITS = 8
@@ -54,16 +55,13 @@ def decide(
     """
     whole = BitPlan((), None if trial is None else _nothing_lost(trial))
     alternatives = _alternatives(graph, costs, jpeg, whole, limits)
-    alone = alternatives["device-only"].way
-
-    ways = [alone] if alternatives["device-only"].emittable else []
+    ways = _eligible(alternatives)
     if found.best is not None:
         ways.insert(0, with_accuracy(found.best, whole))
-    if alternatives["cloud-jpeg"].emittable:
-        ways.append(alternatives["cloud-jpeg"].way)
-    fitting = [way for way in ways if mode in ("auto", way.mode) and limits.in_time(way)]
+    fitting = [way for way in ways if mode in ("auto", way.mode) and limits.admits(way)]
     if not fitting:
-        raise _infeasible(graph, mode, limits, found, ways, alternatives["cloud-jpeg"])
+        alone = unfit(graph, graph.full_mask, costs, limits)
+        raise _infeasible(graph, mode, limits, found, ways, alternatives["cloud-jpeg"], alone)
     chosen = min(fitting, key=lambda way: rank(way, objective))
     if objective == "exact":
         longest_s = chosen.timeline.period_s * (1 + costs.tie)
@@ -77,6 +75,15 @@ def decide(
         method=found.method,
         rejected=found.rejected,
     )
+
+
+def unsplit_ways(graph: GraphView, costs: Costs, jpeg: JpegCost | None, limits: Limits) -> list[Way]:
+    """The ways beside the cuts that may be chosen: the whole model on the device, or behind a JPEG."""
+    return _eligible(_alternatives(graph, costs, jpeg, BitPlan(()), limits))
+
+
+def _eligible(alternatives: dict[str, Alternative]) -> list[Way]:
+    return [alternatives[mode].way for mode in ("device-only", "cloud-jpeg") if alternatives[mode].emittable]
 
 
 def _nothing_lost(trial: Trial) -> Accuracy:
@@ -107,19 +114,26 @@ def _alternatives(
         Alternative(uniform_way(graph, 0, RAW_BITS, costs), note="inputs as 8-bit codes, accuracy not measured"),
         _jpeg_alternative(costs, jpeg),
     )
+    alone = unfit(graph, graph.full_mask, costs, limits)
     against = (
-        limits.placement.against(graph, graph.full_mask),
-        limits.placement.against(graph, 0),
-        next(iter(limits.placement.cloud.values()), ""),
+        alone,
+        _unbuilt(limits.placement.against(graph, 0)),
+        _unbuilt(next(iter(limits.placement.cloud.values()), "")),
     )
     return {
         alternative.way.mode: dataclasses.replace(
-            alternative, barrier="does not build", note=f"not possible: {refused}"
+            alternative,
+            barrier="too large" if refused.binds == "memory" else "does not build",
+            note=f"not possible: {refused.text}",
         )
         if refused
         else alternative
         for alternative, refused in zip(found, against, strict=True)
     }
+
+
+def _unbuilt(text: str) -> Unfit | None:
+    return Unfit("target", text) if text else None
 
 
 def _jpeg_alternative(costs: Costs, jpeg: JpegCost | None) -> Alternative:
@@ -147,7 +161,8 @@ def jpeg_way(jpeg: JpegCost, costs: Costs) -> Way:
 def jpeg_timeline(jpeg: JpegCost, costs: Costs) -> Timeline:
     """Stage times of sending a JPEG and running the whole model on the cloud."""
     cloud_s = sum(costs.cloud.seconds) + jpeg.decode_s
-    return from_stages(jpeg.encode_s, costs.link.transfer_s(jpeg.size_bytes, 1), cloud_s, jpeg.size_bytes, costs)
+    link_s = costs.link.transfer_s(jpeg.size_bytes + picture_header_bytes(jpeg.size_bytes))
+    return from_stages(jpeg.encode_s, link_s, cloud_s, jpeg.size_bytes, costs)
 
 
 def _infeasible(
@@ -157,6 +172,7 @@ def _infeasible(
     found: Found,
     ways: list[Way],
     cloud_jpeg: Alternative,
+    alone: Unfit | None,
 ) -> InfeasibleError:
     shown = [(way.mode, way.timeline) for way in ways if mode in ("auto", way.mode)]
     closest = found.closest
@@ -173,6 +189,14 @@ def _infeasible(
             ],
             hint="raise --max-latency or --bandwidth, or take a faster device",
         )
+    power = limits.power
+    if limits.max_joules is not None and power is not None and shown:
+        name, least = min(((name, joules(timeline, power)) for name, timeline in shown), key=lambda item: item[1])
+        return InfeasibleError(
+            f"no plan takes {limits.max_joules:.3g} J or less of the device for a task",
+            context=[f"closest: {name}, {least:.3g} J ({power.provenance.source})"],
+            hint="raise --max-joules or --bandwidth, or state what the device draws in its file's [power]",
+        )
     if refused := _refused(graph, mode, limits):
         return InfeasibleError(
             "no plan builds on both sides" if mode == "auto" else f"no {mode} plan builds on its target",
@@ -187,6 +211,12 @@ def _infeasible(
     context = [f"{rejected.what}: {rejected.reason}" for rejected in found.rejected[:5]]
     if mode == "cloud-jpeg":
         context = [cloud_jpeg.note]
+    if mode == "device-only" and alone is not None:
+        return InfeasibleError(
+            "no device-only plan fits into the device's memory",
+            context=[alone.text],
+            hint="take a smaller --batch or a device with more memory, or leave --mode at auto",
+        )
     return InfeasibleError(
         f"no {mode} plan keeps the accuracy budget",
         context=context or [f"modes: auto, {', '.join(MODES)}"],

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, Plan, Rejected, Timeline, Way
 from coachc.passes.best_bandwidths import best_ranges
 from coachc.passes.candidates.candidate_masks import boundaries
+from coachc.passes.energy import joules
 from coachc.passes.partition import Limits, unfit
 from coachc.passes.timeline import Costs, uniform_way, way_at
 from coachc.planning.precisions import MeasuredPrecision, PrecisionSource
@@ -34,7 +35,7 @@ class Option:
     known : bool
         Which of the two.
     binds : str
-        "device", "link" or "cloud" (its slowest stage), "accuracy", "memory", "latency", "shape" or "target"
+        "device", "link" or "cloud" (its slowest stage), "accuracy", "memory", "latency", "energy", "shape" or "target"
         (what it does not build).
     reason : str
     possible : bool
@@ -207,8 +208,12 @@ class _Options:
         )
 
     def settle(self, way: Way, known: bool = True, binds: str = "", reason: str = "") -> Option:
-        """What binds an option that no accuracy or memory forbids: the latency limit, or its slowest stage."""
-        if not self.limits.in_time(way):
+        """What binds an option that no accuracy or memory forbids: a limit of latency or energy, or a stage."""
+        limits = self.limits
+        if limits.hungry(way) and limits.power is not None:
+            reason = f"takes {joules(way.timeline, limits.power):.3g} J a task, the limit is {limits.max_joules:.3g} J"
+            return Option(way, known, "energy", reason, possible=False)
+        if limits.late(way):
             limit_s, latency_s = self.limits.max_latency_s or 0.0, way.timeline.latency_s
             reason = f"answers after {latency_s * 1e3:.1f} ms, the limit is {limit_s * 1e3:.1f} ms"
             return Option(way, known, "latency", reason, possible=False)

@@ -8,21 +8,22 @@ from dataclasses import dataclass, field
 
 from coachc.calib.dataset import RANDOM
 from coachc.calib.jpeg import JpegCost
-from coachc.calib.online_policy import Online
+from coachc.calib.online.online_policy import Online
 from coachc.calib.refine import Refined, refine
 from coachc.core.cut_set import CutSet
-from coachc.core.plan import MAX_BITS, BitPlan, Plan, Way
+from coachc.core.plan import MAX_BITS, Plan, Way
+from coachc.core.progress import Progress, silent
 from coachc.passes.candidates import auto
 from coachc.passes.candidates.candidate_masks import Candidates
 from coachc.passes.objective import rank
 from coachc.passes.partition import Found, Limits, costed, search
-from coachc.passes.timeline import forbidding, way_at
+from coachc.passes.timeline import forbidding
 from coachc.planning.calibration import Calibration
 from coachc.planning.certify import certify, certify_jpeg
-from coachc.planning.decide import decide
+from coachc.planning.decide import decide, unsplit_ways
 from coachc.planning.online import NoPolicy
 from coachc.planning.precisions import where_it_pays
-from coachc.planning.problem import Problem, Progress, silent
+from coachc.planning.problem import Problem
 
 #: Share of the period by which refining a cut may overtake another one.
 NEAR = 0.1
@@ -159,10 +160,9 @@ def _soonest_of_equals(
     graph, costs, best = problem.graph, problem.costs, found.best
     assert best is not None
     shortest_s = best.timeline.period_s
-    if mode == "auto" and not limits.placement.against(graph, graph.full_mask):
-        alone = way_at(graph, graph.full_mask, BitPlan(()), costs)
-        if limits.in_time(alone):
-            shortest_s = min(shortest_s, alone.timeline.period_s)
+    if mode == "auto":
+        unsplit = unsplit_ways(graph, costs, calibration.jpeg, limits)
+        shortest_s = min([shortest_s, *(way.timeline.period_s for way in unsplit if limits.admits(way))])
     longest_s = shortest_s * (1 + costs.tie)
     if best.timeline.period_s > longest_s:
         return found
@@ -195,7 +195,7 @@ def _near(problem: Problem, calibration: Calibration, best: Way, limits: Limits,
         for mask, bits in measured.measured().items()
         if (mask == 0) != (best.mask == 0)
     ]
-    near = min(filter(limits.in_time, options), key=rank, default=None)
+    near = min(filter(limits.admits, options), key=rank, default=None)
     return [near] if near is not None and near.timeline.period_s < best.timeline.period_s * (1 + NEAR) else []
 
 

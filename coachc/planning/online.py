@@ -13,15 +13,16 @@ from coachc.calib.certificate import LEVEL
 from coachc.calib.cut_evaluator import CutEvaluator
 from coachc.calib.dataset import RANDOM
 from coachc.calib.judges import ClassJudge
-from coachc.calib.online_policy import CutTimes, Online, Part, build
-from coachc.calib.policy_losses import Sent
-from coachc.calib.policy_proof import ProvenPolicy
+from coachc.calib.online.online_policy import CutTimes, Online, Part, build
+from coachc.calib.online.policy_losses import Sent
+from coachc.calib.online.policy_proof import ProvenPolicy
 from coachc.core.plan import BitPlan, Quantizer, Way
-from coachc.cost.device import CODING_S_PER_BYTE
+from coachc.core.progress import Progress, silent
+from coachc.cost.link import CODING_S_PER_BYTE
 from coachc.passes.quantizer_nodes import has_feature
-from coachc.passes.timeline import wire_bytes
+from coachc.passes.timeline import header_bytes, wire_bytes
 from coachc.planning.calibration import Calibration
-from coachc.planning.problem import Problem, Progress, silent
+from coachc.planning.problem import Problem
 from coachc.runtime.bundle.deflate import coded_size
 from coachc.runtime.bundle.manifest_types import Layout
 from coachc.runtime.online.feature import join
@@ -132,7 +133,7 @@ def named(found: Online | NoPolicy, cut: str) -> Online | NoPolicy:
 
 def alone_policies(name: str, problem: Problem) -> dict[str, Policy]:
     """The policies of device-only: it sends nothing, so nothing is decided."""
-    device_s = sum(problem.costs.device.seconds)
+    device_s = sum(problem.costs.device.seconds) + problem.costs.device.program_s
     share = problem.costs.server_share
     return {kind: Policy(kind, name, None, None, (), 0, (), device_s, 0.0, share) for kind in POLICIES}
 
@@ -200,4 +201,6 @@ def _rung(problem: Problem, evaluator: CutEvaluator, bits: BitPlan, quantizers: 
             size += evaluator.raw_bytes(place)
     if any(layout.coding != "none" for layout in layouts):
         coding_s = packed * CODING_S_PER_BYTE
-    return Rung(tuple(q.bits for q in quantizers), size, coding_s)
+    headers = problem.costs.link.request_bytes
+    headers += sum(header_bytes(problem.graph.values[q.name], q) for q in quantizers)
+    return Rung(tuple(q.bits for q in quantizers), size, coding_s, headers)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from coachc.core.progress import Progress, silent
 from coachc.passes.partition import Limits
 from coachc.planning.bandwidth_range import plan_cuts
 from coachc.planning.calibration import Calibration
 from coachc.planning.make_plan import Planned, make_plan
-from coachc.planning.problem import Problem, Progress, silent
+from coachc.planning.problem import Problem
 
 
 def plan_bundle(

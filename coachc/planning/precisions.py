@@ -12,10 +12,11 @@ from coachc.calib.reference_answers import Trial
 from coachc.calib.refine import quickly_coded
 from coachc.core.graph import GraphView
 from coachc.core.plan import MAX_BITS, MIN_BITS, BitPlan, Rejected, quantizer_for
-from coachc.cost.device import CODING_S_PER_BYTE
+from coachc.core.progress import Progress, silent
+from coachc.cost.link import CODING_S_PER_BYTE
 from coachc.passes.cut import boundary_name, split
 from coachc.passes.timeline import wire_bytes
-from coachc.planning.problem import Problem, Progress, silent
+from coachc.planning.problem import Problem
 from coachc.runtime.bundle.frame import FRAME_HEADER_BYTES
 
 
@@ -126,7 +127,7 @@ def where_it_pays(bits: BitPlan, problem: Problem) -> BitPlan:
         return bits
     values, link = problem.graph.values, problem.costs.link
     packed = sum(wire_bytes(values[q.name], q) for q in bits.quantizers)
-    saved_s = link.transfer_s(packed, 0) - link.transfer_s(bits.coded_bytes, 0)
+    saved_s = link.transfer_s(packed) - link.transfer_s(bits.coded_bytes)
     if saved_s > packed * CODING_S_PER_BYTE:
         return bits
     frames = sum(FRAME_HEADER_BYTES for q in bits.quantizers if q.packed)

@@ -11,7 +11,11 @@ from coachc.calib.refine import Refined
 from coachc.core.cut_set import CutSet
 from coachc.core.graph import GraphView
 from coachc.core.plan import Accuracy, Plan, Timeline
+from coachc.core.power import Power
 from coachc.core.profile import Profile
+from coachc.passes.cost_lines import CostLine, cost_lines
+from coachc.passes.energy import joules
+from coachc.passes.half_memory import half_memory
 from coachc.passes.strategy import Strategy, saturated
 from coachc.passes.timeline import Costs, wire_bytes
 from coachc.planning.calibration import Calibration
@@ -23,31 +27,39 @@ from coachc.runtime.bundle.manifest_types import Layout
 
 
 def setting_json(setting: Setting, problem: Problem) -> dict[str, Any]:
-    """The model, both sides with where their times come from, and the link."""
+    """The model, both sides with where their times come from, and the link with where it comes from."""
     model, costs = problem.model, problem.costs
     return {
         "model": {"name": model.name, "sha256": model.sha256, "opset": model.opset},
-        "device": _side_json(setting.device.name, costs.device),
-        "cloud": _side_json(setting.cloud.name, costs.cloud),
-        "link": {"bandwidth_bytes_per_s": setting.link.bandwidth_bytes_per_s, "rtt_s": setting.link.rtt_s},
+        "device": side_json(setting.device.name, costs.device),
+        "cloud": side_json(setting.cloud.name, costs.cloud),
+        "link": dataclasses.asdict(costs.link),
         "workers": setting.workers,
         "devices": setting.devices,
     }
 
 
-def _side_json(target: str, profile: Profile) -> dict[str, Any]:
+def side_json(target: str, profile: Profile) -> dict[str, Any]:
+    """A target, and where its times come from."""
     provenance = profile.provenance
-    return {"target": target, "precision": profile.precision, "kind": provenance.kind, "source": provenance.source}
+    return {
+        "target": target,
+        "precision": profile.precision,
+        "kind": provenance.kind,
+        "band": provenance.band,
+        "source": provenance.source,
+    }
 
 
 def planned_json(
     problem: Problem,
     planned: Planned,
-    data_kind: str,
+    calibration: Calibration,
     explanation: Explanation,
     mixture: Strategy | None = None,
+    power: Power | None = None,
 ) -> dict[str, Any]:
-    """`plan`, `stakes`, `alternatives`, `accuracy`, `calibration`, `rejected`, `explanation`, `sensitivities`.
+    """`plan`, `stakes`, `alternatives`, `accuracy`, `calibration`, `rejected`, `costs`, `memory`, `explanation` ...
 
     Where there are any `mixture` and `cut_set` too.
 
@@ -55,11 +67,12 @@ def planned_json(
     ----------
     problem : Problem
     planned : Planned
-    data_kind : str
-        "labels", "unlabelled", "random", or "none" where no samples were given.
+    calibration : Calibration
     explanation : Explanation
     mixture : Strategy or None
         None where none was asked for.
+    power : Power or None
+        Of the device, where it is stated.
     """
     graph, costs, plan = problem.graph, problem.costs, planned.plan
     way, quantizers = plan.way, plan.way.bits.quantizers
@@ -100,13 +113,45 @@ def planned_json(
             for mode, alternative in plan.alternatives.items()
         },
         "accuracy": accuracy_json(way.bits.accuracy),
-        "calibration": {"random": "UNCALIBRATED", "none": "none"}.get(data_kind, "calibrated"),
+        "calibration": {"random": "UNCALIBRATED", "none": "none"}.get(calibration.kind, "calibrated"),
         "rejected": [{"what": r.what, "reason": r.reason} for r in plan.rejected],
+        "costs": [dataclasses.asdict(line) for line in (*_before(calibration), *cost_lines(graph, way, costs))],
+        "memory": memory_json(graph, way.mask, costs),
+        "energy": None if power is None else energy_json(plan, power),
         "explanation": explanation_json(explanation),
         "sensitivities": _sensitivities_json(planned.refined),
         "stakes": None if won is None else won.to_json(),
         **({"mixture": mixture_json(costs, plan, mixture)} if mixture is not None else {}),
         **({"cut_set": cut_set_json(graph, planned.cut_set)} if planned.cut_set is not None else {}),
+    }
+
+
+def _before(calibration: Calibration) -> list[CostLine]:
+    """What a task's pictures take before the device half, which no profile knows."""
+    if calibration.data is None or calibration.data.picture_s is None:
+        return []
+    note = "this machine's time, in no stage and no latency"
+    return [CostLine("before", "decode and preprocess a picture", calibration.data.picture_s, note)]
+
+
+def memory_json(graph: GraphView, mask: int, costs: Costs) -> dict[str, dict[str, int]]:
+    """Weights and activations of each half, in bytes."""
+    return {
+        side: dataclasses.asdict(half_memory(graph, mask, profile.element_bytes, device=side == "device"))
+        for side, profile in (("device", costs.device), ("cloud", costs.cloud))
+    }
+
+
+def energy_json(plan: Plan, power: Power) -> dict[str, Any]:
+    """Joules a task takes of the device, in the plan and in the ways not to split, and what that rests on."""
+    others = {
+        mode: one.way.timeline for mode, one in plan.alternatives.items() if math.isfinite(one.way.timeline.period_s)
+    }
+    return {
+        "joules": joules(plan.way.timeline, power),
+        "alternatives": {mode.replace("-", "_"): joules(timeline, power) for mode, timeline in others.items()},
+        "kind": power.provenance.kind,
+        "source": power.provenance.source,
     }
 
 

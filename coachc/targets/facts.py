@@ -30,6 +30,7 @@ class Facts:
     inputs, outputs : set of str
         Of the network.
     readers : dict of str to list of onnx.NodeProto
+    makers : dict of str to onnx.NodeProto
     opset : int
     """
 
@@ -39,6 +40,7 @@ class Facts:
     inputs: set[str] = field(default_factory=set)
     outputs: set[str] = field(default_factory=set)
     readers: dict[str, list[onnx.NodeProto]] = field(default_factory=dict)
+    makers: dict[str, onnx.NodeProto] = field(default_factory=dict)
     opset: int = 0
 
     def constant(self, name: str) -> np.ndarray | None:
@@ -79,6 +81,7 @@ def facts_of(model: onnx.ModelProto) -> Facts:
         for node in graph.node:
             for name in node.input:
                 facts.readers.setdefault(name, []).append(node)
+            facts.makers.update(dict.fromkeys(filter(None, node.output), node))
     return facts
 
 

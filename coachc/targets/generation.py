@@ -1,18 +1,20 @@
 """One TensorRT generation: what it takes, as values; `coachc.targets.generation_toml` reads them, none judges a model.
 
 A generation has its opsets, tensor types and quantization, the operators of its parser with the types documented for
-each, and limits on single operators. Everything names a source, and a source says whether it was documented, seen (run)
-or inferred.
+each, and limits on single operators. Everything names a source, and a source says whether it was documented, read (in
+the parser's code), seen (run) or inferred.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-EVIDENCE = ("documented", "seen", "inferred")
+EVIDENCE = ("documented", "read", "seen", "inferred")
+Severity = Literal["error", "warning"]
 SEVERITIES = ("error", "warning")
+EVERY_OPSET = (1, 10**6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class Limit:
         Attributes, and "types" of the first input, that a node must have for the limit to apply.
     since, until : str
         Releases between which it holds; empty for no end. `until` is the first without it.
+    opsets : tuple of (int, int)
+        Oldest and newest opset of the models it holds for.
     """
 
     operators: tuple[str, ...]
@@ -80,10 +84,11 @@ class Limit:
     reason: str
     remedy: str
     source: Source
-    severity: str
+    severity: Severity
     when: Mapping[str, Any]
     since: str
     until: str
+    opsets: tuple[int, int] = EVERY_OPSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +113,6 @@ class Quantize:
     ----------
     codes : tuple of str
         Types of the quantized side.
-    inputs : int
-        Fewest inputs a node must have.
     symmetric : bool
         Zero points must be 0.
     constant_parameters : bool
@@ -126,7 +129,6 @@ class Quantize:
     """
 
     codes: tuple[str, ...]
-    inputs: int
     symmetric: bool
     constant_parameters: bool
     input: tuple[str, ...]
@@ -202,13 +204,16 @@ class Generation:
         narrowed = self.narrowed.get(dtype)
         return narrowed.to if narrowed else dtype
 
-    def limits_of(self, name: str, release: str) -> list[Limit]:
-        """What a release asks of the nodes of an operator."""
+    def limits_of(self, name: str, release: str, opset: int) -> list[Limit]:
+        """What a release asks of the nodes of an operator in a model of an opset."""
         at = version(release)
         return [
             limit
             for limit in self.limits
-            if name in limit.operators and version(limit.since) <= at and (not limit.until or at < version(limit.until))
+            if name in limit.operators
+            and limit.opsets[0] <= opset <= limit.opsets[1]
+            and version(limit.since) <= at
+            and (not limit.until or at < version(limit.until))
         ]
 
 

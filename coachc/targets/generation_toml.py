@@ -1,22 +1,23 @@
 """Read the generations from their files in `coachc/targets/generations`: TOML in, `Generation` out, checked throughout.
 
-A generation may inherit the operators and limits of an older one, and drop limits by "operator/id".
+A generation may inherit the operators and limits of an older one, and drop limits by "operator/id". What the parser's
+code asserts comes from files of its own, which hold all generations side by side: `coachc.targets.assertions_toml`.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
 
-import onnx
-
+from coachc.core.toml_table import Table
 from coachc.errors import InternalError
+from coachc.targets.assertions_toml import parse_assertions
 from coachc.targets.generation import (
     EVIDENCE,
-    SEVERITIES,
     Generation,
     Limit,
     Narrowed,
@@ -26,9 +27,7 @@ from coachc.targets.generation import (
     version,
 )
 from coachc.targets.limit_checks import CHECKS
-from coachc.targets.toml_table import Table
-
-TYPES = frozenset(name.lower() for name, _ in onnx.TensorProto.DataType.items())
+from coachc.targets.limit_table import read_limit, types, word
 
 
 @cache
@@ -40,13 +39,20 @@ def generations() -> Mapping[str, Generation]:
     InternalError
         A file is not as it must be; says which, where, and what was expected.
     """
-    folder = resources.files("coachc.targets") / "generations"
-    texts = {entry.name: entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith(".toml")}
-    return parse_generations(texts)
+    return parse_generations(_texts("generations"), _texts("assertions"))
 
 
-def parse_generations(texts: Mapping[str, str]) -> Mapping[str, Generation]:
-    """Generations from the texts of their files, by file name.
+def _texts(folder: str) -> dict[str, str]:
+    files = (resources.files("coachc.targets") / folder).iterdir()
+    return {
+        file.name: file.read_text("utf-8")
+        for file in sorted(files, key=lambda file: file.name)
+        if file.name.endswith(".toml")
+    }
+
+
+def parse_generations(texts: Mapping[str, str], assertions: Mapping[str, str]) -> Mapping[str, Generation]:
+    """Generations from the texts of their files, and of those of assertions, by file name.
 
     Raises
     ------
@@ -70,7 +76,9 @@ def parse_generations(texts: Mapping[str, str]) -> Mapping[str, Generation]:
     for name in by_name:
         make(name)
     numbered = sorted((name for name in made if name != "rtx"), key=version)
-    return {name: made[name] for name in (*numbered, *(["rtx"] if "rtx" in made else []))}
+    ordered = {name: made[name] for name in (*numbered, *(["rtx"] if "rtx" in made else []))}
+    asserted = parse_assertions(assertions, ordered)
+    return {name: replace(one, limits=(*one.limits, *asserted[name])) for name, one in ordered.items()}
 
 
 class _File:
@@ -86,7 +94,7 @@ class _File:
         self._sources: dict[str, Source] = {}
         for key, value in self.top.take("sources", dict).items():
             table = Table(f"{name}, source '{key}'", value)
-            evidence = self.word(table, "evidence", EVIDENCE)
+            evidence = word(table, "evidence", EVIDENCE)
             self._sources[key] = Source(evidence, table.take("text", str))
             table.done()
 
@@ -105,32 +113,19 @@ class _File:
     def int8(self) -> Source:
         return self._source(self.top, "int8")
 
-    def word(self, table: Table, key: str, known: tuple[str, ...], *default: str) -> str:
-        value: str = table.take(key, str, *default)
-        if value not in known:
-            raise table.wrong(key, f"one of {', '.join(known)}", value)
-        return value
-
-    def types(self, table: Table, key: str, *default: list[str]) -> tuple[str, ...]:
-        names = table.take(key, list[str], *default)
-        for name in names:
-            if name not in TYPES:
-                raise table.wrong(key, "names of ONNX tensor types", name)
-        return tuple(names)
-
 
 def _generation(name: str, file: _File, parent: Generation | None) -> Generation:
     top = file.top
     dropped = top.take("dropped", list[str], [])
-    opset, functions, rank, types = (file.table(key) for key in ("opset", "functions", "rank", "types"))
+    opset, functions, rank, tensors = (file.table(key) for key in ("opset", "functions", "rank", "types"))
     ir, capability = file.table("ir", {}), file.table("capability", {})
     sources = {"int8": file.int8(), "opset": file.source(opset), "functions": file.source(functions)}
-    sources |= {"rank": file.source(rank), "types": file.source(types)}
+    sources |= {"rank": file.source(rank), "types": file.source(tensors)}
     newest_ir = ir.take("newest", int, 0)
     if newest_ir:
         sources["ir"] = file.source(ir)
     narrowed = {}
-    for dtype, value in types.take("narrowed", dict, {}).items():
+    for dtype, value in tensors.take("narrowed", dict, {}).items():
         table = Table(f"{file.name}, [types.narrowed.{dtype}]", value)
         narrowed[dtype] = Narrowed(table.take("to", str), file.source(table))
         table.done()
@@ -142,7 +137,7 @@ def _generation(name: str, file: _File, parent: Generation | None) -> Generation
     operators: dict[str, tuple[Operator, ...]] = dict(parent.operators) if parent else {}
     for index, value in enumerate(top.take("operators", list[dict], [])):
         table = Table(f"{file.name}, operators {index + 1}", value)
-        entry = Operator(file.types(table, "types"), table.take("since", str, ""), file.source(table))
+        entry = Operator(types(table, "types"), table.take("since", str, ""), file.source(table))
         for operator in table.take("names", list[str]):
             if not entry.since:
                 operators[operator] = ()
@@ -158,14 +153,14 @@ def _generation(name: str, file: _File, parent: Generation | None) -> Generation
         name=name,
         title=top.take("title", str),
         release=top.take("release", str),
-        dialect=file.word(top, "dialect", ("8.2", "8.5", "11")),
+        dialect=word(top, "dialect", ("8.2", "8.5", "11")),
         oldest_opset=opset.take("oldest", int),
         newest_opset=opset.take("newest", int),
         newest_ir=newest_ir,
         functions=functions.take("supported", bool),
         most_axes=rank.take("at_most", int),
-        types=frozenset(file.types(types, "taken")),
-        io_only=frozenset(file.types(types, "io_only", [])),
+        types=frozenset(types(tensors, "taken")),
+        io_only=frozenset(types(tensors, "io_only", [])),
         narrowed=narrowed,
         quantize=_quantize(file),
         capability=capabilities,
@@ -173,7 +168,7 @@ def _generation(name: str, file: _File, parent: Generation | None) -> Generation
         limits=(*kept, *limits),
         sources=sources,
     )
-    for table in (opset, functions, rank, types, ir, top):
+    for table in (opset, functions, rank, tensors, ir, top):
         table.done()
     return made
 
@@ -186,12 +181,11 @@ def _quantize(file: _File) -> Quantize:
         float_weights = file.source(inner)
         inner.done()
     made = Quantize(
-        codes=file.types(table, "codes"),
-        inputs=table.take("inputs", int),
+        codes=types(table, "codes"),
         symmetric=table.take("symmetric", bool),
         constant_parameters=table.take("constant_parameters", bool, False),
-        input=file.types(table, "input", []),
-        per_channel=file.word(table, "per_channel", ("", "weights"), ""),
+        input=types(table, "input", []),
+        per_channel=word(table, "per_channel", ("", "weights"), ""),
         uint8=table.take("uint8", str, ""),
         float_weights=float_weights,
         source=file.source(table),
@@ -202,27 +196,14 @@ def _quantize(file: _File) -> Quantize:
 
 def _limits(file: _File, operators: Mapping[str, object]) -> list[Limit]:
     made = []
+    arguments = {name: check.arguments for name, check in CHECKS.items()}
     for index, value in enumerate(file.top.take("limits", list[dict], [])):
         table = Table(f"{file.name}, limits {index + 1} ('{value.get('id', '')}')", value)
         names = tuple(table.take("operators", list[str]))
         for name in names:
             if name not in operators:
                 raise table.wrong("operators", "operators of the parser", name)
-        check = file.word(table, "check", tuple(CHECKS))
-        limit = {
-            "id": table.take("id", str),
-            "reason": table.take("reason", str),
-            "remedy": table.take("remedy", str),
-            "source": file.source(table),
-            "severity": file.word(table, "severity", SEVERITIES, "error"),
-            "when": {**table.take("when", dict, {})},
-            "since": table.take("since", str, ""),
-            "until": table.take("until", str, ""),
-        }
-        when_types = file.types(table, "when_types", [])
-        if when_types:
-            limit["when"]["types"] = when_types
-        arguments = {key: table.take(key, kind) for key, kind in CHECKS[check].arguments.items()}
+        limit = read_limit(table, names, file.source(table), arguments)
+        made.append(replace(limit, since=table.take("since", str, ""), until=table.take("until", str, "")))
         table.done()
-        made.append(Limit(operators=names, check=check, arguments=arguments, **limit))
     return made

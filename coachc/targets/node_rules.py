@@ -73,9 +73,13 @@ def broken(
     yield from tensors.broken(node, facts, target, rules)
     if node.op_type in quantizers.OPERATORS:
         yield from quantizers.broken(node, model, facts, rules, device=target.name, fast_int8=target.fast_int8)
+    limits = rules.limits_of(node.op_type, target.release, facts.opset)
+    asked = [limit for limit in limits if not in_function or limit.check != "constant"]
+    beyond = [one for limit in asked for one in _limit(limit, node, facts)]
     documented = operator.types
     found = rules.taken_as(_computed_on(node, facts))
-    if documented and found and found not in documented:
+    # Where a limit refuses the node, it says more than that nothing is documented.
+    if documented and found and found not in documented and all(one.severity != "error" for one in beyond):
         yield Broken(
             f"types/{node.op_type}",
             f"computes on {found}; documented for {', '.join(documented)}",
@@ -83,10 +87,7 @@ def broken(
             operator.source,
             severity="warning",
         )
-    for limit in rules.limits_of(node.op_type, target.release):
-        if in_function and limit.check == "constant":
-            continue
-        yield from _limit(limit, node, facts)
+    yield from beyond
 
 
 def _limit(limit: Limit, node: onnx.NodeProto, facts: Facts) -> Iterator[Broken]:
@@ -102,7 +103,7 @@ def _limit(limit: Limit, node: onnx.NodeProto, facts: Facts) -> Iterator[Broken]
             f"{limit.reason}; found {found}",
             limit.remedy,
             limit.source,
-            severity="warning" if limit.severity == "warning" else "error",
+            severity=limit.severity,
         )
 
 

@@ -50,10 +50,6 @@ def broken(
         reason = f"{device} has no INT8 arithmetic, so no Q/DQ node builds"
         yield Broken("quantize/hardware", reason, f"{compiled}; or export without quantization", rules.sources["int8"])
         return
-    given = [name for name in node.input if name]
-    if len(given) < wanted.inputs:
-        reason = f"{wanted.inputs} inputs are required; found {len(given)}"
-        yield Broken("quantize/inputs", reason, "add the zero point, an int8 tensor of zeros", wanted.source)
     if codes == "int32" and not quantizes and constant:
         remedy = "`coachc compile` makes floats of it; or leave biases in float " + _option("QuantizeBias", False)
         reason = f"'{node.input[0]}' is int32, as biases are; taken: {', '.join(wanted.codes)}"

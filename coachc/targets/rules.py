@@ -14,8 +14,10 @@ import onnx
 
 from coachc.frontend import walk
 from coachc.targets import node_rules as nodes
+from coachc.targets.assertions_toml import WHOLE
 from coachc.targets.facts import Facts, facts_of
 from coachc.targets.generation import Generation
+from coachc.targets.limit_kinds.whole_model import MODEL_CHECKS
 from coachc.targets.target import Target
 from coachc.targets.violation import Broken, Violation
 
@@ -49,6 +51,10 @@ def _violations(model: onnx.ModelProto, target: Target, rules: Generation) -> It
     functions = {(function.domain, function.name) for function in model.functions}
     for one in _versions(model, facts, rules, functions):
         yield one.at(rules.prefix, "")
+    for limit in rules.limits_of(WHOLE, target.release, facts.opset):
+        for name, found in MODEL_CHECKS[limit.check](model, facts):
+            said = f"{limit.reason}; found {found}"
+            yield Broken(f"model/{limit.id}", said, limit.remedy, limit.source, limit.severity).at(rules.prefix, name)
     for role, values in (("input", model.graph.input), ("output", model.graph.output)):
         for value in values:
             if value.name in facts.inputs or role == "output":
@@ -57,7 +63,7 @@ def _violations(model: onnx.ModelProto, target: Target, rules: Generation) -> It
     wide: list[onnx.NodeProto] = []
     for node in walk.nodes(model.graph):
         for one in nodes.broken(node, model, facts, target, rules, functions=functions):
-            yield _at_node(one, node, rules)
+            yield at_node(one, node, rules)
         if any(facts.types.get(name) == "double" for name in (*node.input, *node.output)):
             wide.append(node)
     if wide and (narrowed := rules.narrowed.get("double")):
@@ -68,16 +74,16 @@ def _violations(model: onnx.ModelProto, target: Target, rules: Generation) -> It
             narrowed.source,
             severity="warning",
         )
-        yield _at_node(double, wide[0], rules)
+        yield at_node(double, wide[0], rules)
     for function in model.functions if rules.functions else ():
         inner = Facts(opset=facts.opset)
         for node in function.node:
             for one in nodes.broken(node, model, inner, target, rules, functions=functions, in_function=True):
-                yield _at_node(one, node, rules)
+                yield at_node(one, node, rules)
 
 
-def _at_node(broken: Broken, node: onnx.NodeProto, rules: Generation) -> Violation:
-    """An unnamed node is called after what it makes."""
+def at_node(broken: Broken, node: onnx.NodeProto, rules: Generation) -> Violation:
+    """A rule that a node breaks; an unnamed one is called after what it makes."""
     operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
     name = node.name or next((output for output in node.output if output), "")
     return broken.at(rules.prefix, name, operator)

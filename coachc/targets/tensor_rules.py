@@ -61,6 +61,16 @@ def broken(node: onnx.NodeProto, facts: Facts, target: Target, rules: Generation
     yield from _wide_integers(node, facts, rules)
 
 
+def _exact(node: onnx.NodeProto) -> list[str]:
+    """Inputs of which it matters what number they are, not only that it is a large one.
+
+    A bound beyond 32 bits does nothing to what they hold.
+    """
+    if node.op_type in ("Clip", "Max", "Min", "Slice"):
+        return []
+    return list(node.input[1 if node.op_type == "Loop" else 0 :])
+
+
 def _is_end_cast(node: onnx.NodeProto, name: str, facts: Facts) -> bool:
     if node.op_type not in ("Cast", "CastLike"):
         return False
@@ -68,12 +78,12 @@ def _is_end_cast(node: onnx.NodeProto, name: str, facts: Facts) -> bool:
 
 
 def _wide_integers(node: onnx.NodeProto, facts: Facts, rules: Generation) -> Iterator[Broken]:
-    """Constants that do not fit the integers they become. Ends of a Slice are clamped without harm."""
+    """Constants that do not fit the integers they become. Ends of a Slice and trip counts are clamped without harm."""
     narrowed = rules.narrowed.get("int64")
-    if narrowed is None or node.op_type == "Slice":
+    if narrowed is None:
         return
-    names = list(node.output) if node.op_type == "Constant" else list(node.input)
-    if node.op_type == "Constant" and all(reader.op_type == "Slice" for reader in facts.readers.get(names[0], [])):
+    names = list(node.output) if node.op_type == "Constant" else _exact(node)
+    if node.op_type == "Constant" and all(names[0] not in _exact(one) for one in facts.readers.get(names[0], [])):
         return
     for name in names:
         if facts.types.get(name) != "int64" or (value := facts.constant(name)) is None or not value.size:

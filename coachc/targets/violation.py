@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from coachc.targets.generation import Source
-
-Severity = Literal["error", "warning"]
+from coachc.targets.generation import Severity, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +33,12 @@ class Violation:
     remedy: str
     severity: Severity = "error"
     source: str = ""
+
+    @property
+    def limit(self) -> str:
+        """The limit that is broken, such as "Pad/negative", by which lowering mends it; "" if it is none."""
+        _, kind, *rest = self.rule.split("/")
+        return "/".join(rest) if kind in ("limit", "model") else ""
 
     @property
     def label(self) -> str:

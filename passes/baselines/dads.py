@@ -18,10 +18,10 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from coachc.core.graph import GraphView
 from coachc.core.masks import mask_of
-from coachc.core.plan import UNQUANTIZED, Way
+from coachc.core.plan import UNQUANTIZED, Way, quantizer_for
 from coachc.passes.baselines.costing import serial_s
 from coachc.passes.strategy import Strategy, strategy_of
-from coachc.passes.timeline import Costs, uniform_way
+from coachc.passes.timeline import Costs, header_bytes, uniform_way
 
 #: Weights DSH tries for device and cloud, the link's being 1: a grid even in the logarithm, and (1, 1), which the
 #: published bound of 3 times the optimum rests on.
@@ -73,7 +73,9 @@ def min_cut(graph: GraphView, costs: Costs, *, closure: bool = True) -> int:
             continue
         maker = 2 + graph.producer[name] if name in graph.producer else device
         sent = 2 + count + position
-        send_s = costs.link.transfer_s(graph.values[name].size_bytes, 1) - costs.link.transfer_s(0, 0)
+        value = graph.values[name]
+        tensor_bytes = value.size_bytes + header_bytes(value, quantizer_for(value, UNQUANTIZED))
+        send_s = costs.link.transfer_s(tensor_bytes) - costs.link.transfer_s(0)
         edges.append((maker, sent, send_s))
         infinite += [(sent, 2 + reader) for reader in readers]
         if closure and maker != device:

@@ -22,7 +22,6 @@ from coachc.core.blocks import Block, BlockGraph
 from coachc.core.graph import GraphView
 from coachc.core.masks import bits_of, mask_of
 from coachc.core.plan import MIN_BITS
-from coachc.cost.device import REQUEST_HEADER_BYTES
 from coachc.passes.candidates import mincut
 from coachc.passes.candidates.candidate_masks import Candidates, boundaries, ideals_within, ordered
 from coachc.passes.candidates.labels import ALL, NOTHING, PROPER, Labels, joined, objects, product, thinned, undominated
@@ -65,7 +64,8 @@ def candidates(
     """
     merge = _Merge(Tally(graph, costs), max_labels, prime_limit)
     chain = (blocks or cluster(graph)).chain
-    top, error = merge.chain(chain, np.zeros(len(merge.columns) + 2))
+    around = np.array([costs.device.program_s, 0.0, *(0.0 for _ in merge.columns)])
+    top, error = merge.chain(chain, around)
     top = merge.settled(top, sum(1 << v for v in range(len(graph.inputs))))
     masks = [*undominated(top).masks.tolist(), *boundaries(chain)]
     bound_s = float(merge.tally.periods(masks, MIN_BITS).min()) / (1.0 + error)
@@ -213,6 +213,6 @@ class _Merge:
     def _reduced(self, labels: Labels, offset: np.ndarray, error: float) -> tuple[Labels, float]:
         if self.max_labels is None:
             return labels, error
-        header = np.array([0.0, 0.0, *(REQUEST_HEADER_BYTES for _ in self.columns)])
+        header = np.array([0.0, 0.0, *(self.tally.costs.link.request_bytes for _ in self.columns)])
         labels, added = thinned(labels, offset + header, most=self.max_labels)
         return labels, (1 + error) * (1 + added) - 1

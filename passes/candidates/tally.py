@@ -16,8 +16,7 @@ from scipy.sparse import csr_array
 
 from coachc.core.graph import GraphView, Value
 from coachc.core.plan import MAX_BITS, MIN_BITS, Timeline, quantizer_for
-from coachc.cost.device import TENSOR_HEADER_BYTES
-from coachc.passes.timeline import Costs, from_stages, wire_bytes
+from coachc.passes.timeline import Costs, from_stages, header_bytes, wire_bytes
 
 #: Numbers of bits, in the order of the columns of `Tally.payload`.
 BITS = tuple(range(MIN_BITS, MAX_BITS + 1))
@@ -82,7 +81,8 @@ class Tally:
     @cached_property
     def wire(self) -> np.ndarray:
         """Bytes of each value at 2 to 8 bits, its header included, shape (values, 7)."""
-        return self.payload + TENSOR_HEADER_BYTES
+        rows = [[header_bytes(v, quantizer_for(v, bits)) for bits in BITS] for v in self.values]
+        return self.payload + np.array(rows, dtype=np.int64).reshape(-1, len(BITS))
 
     @cached_property
     def cuttable(self) -> np.ndarray:
@@ -98,7 +98,7 @@ class Tally:
 
     def link_s(self, wire: Any) -> Any:
         """Seconds of the link for wire bytes (a number or an array) that already hold the tensors' headers."""
-        return self.costs.link.transfer_s(wire, 0)
+        return self.costs.link.transfer_s(wire)
 
     def crossing(self, on_device: np.ndarray) -> np.ndarray:
         """Which values cross.
@@ -143,7 +143,7 @@ class Tally:
             on_device = unpack(masks[some], len(self.device))
             crossing = self.crossing(on_device)
             quantize_s = crossing @ self.quantize_s
-            stages[some, 0] = on_device @ self.device + quantize_s[:, 0]
+            stages[some, 0] = on_device @ self.device + quantize_s[:, 0] + self.costs.device.program_s
             stages[some, 1] = self.link_s(crossing @ self.wire[:, bits - MIN_BITS])
             stages[some, 2] = ~on_device @ self.cloud + quantize_s[:, 1]
             stages[some, 1:] *= ~on_device.all(axis=1, keepdims=True)

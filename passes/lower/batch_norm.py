@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx
 
 from coachc.passes.lower.builder import Builder, CannotLower
+from coachc.passes.lower.writing import attributes_of
 
 
 def inference_only(node: onnx.NodeProto, b: Builder) -> None:
@@ -18,6 +19,4 @@ def inference_only(node: onnx.NodeProto, b: Builder) -> None:
         return
     wide = max(kinds | {element}, key=lambda kind: onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize)
     inputs = [name if b.scope.element(name) == wide else b.cast(name, wide) for name in node.input]
-    kept = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
-    kept.pop("training_mode", None)
-    b.end_cast(b.add("BatchNormalization", inputs, **kept), element)
+    b.end_cast(b.add("BatchNormalization", inputs, **attributes_of(node, without=["training_mode"])), element)

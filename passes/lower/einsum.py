@@ -38,7 +38,7 @@ def as_matmul(node: onnx.NodeProto, b: Builder) -> None:
     ]
     if len(operands) == 1:
         name, term = operands[0]
-        b.end("Transpose", [name], perm=[term.index(letter) for letter in out])
+        _end_in_order(b, name, term, out)
         return
     (x, one), (y, other) = operands
     for name, term in zip(node.input, terms, strict=True):
@@ -57,7 +57,7 @@ def as_matmul(node: onnx.NodeProto, b: Builder) -> None:
     product = b.add("MatMul", [folded(x, one, (batch, rows, summed)), folded(y, other, (batch, summed, columns))])
     made = [*batch, *rows, *columns]
     shaped = b.reshape(product, [sizes[letter] for letter in made])
-    b.end("Transpose", [shaped], perm=[made.index(letter) for letter in out])
+    _end_in_order(b, shaped, made, out)
 
 
 def _summed(b: Builder, name: str, term: str, needed: set[str]) -> tuple[str, str]:
@@ -66,3 +66,11 @@ def _summed(b: Builder, name: str, term: str, needed: set[str]) -> tuple[str, st
     if not axes:
         return name, term
     return b.reduce("ReduceSum", name, axes, keepdims=0), "".join(letter for letter in term if letter in needed)
+
+
+def _end_in_order(b: Builder, name: str, letters: Sequence[str], out: Sequence[str]) -> None:
+    """The axes as the equation has them; a number has none, and no perm can be written for it."""
+    if out:
+        b.end("Transpose", [name], perm=[letters.index(letter) for letter in out])
+    else:
+        b.end("Identity", [name])

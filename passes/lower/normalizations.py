@@ -99,3 +99,4 @@ def _finish(b: Builder, normal: str, scale: str, bias: str) -> None:
         b.end("Add", [b.add("Mul", [normal, scale]), bias])
     else:
         b.end("Mul", [normal, scale])
+    del b.nodes[-1].output[1:]  # LayerNormalization's others are made elsewhere

@@ -1,34 +1,38 @@
-"""AveragePool before opset 19 and LpPool before 18: no dilations, and other windows at the edge if rounded up."""
+"""AveragePool before opset 19 and LpPool before 18: no dilations, and other windows at the edge if rounded up.
+
+What neither computes is written as sums: `mend_windows`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
 
-from coachc.passes.lower.builder import Builder, CannotLower
+from coachc.passes.lower.builder import Builder
+from coachc.passes.lower.mend_windows import MENDS
+from coachc.passes.lower.writing import attributes_of
 
 
 def undilated(node: onnx.NodeProto, b: Builder) -> None:
     """Dilations of one are dropped. Rounded up, the older definition has a window more that starts beyond the edge."""
     if any(step != 1 for step in b.attribute("dilations", [])):
-        raise CannotLower("its windows are dilated", "pool without dilation")
-    if not b.attribute("ceil_mode", 0):
-        b.keep(drop=["dilations", *(["ceil_mode"] if node.op_type == "LpPool" else [])])
+        MENDS[f"{node.op_type}/dilations"](node, b)
+        return
+    same = b.attribute("auto_pad", "NOTSET").startswith("SAME")  # then there is nothing to round
+    if same or not b.attribute("ceil_mode", 0):
+        b.keep(drop=["dilations", *(["ceil_mode"] if same or node.op_type == "LpPool" else [])])
         return
     made, old = b.shape(node.output[0])[2:], _old_sizes(b)
     if not _hangs_over(b):
         b.keep(drop=["dilations", "ceil_mode"])
         return
     if node.op_type == "LpPool" or b.attribute("count_include_pad", 0):
-        raise CannotLower(
-            "ceil_mode = 1 with a window that hangs over the edge is counted in another way",
-            "export with ceil_mode=False, or count_include_pad=False",
-        )
+        MENDS[f"{node.op_type}/dilations"](node, b)
+        return
     if made == old:
         b.keep(drop=["dilations"])
         return
-    kept = {e.name: onnx.helper.get_attribute_value(e) for e in node.attribute if e.name != "dilations"}
-    pooled = b.add("AveragePool", [b.input(0)], **kept)
+    pooled = b.add("AveragePool", [b.input(0)], **attributes_of(node, without=["dilations"]))
     bounds = ([0] * len(made), list(made), list(range(2, 2 + len(made))))
     names = [b.constant(np.array(v, np.int64), h) for v, h in zip(bounds, ("start", "end", "axes"), strict=True)]
     b.end("Slice", [pooled, *names])
@@ -48,6 +52,4 @@ def _old_sizes(b: Builder) -> tuple[int, ...]:
 
 
 def _hangs_over(b: Builder) -> bool:
-    if b.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        raise CannotLower("auto_pad with ceil_mode = 1", "export with explicit pads")
     return any(room % stride for room, stride in _leftovers(b))

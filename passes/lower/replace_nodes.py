@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import onnx
 
@@ -14,6 +14,26 @@ from coachc.passes.lower.builder import Builder, CannotLower, Rewrite
 from coachc.passes.lower.limits import Limits
 from coachc.passes.lower.rewrite_count import Tally
 from coachc.passes.lower.scope import Scope
+
+
+class CannotWrite(ModelError):
+    """Nodes have no form that the target takes.
+
+    Attributes
+    ----------
+    nodes : tuple of (NodeProto, CannotLower)
+        All of them that one pass found, with why.
+    """
+
+    def __init__(self, nodes: Sequence[tuple[onnx.NodeProto, CannotLower]], limits: Limits, target: int) -> None:
+        (node, why), *others = self.nodes = tuple(nodes)
+        also = (f"also         {', '.join(walk.label(other) for other, _ in others)}",) if others else ()
+        super().__init__(
+            f"{walk.label(node)} cannot be written for {limits.name}: {why.reason}",
+            context=(f"expected     operators of opset {target}, the newest that {limits.name} takes", *also),
+            hint=why.remedy or f"export the model with opset {target}, or replace the operator",
+        )
+
 
 Choose = Callable[[onnx.NodeProto], Rewrite | None]
 
@@ -28,15 +48,24 @@ def replace_nodes(
     tally: Tally,
     fitted: Callable[[onnx.NodeProto], None] = lambda node: None,
     may_stay: Collection[str] = (),
+    count_attributes: bool = False,
 ) -> list[Rejected]:
-    """Put what `choose` says in the place of nodes, bodies first, in place; what only sheds defaults is not counted.
+    """Put what `choose` says in the place of nodes, bodies first, in place.
+
+    What only sheds defaults, by attributes or names left empty, is counted with `count_attributes` alone.
 
     Returns
     -------
     list of Rejected
         Nodes among `may_stay` that did stay, and why.
+
+    Raises
+    ------
+    CannotWrite
+        Others have no form that the target takes.
     """
     made: list[onnx.TensorProto] = []
+    failed: list[tuple[onnx.NodeProto, CannotLower]] = []
     rejected: list[Rejected] = []
 
     def within(graph: onnx.GraphProto) -> None:
@@ -58,12 +87,14 @@ def replace_nodes(
             except CannotLower as exc:
                 if node.name in may_stay:
                     rejected.append(Rejected(walk.label(node), exc.reason))
-                    nodes.append(node)
-                    continue
-                raise cannot_be_written(node, limits, target, exc) from exc
+                else:
+                    failed.append((node, exc))
+                nodes.append(node)
+                continue
             touched = True
             same = len(b.nodes) == 1 and b.nodes[0].op_type == node.op_type and not b.initializers
-            if not same or list(b.nodes[0].input) != [name for name in node.input if name or not same]:
+            inputs = [name for name in node.input if name or not same]
+            if not same or list(b.nodes[0].input) != inputs or (count_attributes and b.nodes[0] != node):
                 tally.node(node.name)
             nodes += b.nodes
             made.extend(b.initializers)
@@ -73,14 +104,7 @@ def replace_nodes(
             graph.node.extend(copies)
 
     within(work.graph)
+    if failed:
+        raise CannotWrite(failed, limits, target)
     work.graph.initializer.extend(made)
     return rejected
-
-
-def cannot_be_written(node: onnx.NodeProto, limits: Limits, target: int, exc: CannotLower) -> ModelError:
-    """The error of a node that has no form which the target takes."""
-    return ModelError(
-        f"{walk.label(node)} cannot be written for {limits.name}: {exc.reason}",
-        context=(f"expected     operators of opset {target}, the newest that {limits.name} takes",),
-        hint=exc.remedy or f"export the model with opset {target}, or replace the operator",
-    )

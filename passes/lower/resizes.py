@@ -1,4 +1,7 @@
-"""Resize before opset 18 names no axes, keeps no aspect ratio and filters nothing when it shrinks."""
+"""Resize before opset 18 names no axes, keeps no aspect ratio and filters nothing when it shrinks.
+
+What no older Resize computes is written with the weights of every element: `mend_resizes`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import numpy as np
 import onnx
 
 from coachc.passes.lower.builder import Builder, CannotLower
+from coachc.passes.lower.mend_resizes import spelled_out
 
 _REMEDY = "export the resize without it, or resize images before the model"
 
@@ -26,22 +30,27 @@ def of_all_axes(node: onnx.NodeProto, b: Builder) -> None:
             factors[axis] = float(factor)
     elif sizes and policy != "stretch":
         ratios = [int(size) / shape[axis] for axis, size in zip(named, b.array(sizes, "sizes"), strict=True)]
-        ratio = float(np.float32(min(ratios) if policy == "not_larger" else max(ratios)))
-        factors = [ratio if axis in named else 1.0 for axis in range(rank)]
-        if [math.floor(np.float32(size) * np.float32(factor)) for size, factor in zip(shape, factors, strict=True)] != [
-            *made
-        ]:
+        ratio = np.float32(min(ratios) if policy == "not_larger" else max(ratios))
+        # Who multiplies in double precision must come to the same size as who does so in single.
+        if any(math.floor(shape[axis] * float(ratio)) != made[axis] for axis in named):
+            ratio = np.nextafter(ratio, np.float32(np.inf))
+        factors = [float(ratio) if axis in named else 1.0 for axis in range(rank)]
+        sizes_made = [[math.floor(kind(size) * kind(factor)) for size, factor in zip(shape, factors, strict=True)]
+                      for kind in (np.float32, np.float64)]  # fmt: skip
+        if any(found != [*made] for found in sizes_made):
             raise CannotLower(f"keep_aspect_ratio_policy = {policy} gives sizes that no scale gives", _REMEDY)
         sizes = ""
     else:
         factors = [new / old for new, old in zip(made, shape, strict=True)]
     if b.attribute("antialias", 0) and b.attribute("mode", "nearest") != "nearest" and min(factors) < 1:
-        raise CannotLower("it shrinks with antialias = 1", _REMEDY)
+        spelled_out(node, b)
+        return
 
     coordinates = b.attribute("coordinate_transformation_mode", "half_pixel")
     if coordinates == "half_pixel_symmetric":
         if any(abs(factor * size - new) > 1e-6 * new for factor, size, new in zip(factors, shape, made, strict=True)):
-            raise CannotLower("coordinate_transformation_mode = half_pixel_symmetric with a size that is cut", _REMEDY)
+            spelled_out(node, b)
+            return
         coordinates = "half_pixel"
     if roi and coordinates == "tf_crop_and_resize" and len(named) < rank:
         given = b.array(roi, "roi")

@@ -7,7 +7,7 @@ the model invalid, and from 18 to 13 it stops at Relu (onnx 1.23.2).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx
 
@@ -26,7 +26,7 @@ from coachc.frontend.conditions import (
 from coachc.frontend.opset import opset_of, stamp_ir
 from coachc.frontend.order import order
 from coachc.frontend.pass_driver import Condition, Observer, Pass, held_after, refusing, rewriting, run_passes
-from coachc.passes.lower import doubles
+from coachc.passes.lower import doubles, mend_models
 from coachc.passes.lower.limits import LOWEST_OPSET, Limits, Lowered
 from coachc.passes.lower.older_forms import write_older
 from coachc.passes.lower.refused_qdq import refused_quantizers, without_refused_qdq
@@ -42,7 +42,7 @@ def lower(
     model: onnx.ModelProto,
     limits: Limits,
     *,
-    refused: Collection[str] = (),
+    refused: Mapping[str, Collection[str]] | None = None,
     stage: str = "lower",
     observers: Sequence[Observer] = (),
 ) -> Lowered:
@@ -54,9 +54,9 @@ def lower(
         Valid, static shapes, opset 13 at least, every node named.
     limits : Limits
         What the target takes.
-    refused : collection of str
-        Names of nodes that the target refuses for reasons of its own: they are taken apart too where that is possible,
-        and stay as they are where it is not.
+    refused : mapping of str to collection of str, optional
+        Nodes by name that the target refuses for limits of its own ("Pad/negative"): they are taken apart too where
+        that is possible, and stay as they are where it is not. Limits of the whole model are there by their ids alone.
     stage : str
         What observers are told the passes are run for.
     observers : sequence of callable
@@ -82,7 +82,7 @@ def lower(
             hint="choose a target with a newer TensorRT",
         )
     tally = Tally(model)
-    passes = rewriting_passes(target, limits, frozenset(refused), tally)
+    passes = rewriting_passes(target, limits, refused or {}, tally)
     found = run_passes(passes, model, given=GIVEN, stage=stage, observers=observers)
     if not tally.touched and target == source:
         return Lowered(model, (), source, source)
@@ -91,7 +91,9 @@ def lower(
     return Lowered(result, tally.counts(), source, target)
 
 
-def rewriting_passes(target: int, limits: Limits, refused: frozenset[str], tally: Tally) -> tuple[Pass, ...]:
+def rewriting_passes(
+    target: int, limits: Limits, refused: Mapping[str, Collection[str]], tally: Tally
+) -> tuple[Pass, ...]:
     """The passes that rewrite nodes.
 
     Parameters
@@ -99,7 +101,7 @@ def rewriting_passes(target: int, limits: Limits, refused: frozenset[str], tally
     target : int
         The opset that the model is to have.
     limits : Limits
-    refused : frozenset of str
+    refused : mapping of str to collection of str
         As `lower` takes them.
     tally : Tally
         Where what is rewritten is counted.
@@ -108,7 +110,18 @@ def rewriting_passes(target: int, limits: Limits, refused: frozenset[str], tally
     quantizers = Condition("quantizers of the target", lambda m: ", ".join(sorted(refused_quantizers(m, limits))))
     operators = Condition("operators of the target", lambda m: ", ".join(sorted(missing(m, target, limits))))
     opset = Condition("opset of the target", lambda m: "" if opset_of(m) <= target else f"it has opset {opset_of(m)}")
+    of_models = {limit for found in refused.values() for limit in found if limit in mend_models.MODEL_MENDS}
+    of_nodes = {
+        name: [limit for limit in found if limit not in of_models]
+        for name, found in refused.items()
+        if not found or set(found) - of_models
+    }
     return (
+        Pass(
+            "mend-model",
+            rewriting(lambda m: mend_models.mend(m, of_models, tally)),
+            requires=(WEIGHTS_INLINE, NAMED),
+        ),
         Pass(
             "narrow-float64",
             rewriting(lambda m: m if limits.float64 else doubles.narrow(m, limits, tally)),
@@ -123,7 +136,7 @@ def rewriting_passes(target: int, limits: Limits, refused: frozenset[str], tally
         ),
         Pass(
             "take-apart",
-            lambda m: take_apart(m, target, limits, refused, tally),
+            lambda m: take_apart(m, target, limits, of_nodes, tally),
             requires=(SORTED, NAMED, STATIC_INPUTS, OPSET_13, no_doubles, quantizers),
             ensures=(operators,),
         ),
@@ -157,5 +170,5 @@ CLOSING_PASSES = (
 
 def lowering_pass_names() -> tuple[str, ...]:
     """What observers of lowering are told of, in order."""
-    passes = rewriting_passes(LOWEST_OPSET, Limits(), frozenset(), Tally(onnx.ModelProto()))
+    passes = rewriting_passes(LOWEST_OPSET, Limits(), {}, Tally(onnx.ModelProto()))
     return tuple(one.name for one in (*passes, *CLOSING_PASSES))

@@ -1,4 +1,4 @@
-"""Every rewrite, by operator: which definition it comes before, or what it is made of."""
+"""Every rewrite: by operator, which definition it comes before or what it is made of; by limit, what mends it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from coachc.passes.lower import (
     gather_indices,
     global_pools,
     grid_sample,
+    mend_arithmetic,
+    mend_spatial,
+    mend_structure,
     normalizations,
     one_hot,
     pads,
@@ -94,3 +97,6 @@ PARTS: dict[str, Rewrite] = {
     "Trilu": triangles.masked,
     "Xor": comparisons.either_but_not_both,
 }
+
+#: "Operator/limit" -> what takes the place of a node that a target refuses for that limit, before `PARTS` is asked.
+MENDED: dict[str, Rewrite] = {**mend_spatial.MENDS, **mend_arithmetic.MENDS, **mend_structure.MENDS}

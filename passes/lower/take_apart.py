@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import onnx
 import onnx.inliner
 
@@ -14,18 +16,18 @@ from coachc.frontend.pass_driver import PassResult, differ
 from coachc.passes.lower import gather_indices
 from coachc.passes.lower.builder import CannotLower, Rewrite
 from coachc.passes.lower.limits import Limits
-from coachc.passes.lower.replace_nodes import cannot_be_written, replace_nodes
+from coachc.passes.lower.replace_nodes import CannotWrite, replace_nodes
 from coachc.passes.lower.rewrite_count import Tally
 from coachc.passes.lower.schema import defined_in_terms_of_others, schema_of
 from coachc.passes.lower.scope import Scope
-from coachc.passes.lower.table import PARTS
+from coachc.passes.lower.table import MENDED, PARTS
 
 #: How deep a definition may lead to operators that have to be taken apart themselves.
 _ROUNDS = 8
 
 
 def take_apart(
-    model: onnx.ModelProto, target: int, limits: Limits, refused: frozenset[str], tally: Tally
+    model: onnx.ModelProto, target: int, limits: Limits, refused: Mapping[str, Collection[str]], tally: Tally
 ) -> PassResult:
     """Replace what the target does not have.
 
@@ -35,8 +37,9 @@ def take_apart(
     target : int
         The opset it is to have in the end.
     limits : Limits
-    refused : frozenset of str
-        Names of nodes of the model given to `tally` that are taken apart too, where that is possible.
+    refused : mapping of str to collection of str
+        Nodes of the model given to `tally` by name that are taken apart too, where that is possible, and for which
+        limits: "Pad/negative".
     tally : Tally
 
     Returns
@@ -61,33 +64,45 @@ def take_apart(
         scope = Scope(work)
         backwards = {node.name for node in gathers if gather_indices.counts_from_the_end(node, scope)}
         # A node that is refused for itself and has no parts stays: whoever refused it says so better.
-        parted = [n for n in wanted if n.op_type in PARTS and n.op_type != "Gather"]
-        functions = [n for n in wanted if n.op_type not in PARTS and defined_in_terms_of_others(n.op_type, source)]
-        for node in wanted:
-            if node.op_type in lacking and node not in parted and node not in functions:
-                raise cannot_be_written(node, limits, target, CannotLower(_why_missing(node.op_type, target)))
+        ways = {n.name: _way(n, refused.get(n.name, ()) if n.name in unwanted else ()) for n in wanted}
+        parted = [n for n in wanted if ways[n.name] is not None]
+        functions = [n for n in wanted if n not in parted and defined_in_terms_of_others(n.op_type, source)]
+        hopeless = [n for n in wanted if n.op_type in lacking and n not in parted and n not in functions]
+        if hopeless:
+            why = [(node, CannotLower(_why_missing(node.op_type, target))) for node in hopeless]
+            raise CannotWrite(why, limits, target)
         if not parted and not functions and not backwards:
             return _told(model, work, rejected)
-        names = {node.name for node in parted} | backwards
+        ways.update(dict.fromkeys(backwards, PARTS["Gather"]))
         may_stay = {node.name for node in parted if node.op_type not in lacking}
 
-        def choose(node: onnx.NodeProto, names: set[str] = names) -> Rewrite | None:
-            return PARTS.get(node.op_type) if node.name in names and not node.domain else None
+        def choose(node: onnx.NodeProto, ways: Mapping[str, Rewrite | None] = ways) -> Rewrite | None:
+            return None if node.domain else ways.get(node.name)
 
         if work is model:
             work = onnx.ModelProto()
             work.CopyFrom(model)
-        rejected += replace_nodes(work, choose, scope, source, limits, target, tally, may_stay=may_stay)
+        rejected += replace_nodes(
+            work, choose, scope, source, limits, target, tally, may_stay=may_stay, count_attributes=True
+        )
         if functions:
             try:
                 work = _expanded(work, functions, tally)
             except RuntimeError as exc:  # onnx's inliner, of nodes that leave optional inputs out
                 reason = CannotLower("onnx cannot write its own definition in its place")
-                raise cannot_be_written(functions[0], limits, target, reason) from exc
-        refused = frozenset()
+                raise CannotWrite([(functions[0], reason)], limits, target) from exc
+        refused = {}
     lacking = missing(work, target, limits)
     remaining = next(n for n in walk.nodes(work.graph) if not n.domain and n.op_type in lacking)
-    raise cannot_be_written(remaining, limits, target, CannotLower("its own definition leads back to it"))
+    raise CannotWrite([(remaining, CannotLower("its own definition leads back to it"))], limits, target)
+
+
+def _way(node: onnx.NodeProto, broken: Collection[str]) -> Rewrite | None:
+    """What takes a node's place: as the first limit that it breaks says, else what its operator is made of."""
+    for limit in broken:
+        if limit in MENDED:
+            return MENDED[limit]
+    return PARTS.get(node.op_type) if node.op_type != "Gather" else None
 
 
 def _told(model: onnx.ModelProto, work: onnx.ModelProto, rejected: list[Rejected]) -> PassResult:

@@ -24,10 +24,14 @@ def reshape_without_allowzero(node: onnx.NodeProto, b: Builder) -> None:
 
 
 def shape_without_window(node: onnx.NodeProto, b: Builder) -> None:
-    """`start` and `end` cut a part out of the shape: a Slice does."""
+    """`start` and `end` cut a part out of the shape: a constant where it is known, else a Slice does."""
     start, end = b.attribute("start", 0), b.attribute("end")
     if start == 0 and end is None:
         b.keep(drop=["start", "end"])
+        return
+    known = b.scope.shape(b.input(0))
+    if known is not None:
+        b.become(np.array(known[start:end], np.int64))
         return
     whole = b.add("Shape", [b.input(0)])
     bounds = [start, np.iinfo(np.int64).max if end is None else end]

@@ -143,8 +143,19 @@ def _segment(part: Part, last: bool) -> bytes:
     if coding == "none":
         return _stored(memoryview(data), last)
     level, strategy = _STRATEGIES[coding]
-    stream = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, memory_level, strategy)
+    window_bits, memory_level = _needed(len(data), memory_level)
+    stream = zlib.compressobj(level, zlib.DEFLATED, -window_bits, memory_level, strategy)
     return stream.compress(data) + stream.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+
+
+def _needed(size: int, memory_level: int) -> Tuple[int, int]:
+    """As much of a window and of memory as data of that size can use; zlib would clear a quarter of a megabyte.
+
+    A window that holds everything with zlib's look-ahead of 262 bytes finds what a larger one finds, and codes that fit
+    into one block, of 2**(level + 6) - 1, make the same block at every level.
+    """
+    window_bits = min(zlib.MAX_WBITS, max(9, (size + 262).bit_length()))
+    return window_bits, min(memory_level, max(1, (size + 1).bit_length() - 6))
 
 
 def _stored(data: memoryview, last: bool) -> bytes:

@@ -20,6 +20,8 @@ from .signature import SIGNATURE, SIGNATURE_BYTES, TrustedKeys, decode_signature
 
 CHECKSUM = "manifest.sha256"
 MANIFEST_LIMIT_BYTES = 16 << 20
+#: Of a bundle's id, in the name under which it is served.
+SERVED_ID_DIGITS = 12
 HINT = "copy the bundle again or recompile"
 
 
@@ -42,7 +44,7 @@ class Bundle(NamedTuple):
     @property
     def served_name(self) -> str:
         """Model name in URLs: the model's own and the start of the bundle id, so that another bundle is not found."""
-        return f"{url_name(self.manifest.model.name)}-{self.bundle_id[:12]}"
+        return f"{url_name(self.manifest.model.name)}-{self.bundle_id[:SERVED_ID_DIGITS]}"
 
     def served_name_of(self, cut: Cut) -> str:
         """Model name of one cut in URLs: `served_name` for the chosen one, with the cut's own behind it for others."""

@@ -18,7 +18,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--trust", metavar="DIR", help="refuse a bundle that none of this folder's *.pub keys signed")
     parser.add_argument("--provider", action="append", help="ONNX Runtime execution provider, repeatable")
     add_arguments(parser)
-    parser.add_argument("--threads", type=int, default=0, help="0: ONNX Runtime chooses")
+    parser.add_argument("--threads", type=int, default=0, help="of ONNX Runtime; 0: as many as pay")
     options = parser.parse_args(argv)
     return run_program(
         lambda: serve(

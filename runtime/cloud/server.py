@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Awaitable, Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..bundle.signature import trusted_keys
 from ..bundle.store import open_bundle
@@ -19,7 +19,9 @@ from ..engines.engine import Engine
 from ..engines.halves import Engines, cloud_engine
 from ..engines.ort_engine import CPU, OrtEngine
 from ..errors import CoachRuntimeError, ConnectionFailed, EngineError
-from ..link.connection import parse_address
+from ..link.address import parse_address
+from ..link.probe import PATH as PROBE_PATH
+from .probe_budget import ProbeBudget, ProbeRequest
 from .service import Response, Service, Services
 
 Receive = Callable[[], Awaitable[Dict[str, Any]]]
@@ -31,10 +33,11 @@ KEEP_ALIVE_S = 75
 
 
 class CloudApp:
-    """ASGI application of one service, or of several."""
+    """ASGI application of one service, or of several, and of the probe that measures the link to them."""
 
     def __init__(self, service: Union[Service, Services]) -> None:
         self._service = service
+        self._probe_budget = ProbeBudget()
         self._worker = ThreadPoolExecutor(max_workers=1)
 
     async def __call__(self, scope: Dict[str, Any], receive: Receive, send: Send) -> None:
@@ -55,6 +58,8 @@ class CloudApp:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         length = headers.get("content-length", "0")
         declared = int(length) if length.isdecimal() else 0
+        if scope["path"] == PROBE_PATH:
+            return await self._probe(ProbeRequest(self._probe_budget, scope["method"], declared), receive)
         service = self._service.at(scope["path"])
         refused = service.refuse(scope["method"], scope["path"], declared)
         if refused is not None:
@@ -73,10 +78,27 @@ class CloudApp:
             more = message.get("more_body", False)
         start_s = time.perf_counter()
         loop = asyncio.get_event_loop()
-        response = await loop.run_in_executor(self._worker, service.infer, headers, b"".join(pieces))
-        # Waiting for the worker included: what is left of the device's waiting is the link's.
-        timing = "total;dur={:.3f}".format(1e3 * (time.perf_counter() - start_s))
+        response, work_s = await loop.run_in_executor(self._worker, _timed, service, headers, b"".join(pieces))
+        # The total holds the wait for the worker too: what is left of the device's waiting is the link's.
+        total_s = time.perf_counter() - start_s
+        timing = "total;dur={:.3f}, work;dur={:.3f}".format(1e3 * total_s, 1e3 * work_s)
         return response._replace(headers=dict(response.headers, **{"Server-Timing": timing}))
+
+    async def _probe(self, request: ProbeRequest, receive: Receive) -> Optional[Response]:
+        more = True
+        while more and request.refusal is None:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            request.receive(message.get("body", b""))
+            more = message.get("more_body", False)
+        return request.answer()
+
+
+def _timed(service: Service, headers: Mapping[str, str], body: bytes) -> Tuple[Response, float]:
+    start_s = time.perf_counter()
+    response = service.infer(headers, body)
+    return response, time.perf_counter() - start_s
 
 
 def load_services(
@@ -117,7 +139,7 @@ def load_services(
         )
 
     def make_engine(model: bytes, wanted: Sequence[str]) -> Engine:
-        return OrtEngine(model, wanted, threads)
+        return OrtEngine(model, wanted, threads or None)
 
     engines = Engines(bundle, factory_of(engine, bundle, "cloud", make_engine, engine_cache), providers)
     names = [bundle.served_name_of(cut) for cut in served]

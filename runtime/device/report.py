@@ -1,18 +1,14 @@
-"""What a run measured: as values, as JSON and as a table; and each task as a line of JSON while it goes on."""
+"""What a run measured: as values, as JSON and as a table."""
 
-import json
 import os
-import threading
-from collections import Counter
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from ..bundle.manifest_types import Manifest
 from ..bundle.skipped import Skipped, skipped_json, skipped_text
 from ..errors import CoachRuntimeError
 from ..paragraphs import hanging
 from ..progress_lines import ProgressLines, can_redraw
-from .metrics import Summary
-from .run_task import Done
+from .sketch import Summary
+from .planned_stages import Compared
 
 
 class Online(NamedTuple):
@@ -99,8 +95,15 @@ class Report(NamedTuple):
     cut, mode, engine : str
         The cut it began at, and what ran the device's half ("none" where the device computes nothing).
     tasks : int
+        That have an answer.
+    submitted : int
+        That came: all of them have an answer or an error.
+    errors : mapping of str to int
+        Tasks without an answer, by the stage where that was decided.
+    late : int
+        Answers after their deadline.
     accuracy : float or None
-        Share of rows whose label is the largest of the first model output; None without labels.
+        Share of answered rows whose label is the largest of the first model output; None without labels.
     bytes_per_task : float
         Mean of what was written to sockets for requests, HTTP headers and repeats included.
     payload_bytes_per_task : float
@@ -114,9 +117,6 @@ class Report(NamedTuple):
         Tasks over the whole run's time.
     device_s, round_trip_s : float
         Mean stage times: device half, of all tasks; sending, cloud half and answer, of those that were sent.
-    predictions : tuple of int
-        Top-1 class of each row, in the source's order; empty where the first output does not hold one row per input
-        row.
     skipped : tuple of Skipped
         Files of the source that were left out.
     online : Online
@@ -124,12 +124,21 @@ class Report(NamedTuple):
         What the outputs are judged as: one of `runtime.bundle.manifest_types.TASKS`.
     outside : mapping of str to int
         By input, tasks with values that no calibration sample had.
+    compared : Compared
+        Stages and period beside the plan's.
+    ended_by : CoachRuntimeError or None
+        Of the source: what ended the run before it should have ended.
+    stats_dropped : int
+        Lines of statistics that could not be written.
     """
 
     cut: str
     mode: str
     engine: str
     tasks: int
+    submitted: int
+    errors: Mapping[str, int]
+    late: int
     accuracy: Optional[float]
     bytes_per_task: float
     payload_bytes_per_task: float
@@ -138,20 +147,27 @@ class Report(NamedTuple):
     throughput_per_s: float
     device_s: float
     round_trip_s: float
-    predictions: Tuple[int, ...]
     skipped: Tuple[Skipped, ...]
     online: Online
     task: str
     outside: Mapping[str, int]
+    compared: Compared
+    ended_by: Optional[CoachRuntimeError] = None
+    stats_dropped: int = 0
 
     def to_json(self) -> Dict[str, Any]:
-        """A JSON object, without the predictions."""
+        """A JSON object."""
         return {
             **self.online.to_json(),
             "cut": self.cut,
             "mode": self.mode,
             "engine": self.engine,
             "tasks": self.tasks,
+            "submitted": self.submitted,
+            "errors": dict(self.errors),
+            "late": self.late,
+            "stats_dropped": self.stats_dropped,
+            "ended_by": None if self.ended_by is None else self.ended_by.message,
             "skipped": skipped_json(self.skipped),
             "task": self.task,
             "accuracy": self.accuracy,
@@ -162,6 +178,7 @@ class Report(NamedTuple):
             "latency_s": dict(self.latency_s._asdict()),
             "throughput_per_s": self.throughput_per_s,
             "stage_s": {"device": self.device_s, "round_trip": self.round_trip_s},
+            "against_plan": self.compared.to_json(),
         }
 
     def table(self, columns: Optional[int] = None) -> str:
@@ -173,108 +190,32 @@ class Report(NamedTuple):
         lines = [
             ("cut", f"{self.cut} ({self.mode})"),
             ("engine", self.engine),
-            ("tasks", str(self.tasks)),
+            ("tasks", self._tasks()),
             ("accuracy", self._accuracy()),
             ("bytes per task", f"{self.bytes_per_task:.0f} ({payload})"),
             ("latency", "mean {} ms, p50 {}, p95 {}, p99 {}".format(*[_ms(value) for value in latency])),
             ("throughput", f"{self.throughput_per_s:.1f} tasks/s"),
-            ("stages", f"device {_ms(self.device_s)} ms, round trip to the server {_ms(self.round_trip_s)} ms"),
-        ]
+        ] + self.compared.lines()
         for name, count in sorted(self.outside.items()):
             lines.append(("inputs", f"'{name}' of {count} tasks has values that no calibration sample had"))
+        if self.stats_dropped:
+            lines.append(("statistics", f"{self.stats_dropped} lines could not be written"))
         if self.skipped:
             lines.insert(3, ("skipped", skipped_text(self.skipped)))
         lines += self.online.lines(self.tasks)
         return "\n".join(hanging(f"{name:<16}{value}", columns, 16) for name, value in lines)
 
+    def _tasks(self) -> str:
+        """How many, where they are, and what ended them."""
+        failed = ", ".join(f"{count} at the {stage}" for stage, count in self.errors.items())
+        text = f"{self.submitted} = {self.tasks} answered + {sum(self.errors.values())} errors"
+        late = f"; {self.late} late" if self.late else ""
+        return text + (f" ({failed})" if failed else "") + late
+
     def _accuracy(self) -> str:
         if self.task != "classify":
             return "not told by a label: outputs are judged (coachc eval does)"
         return "no labels" if self.accuracy is None else f"{100 * self.accuracy:.2f} %"
-
-
-class Answers:
-    """The answers of a run, from any thread; each is written as a line of JSON when it comes, if a file is given.
-
-    Parameters
-    ----------
-    manifest : Manifest
-    bandwidth : callable
-        The estimate at that moment, bytes per second on the wire.
-    stats : file or None
-        Open for writing text.
-    """
-
-    def __init__(self, manifest: Manifest, bandwidth: Callable[[], float], stats: Any = None) -> None:
-        self._manifest = manifest
-        self._bandwidth = bandwidth
-        self._stats = stats
-        self._lock = threading.Lock()
-        self._done: List[Done] = []
-
-    def add(self, done: Done) -> None:
-        """One more.
-
-        Raises
-        ------
-        CoachRuntimeError
-            If the file takes no more.
-        """
-        bandwidth_bytes_per_s = self._bandwidth()
-        with self._lock:
-            self._done.append(done)
-            if self._stats is None:
-                return
-            line = {
-                "task": done.task,
-                "cut": done.cut,
-                "exit": done.exit,
-                "audit": done.audit,
-                "bits": list(self._bits(done)),
-                "label": list(done.predictions) if len(done.predictions) != 1 else done.predictions[0],
-                "bytes": done.sent_bytes,
-                "latency_s": done.latency_s,
-                "bandwidth_bytes_per_s": bandwidth_bytes_per_s,
-            }
-            try:
-                self._stats.write(json.dumps(line) + "\n")
-                self._stats.flush()
-            except OSError as exc:
-                raise CoachRuntimeError(f"cannot write the statistics: {exc.strerror or exc}") from exc
-
-    def in_order(self) -> List[Done]:
-        """All of them, by task."""
-        with self._lock:
-            return sorted(self._done, key=lambda done: done.task)
-
-    def online(self, policy: str, moves: int, bandwidth_bytes_per_s: Optional[float], load_s: float) -> Online:
-        """What they say of the controller."""
-        done = self.in_order()
-        sent = [item for item in done if not item.exit]
-        bits = [",".join(str(depth) for depth in self._bits(item)) for item in sent]
-        return Online(
-            policy,
-            _counted([item.exit for item in done if item.exit]),
-            sum(bool(item.audit) for item in sent),
-            sum(bool(item.audit) and item.agreed for item in sent),
-            _counted([item.cut for item in done]),
-            _counted([text for text in bits if text]),
-            moves,
-            bandwidth_bytes_per_s,
-            load_s,
-        )
-
-    def _bits(self, done: Done) -> Tuple[int, ...]:
-        """Of the packed values that were sent."""
-        if done.exit:
-            return ()
-        cut = self._manifest.cut(done.cut)
-        depths = cut.precisions(done.bits)
-        return tuple(depth for value, depth in zip(cut.values, depths) if value.packed)
-
-
-def _counted(items: List[str]) -> Dict[str, int]:
-    return dict(sorted(Counter(items).items()))
 
 
 def _counts(found: Mapping[str, int]) -> str:

@@ -1,6 +1,7 @@
 """Which online policies a run uses, by cut, and whether they fit the cuts they are for."""
 
-from typing import Dict, NamedTuple, Optional, Tuple
+from types import MappingProxyType
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ..online.feature import feature_of
 from ..online.policy import Policy
 from ..online.policy_file import decode_policies
 from ..online.precision import Rung
+from .planned_stages import planned_stages
 
 HINT = "recompile the bundle"
 
@@ -27,7 +29,7 @@ class ChosenPolicies(NamedTuple):
     policies : dict of str to Policy
         Of the cuts it may take.
     alone : str or None
-        The cut that answers what the server does not; None: a lost server is an error.
+        The cut that answers what the server does not; None: what it does not answer ends as an error.
     sending : tuple of str
         The cuts among them that need a server.
     """
@@ -66,18 +68,13 @@ def choose_policies(
         policies = {wanted.name: plain_policy(wanted, bits)}
     else:
         policies = policies_for(bundle, policy, wanted, cut is not None, server)
-    name = policies[wanted.name].name
-    alone = None
-    if name == "default":
-        alone = next((each.name for each in manifest.cuts if each.mode == "device-only"), None)
+    alone = next((each.name for each in manifest.cuts if each.mode == "device-only"), None)
     if allow_offline and alone is None:
-        if name == "default":
-            raise BundleError(
-                "the bundle has no cut 'device-only' that could answer without a server",
-                ["the device's engine does not build the whole model: coachc explain says which operator"],
-                hint="leave out --allow-offline",
-            )
-        raise UsageError(f"policy {name} cannot begin without a server", hint="leave out --allow-offline")
+        raise BundleError(
+            "the bundle has no cut 'device-only' that could answer without a server",
+            ["the device's engine does not build the whole model: coachc explain says which operator"],
+            hint="leave out --allow-offline",
+        )
     sending = tuple(each for each in policies if manifest.cut(each).cloud is not None)
     if sending and not server:
         raise UsageError(f"cut '{wanted.name}' needs a server", hint="--server HOST:PORT")
@@ -110,8 +107,14 @@ def policies_for(bundle: Bundle, name: Optional[str], cut: Cut, fixed: bool, ser
     BundleError
         If the cut has no policy and one was asked for, or a policy file is damaged or another cut's.
     """
-    if name == "none" or (name is None and cut.policy is None) or (cut.cloud is None and (fixed or not server)):
-        return {cut.name: plain_policy(cut)}
+    manifest = bundle.manifest
+    plain = {each.name: plain_policy(each, None, planned_stages(manifest, each.name)) for each in manifest.cuts}
+    if name == "none" or (cut.cloud is None and (fixed or not server)):
+        return {cut.name: plain[cut.name]}
+    if name is None and cut.policy is None:
+        # No samples, so nothing is known of exits and precisions; where several cuts can send, the link still decides.
+        several = sum(each.cloud is not None for each in manifest.cuts) > 1
+        return plain if several and not fixed and _all_planned(plain) else {cut.name: plain[cut.name]}
     wanted = name or "default"
     if cut.policy is None:
         others = ", ".join(other.name for other in bundle.manifest.cuts if other.policy is not None and other.values)
@@ -127,11 +130,34 @@ def policies_for(bundle: Bundle, name: Optional[str], cut: Cut, fixed: bool, ser
     return {each.name: read_policy(bundle, each, wanted) for each in cuts}
 
 
-def plain_policy(cut: Cut, bits: Bits = None) -> Policy:
-    """Nothing is decided: every task is sent at one precision."""
+def _all_planned(policies: Mapping[str, Policy]) -> bool:
+    """Whether the plan says how long the stages of every cut take."""
+    return all(policy.device_s > 0 or policy.cloud_s > 0 for policy in policies.values())
+
+
+def plain_policy(cut: Cut, bits: Bits = None, planned: Mapping[str, float] = MappingProxyType({})) -> Policy:
+    """No exits and no precisions are decided: every task is sent at one precision.
+
+    Parameters
+    ----------
+    cut : Cut
+    bits : int or tuple of int, optional
+    planned : mapping of str to float
+        As `planned_stages` gives it.
+    """
     rungs = (Rung(cut.precisions(bits), float(sum(value_limit_bytes(cut, value) for value in cut.values))),)
     adjust = (-float("inf"),)
-    return Policy("none", cut.name, None, None, rungs if cut.values else (), 0, adjust if cut.values else (), 0.0, 0.0)
+    return Policy(
+        "none",
+        cut.name,
+        None,
+        None,
+        rungs if cut.values else (),
+        0,
+        adjust if cut.values else (),
+        planned.get("device_s", 0.0),
+        planned.get("cloud_s", 0.0),
+    )
 
 
 def check_bits(cut: Cut, bits: int) -> None:

@@ -14,6 +14,7 @@ from ..online.controller import Decision
 from ..online.driver import Driver
 from ..online.feature import feature_of
 from ..online.policy import Policy
+from .outcome import Done
 from .predictions import Arrays, Predict
 
 Clock = Callable[[], float]
@@ -49,35 +50,6 @@ class Work(NamedTuple):
     feed: Optional[Mapping[str, np.ndarray]] = None
     feature: Optional[np.ndarray] = None
     decision: Optional[Decision] = None
-
-
-class Done(NamedTuple):
-    """One task after its answer: what came out, and what it took. Holds no arrays, since every task leaves one.
-
-    Attributes
-    ----------
-    exit : {"", "score", "memory", "device", "fallback"}
-        Why nothing the server said was needed: a policy's exit; the whole model ran here, because the cut says so or
-        because no answer came. Empty for what the server answered.
-    bits : int or tuple of int, optional
-        As in `Work`; None where nothing was sent.
-    audit, agreed : str, bool
-        What exit the server was asked to check, and whether it answered with the same class.
-    """
-
-    task: int
-    predictions: Tuple[int, ...]
-    latency_s: float
-    device_s: float
-    round_trip_s: float = 0.0
-    sent_bytes: int = 0
-    payload_bytes: int = 0
-    packed_bytes: int = 0
-    cut: str = ""
-    exit: str = ""
-    bits: Bits = None
-    audit: str = ""
-    agreed: bool = True
 
 
 class DeviceStage:
@@ -133,7 +105,7 @@ class DeviceStage:
         half = self._halves.half(name)
         if not half.cut.values:
             outputs = half.run(feed)
-            driver.was_alone(name)
+            driver.was_alone(name, now_s=self._clock())
             return self._done(task, self._predict(outputs), came_s, start_s, name, "device")
         policy = self._policies[name]
         rung = driver.rung_ahead(name, start_s, half.tunable, half.adjustable)
@@ -148,13 +120,31 @@ class DeviceStage:
         kept = feed if self._alone is not None else None
         return Work(task, came_s, self._clock() - start_s, outputs, name, bits, kept, feature, decision)
 
-    def answer_alone(self, work: Work) -> Done:
-        """The whole model on the device, for a task the server has not answered."""
-        assert self._alone is not None and work.feed is not None
+    def outage(self) -> bool:
+        """Whether the link is taken for down, and there is a way around it."""
+        return self._driver.outage(self._clock())
+
+    def lost(self, task: int) -> None:
+        """There will be no answer of the server."""
+        self._driver.lost(task)
+
+    def answer_alone(self, task: int, feed: Mapping[str, np.ndarray], arrival_s: float, device_s: float) -> Done:
+        """The whole model on the device, for a task that has no other answer.
+
+        Parameters
+        ----------
+        task : int
+        feed : mapping of str to ndarray
+            The model's inputs.
+        arrival_s : float
+            When it came, by the clock.
+        device_s : float
+            What it took of the device before.
+        """
+        assert self._alone is not None
         begin_s = self._clock()
-        self._driver.lost(work.task)
-        predictions = self._predict(self._halves.half(self._alone).run(work.feed))
-        return self._done(work.task, predictions, work.arrival_s, begin_s - work.device_s, self._alone, "fallback")
+        predictions = self._predict(self._halves.half(self._alone).run(feed))
+        return self._done(task, predictions, arrival_s, begin_s - device_s, self._alone, "fallback")
 
     @staticmethod
     def _decides(policy: Policy) -> bool:

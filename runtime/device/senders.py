@@ -1,27 +1,28 @@
 """The threads that send: one for each connection to the server, which waits for the answer of one task at a time.
 
-Where the device can do without the server, a lost connection is no error: what was under way goes back through the
-hand-off, and the sender that noticed asks now and then whether the server is there again. Any other error stops both
-sides.
+Whatever happens to a request happens to one task: it goes back through the hand-off with the reason, or is sent again
+where nobody else can answer it. What `Breaker` takes for the loss of the server concerns all of them: the other
+requests under way end at once.
 """
 
 import threading
 import time
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, List, Optional, Tuple
 
-from ..errors import CoachRuntimeError, ConnectionFailed, WrongBundleError
-from ..link.cloud_half import CloudHalf
+from ..errors import AnswerOverdue, CoachRuntimeError, LocalProtocolError
+from ..link.cloud_half import Answer, CloudHalf
 from ..online.bandwidth import Transfer
-from ..online.controller import Answer
+from ..online.controller import Answer as Said
 from ..online.driver import Driver
+from .breaker import Breaker
+from .flight import TRIES, Flight
 from .handoff import Handoff
+from .outcome import Done, Outcome
 from .predictions import Predict, confidence_of
-from .run_task import Done, Work
+from .run_log import log_event
 
-#: Pauses between two questions whether a lost server is back: the first, each twice the one before, the longest.
-FIRST_PROBE_S, LAST_PROBE_S = 0.2, 5.0
-#: A probe that takes longer has failed; a run that ends waits that long at most for one under way.
-PROBE_TIMEOUT_S = 1.0
+#: Before a task is sent again that the server has not answered properly.
+AGAIN_S = 0.05
 
 
 class Uplink:
@@ -29,112 +30,149 @@ class Uplink:
 
     Parameters
     ----------
-    clouds : sequence of CloudHalf
-        One sender thread each; each takes a task of any cut.
+    connect : callable
+        Makes a `CloudHalf` with a connection of its own; each takes tasks of any cut.
     predict : callable
         All model outputs of a task -> classes of its rows.
     driver : Driver
     output : str
         The model output whose probability is taken.
-    probe : callable, optional
-        Makes a connection that asks whether the server is there, checks that it is the right one, and gives the round
-        trip in seconds. None: a lost connection is an error.
-    down : bool
-        The server was out of reach at the start.
+    handoff : Handoff
+    keeps : bool
+        Nobody else can answer: a task is sent again while there is time.
+    ended : callable
+        Gets each outcome, from any thread, in the order they come.
     """
 
     def __init__(
         self,
-        clouds: Sequence[CloudHalf],
+        connect: Callable[[], CloudHalf],
         predict: Predict,
         driver: Driver,
         output: str,
-        probe: Optional[Callable[[], float]] = None,
-        down: bool = False,
+        handoff: Handoff,
+        keeps: bool,
+        ended: Callable[[Outcome], None],
     ) -> None:
-        self.clouds = list(clouds)
-        self.handoff = Handoff(len(self.clouds), down)
+        self.handoff = handoff
         self.driver = driver
+        self.breaker = Breaker()
+        self._connect = connect
         self._predict = predict
         self._output = output
-        self._probe = probe
+        self._keeps = keeps
+        self._ended = ended
+        self._clouds: List[CloudHalf] = []
+        self._threads: List[threading.Thread] = []
+        self._lost: Optional[Exception] = None
 
-    def start(self, ended: Callable[[Done], None]) -> List[threading.Thread]:
-        """One thread for each connection, started."""
-        senders = []
-        for number, cloud in enumerate(self.clouds):
-            senders.append(threading.Thread(target=self._serve, args=(cloud, ended, number == 0), daemon=True))
-        for sender in senders:
-            sender.start()
-        return senders
+    def widen(self, connections: int) -> None:
+        """At least so many connections, each with its thread; called from one thread."""
+        while len(self._threads) < connections:
+            cloud = self._connect()
+            name = f"sender {len(self._threads)}"
+            self._clouds.append(cloud)
+            self._threads.append(threading.Thread(target=self._serve, args=(cloud,), name=name, daemon=True))
+            self._threads[-1].start()
 
-    def fail(self, error: BaseException) -> None:
-        """Stop both sides; requests under way fail now."""
-        self.handoff.fail(error)
-        for cloud in self.clouds:
+    def lose(self, error: Exception) -> None:
+        """The server is out of reach: nothing more is sent, and what is under way ends now."""
+        self._lost = error
+        if self.handoff.break_link(error):
+            log_event("server lost", reason=str(error))
+        for cloud in list(self._clouds):
+            cloud.connection.interrupt()
+
+    def why(self, flight: Flight) -> Exception:
+        """Why there is no answer, once nobody waits for one any more: what went wrong before says more than that."""
+        return flight.error or self._lost or AnswerOverdue("no answer in time")
+
+    def close(self, within_s: float) -> None:
+        """Wait for the threads, which end with the hand-off, and close the connections."""
+        end_s = time.monotonic() + within_s
+        self.handoff.stop()
+        for cloud in self._clouds:
+            if self.handoff.error is not None:
+                cloud.connection.abort()
+        for thread in self._threads:
+            thread.join(max(0.0, end_s - time.monotonic()))
+        for cloud in self._clouds:
             cloud.connection.abort()
+            cloud.connection.close()
 
-    def _serve(self, cloud: CloudHalf, ended: Callable[[Done], None], first: bool) -> None:
+    def _serve(self, cloud: CloudHalf) -> None:
         try:
-            if first and self.handoff.down:
-                self._find_again()
-            for work in self.handoff:
-                try:
-                    done = self._send(cloud, work)
-                except ConnectionFailed as exc:
-                    if self._probe is None or isinstance(exc, WrongBundleError) or self.handoff.error is not None:
-                        raise
-                    if self.handoff.lose(work):
-                        self._find_again()
-                else:
-                    ended(done)
-                    self.handoff.settle()
+            for flight in self.handoff:
+                self._one(cloud, flight)
         except BaseException as exc:  # carried to the calling thread, which raises it
-            self.fail(exc)
+            self.handoff.fail(exc)
 
-    def _send(self, cloud: CloudHalf, work: Work) -> Done:
+    def _one(self, cloud: CloudHalf, flight: Flight) -> None:
+        left_s, work = flight.left_s(), flight.work
+        flight.tries += 1
         start_s = time.perf_counter()
-        self.driver.sending(work.task, start_s)
-        answer = cloud.infer(work.outputs, work.cut, work.bits)
-        end_s = time.perf_counter()
-        outputs = dict(work.outputs, **answer.outputs)
-        predictions = self._predict(outputs)
-        decision = work.decision
-        transfer = Transfer(
-            answer.sent_bytes, answer.start_s, answer.end_s, -1.0 if answer.server_s is None else answer.server_s
-        )
-        said = None
-        if work.feature is not None and len(predictions) == 1:
-            said = Answer(predictions[0], confidence_of(outputs[self._output]))
-        self.driver.answered(work.task, str(work.cut), transfer, said, work.feature, decision)
-        return Done(
-            work.task,
-            predictions,
-            end_s - work.arrival_s,
-            work.device_s,
-            end_s - start_s,
-            answer.sent_bytes,
-            answer.payload_bytes,
-            answer.packed_bytes,
-            str(work.cut),
-            "",
-            work.bits,
-            decision.audit if decision is not None else "",
-            decision is None or not decision.audit or (decision.label,) == predictions,
-        )
+        try:
+            if left_s <= 0:
+                self.handoff.lose(flight, self.why(flight))
+                return
+            self.driver.sending(work.task, start_s)
+            answer = cloud.infer(work.outputs, work.cut, work.bits, within_s=left_s)
+            outputs = dict(work.outputs, **answer.outputs)
+            predictions = self._predict(outputs)
+            said = None
+            if work.feature is not None and len(predictions) == 1:
+                said = Said(predictions[0], confidence_of(outputs[self._output]))
+        except LocalProtocolError as exc:
+            # What the device's half has made cannot be sent: that is not the server's fault.
+            self.handoff.lose(flight, exc)
+        except CoachRuntimeError as exc:
+            self._missed(flight, exc)
+        except Exception as exc:  # one task's: whoever answers for it says so
+            self.handoff.lose(flight, exc)
+        else:
+            self.breaker.answered()
+            self._lost = None
+            self.handoff.settle(flight, lambda: self._answered(flight, answer, predictions, said, start_s))
 
-    def _find_again(self) -> None:
-        """Ask now and then until the server answers, or there is nothing more to send."""
-        assert self._probe is not None
-        pause_s = FIRST_PROBE_S
-        while self.handoff.pause(pause_s):
-            pause_s = min(2 * pause_s, LAST_PROBE_S)
-            try:
-                rtt_s = self._probe()
-            except WrongBundleError:
-                raise
-            except CoachRuntimeError:
-                continue  # not there, or not ready
-            self.driver.reached(rtt_s)
-            self.handoff.restore()
-            return
+    def _missed(self, flight: Flight, error: CoachRuntimeError) -> None:
+        if not self.handoff.has(flight):
+            return  # taken back before: whoever did so knows why
+        if flight.error is None or not isinstance(error, AnswerOverdue):
+            flight.error = error
+        if self.breaker.failed(error):
+            self.lose(error)
+        elif self._keeps and flight.tries < TRIES and flight.left_s() > AGAIN_S:
+            time.sleep(AGAIN_S)
+            self.handoff.again(flight)
+        else:
+            self.handoff.lose(flight, flight.error)
+
+    def _answered(
+        self, flight: Flight, answer: Answer, predictions: Tuple[int, ...], said: Optional[Said], start_s: float
+    ) -> None:
+        work, end_s = flight.work, time.perf_counter()
+        decision = work.decision
+        server_s = -1.0 if answer.server_s is None else answer.server_s
+        work_s = server_s if answer.work_s is None else answer.work_s
+        transfer = Transfer(answer.sent_bytes, answer.start_s, answer.end_s, server_s, work_s)
+        self.driver.answered(work.task, str(work.cut), transfer, said, work.feature, decision)
+        self._ended(
+            Done(
+                work.task,
+                predictions,
+                end_s - work.arrival_s,
+                work.device_s,
+                end_s - start_s,
+                server_s,
+                answer.sent_bytes,
+                answer.payload_bytes,
+                answer.packed_bytes,
+                str(work.cut),
+                "",
+                work.bits,
+                decision.audit if decision is not None else "",
+                decision is None or not decision.audit or (decision.label,) == predictions,
+                work_s,
+                flight.due_s is not None and end_s > flight.due_s,
+            )
+        )

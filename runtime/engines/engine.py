@@ -1,7 +1,7 @@
 """What an engine is to the rest of the runtime: named arrays in, named arrays out."""
 
 import abc
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -31,6 +31,13 @@ class Engine(abc.ABC):
         EngineError
             If the engine fails.
         """
+
+    def watch_layers(self, report: Callable[[str, float], None]) -> bool:
+        """Hand the name and the seconds of every layer to `report` from now on; False where the engine cannot.
+
+        For measuring: runs become slower by it.
+        """
+        return False
 
     def run_framed(
         self, feed: Mapping[str, Any], framings: Mapping[str, Framing], wanted: Optional[Sequence[str]] = None

@@ -172,8 +172,8 @@ class DeviceHalf:
         self._engine = Chain([loader.load(path) for path in cut.on_device], self._wanted) if cut.on_device else None
         self.description = self._engine.description if self._engine is not None else "none"
         self._passed: Arrays = {}
-        # Made once for each value and precision: a task may come at any.
-        self._quantizers: Dict[Tuple[str, int], Arrays] = {}
+        # Made once for each precision: a task may come at any.
+        self._prepared: Dict[Bits, Tuple[Arrays, Dict[str, Framing]]] = {}
 
     @property
     def tunable(self) -> bool:
@@ -218,7 +218,8 @@ class DeviceHalf:
             assert value.quality is not None
             data = encode_jpeg(feed[value.name], value.quality)
             return {value.codes: np.frombuffer(data, dtype=np.uint8)}
-        made = self._engine.run_framed(dict(feed, **self._quantizer_feed(bits)), self._framings(bits))
+        quantizers, framings = self._prepare(bits)
+        made = self._engine.run_framed(dict(feed, **quantizers), framings)
         # An input of the model that is an output too.
         self._passed = {name: feed[name] for name in self.cut.device_outputs if name in feed}
         return self._wanted_of(made)
@@ -232,26 +233,23 @@ class DeviceHalf:
             As `run` does.
         """
         assert self._engine is not None and self.adjustable
-        return self._wanted_of(self._engine.run_last(self._quantizer_feed(bits), self._framings(bits)))
+        return self._wanted_of(self._engine.run_last(*self._prepare(bits)))
 
     def _wanted_of(self, made: Arrays) -> Arrays:
         made = dict(self._passed, **made)
         return {name: made[name] for name in self._wanted if name in made}
 
-    def _framings(self, bits: Bits) -> Dict[str, Framing]:
-        """How its values are packed, for an engine that can do that where they are made."""
-        depths = zip(self.cut.values, self.cut.precisions(bits))
-        return {value.codes: Framing(depth, value.layout) for value, depth in depths if value.packed}
-
-    def _quantizer_feed(self, bits: Bits) -> Arrays:
-        feed: Arrays = {}
-        for value, depth in zip(self.cut.values, self.cut.precisions(bits)):
-            if not value.packed:
-                continue
-            if (value.codes, depth) not in self._quantizers:
-                self._quantizers[value.codes, depth] = value_inputs(self.cut, value, "device", depth)
-            feed.update(self._quantizers[value.codes, depth])
-        return feed
+    def _prepare(self, bits: Bits) -> Tuple[Arrays, Dict[str, Framing]]:
+        """What quantizers are fed at a precision, and how values are packed by an engine that can do that itself."""
+        if bits not in self._prepared:
+            feed: Arrays = {}
+            framings = {}
+            for value, depth in zip(self.cut.values, self.cut.precisions(bits)):
+                if value.packed:
+                    feed.update(value_inputs(self.cut, value, "device", depth))
+                    framings[value.codes] = Framing(depth, value.layout)
+            self._prepared[bits] = feed, framings
+        return self._prepared[bits]
 
 
 class Halves:

@@ -4,7 +4,7 @@ Which plan that is, is `trt_factory`'s business. Engines are executable code, so
 one, `TrtEngine.__init__`; a bundle's signature was checked when it was opened, and its bytes when they were read.
 """
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -48,6 +48,7 @@ class TrtEngine(Engine):
             except gpu.driver.Error as exc:
                 raise EngineError(f"no memory on {gpu.name} for the engine's tensors: {exc}") from exc
         self._packers: Dict[str, Packer] = {}
+        self._profiler: Any = None
         self.input_names = tuple(t.name for t in self._tensors if t.is_input)
         self.output_names = tuple(t.name for t in self._tensors if not t.is_input)
         self.description = f"{dialect.product} {dialect.version} on {gpu.name}" + (f" ({origin})" if origin else "")
@@ -71,7 +72,7 @@ class TrtEngine(Engine):
             try:
                 addresses = {name: buffer.address for name, buffer in self._buffers.items()}
                 addresses.update({name: self._fed(name, feed) for name in self.input_names})
-                if not self._dialect.enqueue(self._context, self._tensors, addresses, int(stream.handle)):
+                if not self._started(addresses, stream):
                     raise self._failed("did not run")
                 sizes = {name: self._start(name, framings[name]) for name in packed}
                 for name in outputs:
@@ -88,6 +89,18 @@ class TrtEngine(Engine):
             except self._gpu.driver.Error as exc:
                 raise EngineError(f"{self.description} failed: {exc}", self._log[-5:]) from exc
         return made
+
+    def watch_layers(self, report: Callable[[str, float], None]) -> bool:
+        # Kept as long as the engine: TensorRT holds it too, and does not own it.
+        self._profiler = self._dialect.profiler(report)
+        self._context.profiler = self._profiler
+        return True
+
+    def _started(self, addresses: Mapping[str, int], stream: Any) -> bool:
+        if self._profiler is None:
+            return self._dialect.enqueue(self._context, self._tensors, addresses, int(stream.handle))
+        stream.synchronize()
+        return self._dialect.execute(self._context, self._tensors, addresses)
 
     def _start(self, name: str, framing: Framing) -> int:
         buffer = self._buffers[name]

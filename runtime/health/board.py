@@ -1,8 +1,9 @@
 """Probes of the board and its operating system: JetPack, Python, memory, power, network, disk."""
 
 import re
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Tuple
 
+from .clocks import jetson_mode, jetson_modes
 from .findings import MISSING, OK, WRONG, Finding
 from .machine import LINES, Machine
 from .system import System
@@ -117,8 +118,8 @@ def power(system_: System, machine: Machine) -> List[Finding]:
     """The power mode of a Jetson, and whether its clocks are locked."""
     if not machine.jetson:
         return []
-    modes = [(int(number), name) for number, name in _MODES.findall(system_.read("/etc/nvpmodel.conf") or "")]
-    name, number = _mode(system_, dict(modes))
+    modes = jetson_modes(system_)
+    name, number = jetson_mode(system_, modes)
     findings = []
     if not name and number is None:
         mend = "sudo nvpmodel -q"
@@ -127,7 +128,7 @@ def power(system_: System, machine: Machine) -> List[Finding]:
         findings.append(Finding("power mode", MISSING, "cannot be read", "the fastest one", mend, needed=False))
     else:
         found = name or "number {}".format(number)
-        best = max(modes, key=lambda mode: _speed(mode[1])) if modes else None
+        best = max(modes.items(), key=lambda mode: _speed(mode[1])) if modes else None
         if best is not None and _speed(name) < _speed(best[1]):
             mend = "sudo nvpmodel -m {}".format(best[0])
             findings.append(Finding("power mode", WRONG, found, best[1], mend, needed=False))
@@ -137,21 +138,6 @@ def power(system_: System, machine: Machine) -> List[Finding]:
         else:
             findings.append(Finding("power mode", OK, found))
     return findings + _clocks(system_)
-
-
-_MODES = re.compile(r"^\s*<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+?)\s*>", re.MULTILINE)
-
-
-def _mode(system_: System, modes: Dict[int, str]) -> Tuple[str, Optional[int]]:
-    """Name and number of the power mode: what nvpmodel says, or the file it keeps them in."""
-    ran = system_.run("nvpmodel", "-q")
-    said = re.search(r"NV Power Mode: *(\S.*?) *$(?:\s*^(\d+)$)?", ran.out if ran else "", re.MULTILINE)
-    if said:
-        return said.group(1), int(said.group(2)) if said.group(2) else None
-    kept = re.search(r"pmode:(\d+)", system_.read("/var/lib/nvpmodel/status") or "")
-    if kept is None:
-        return "", None
-    return modes.get(int(kept.group(1)), ""), int(kept.group(1))
 
 
 def _speed(name: str) -> Tuple[int, int, int]:

@@ -21,7 +21,10 @@ from .values import encode_values
 METADATA_LIMIT_BYTES = 1 << 20
 #: Small requests that the round trip is the fastest of.
 PINGS = 3
-SERVER_TIMING = "Server-Timing"
+_METRIC = {
+    name: re.compile(r"(?:^|,)\s*" + name + r"\s*;\s*dur=([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(?:,|;|$)")
+    for name in ("total", "work")
+}
 
 
 class Answer(NamedTuple):
@@ -40,6 +43,8 @@ class Answer(NamedTuple):
         `time.perf_counter` when sending began, after coding, and when the answer had been read.
     server_s : float or None
         How long the server had the request, where it says so.
+    work_s : float or None
+        How long it worked on it, which leaves out the wait for a worker.
     """
 
     outputs: Dict[str, np.ndarray]
@@ -49,6 +54,7 @@ class Answer(NamedTuple):
     start_s: float
     end_s: float
     server_s: Optional[float]
+    work_s: Optional[float] = None
 
 
 class _Remote(NamedTuple):
@@ -128,7 +134,11 @@ class CloudHalf:
             )
 
     def infer(
-        self, device_half_outputs: Mapping[str, np.ndarray], cut: Optional[str] = None, bits: Bits = None
+        self,
+        device_half_outputs: Mapping[str, np.ndarray],
+        cut: Optional[str] = None,
+        bits: Bits = None,
+        within_s: Optional[float] = None,
     ) -> Answer:
         """One task.
 
@@ -140,6 +150,8 @@ class CloudHalf:
             Name of the cut it took; the chosen one, if not given.
         bits : int or tuple of int, optional
             Precision of packed values, if not the chosen ones.
+        within_s : float, optional
+            Time from now to the answer; the connection's own, if not given.
 
         Raises
         ------
@@ -148,11 +160,14 @@ class CloudHalf:
         LocalProtocolError, ConnectionFailed, EngineError, RemoteProtocolError
             As `values.encode_values`, `Connection.post` and `protocol.decode_response` do.
         """
-        remote = self._remote(cut)
+        remote, asked_s = self._remote(cut), time.perf_counter()
         tensors = encode_values(remote.cut, device_half_outputs, bits)
         message = encode_request(tensors, remote.cut.cloud_outputs)
         before, start_s = self.connection.sent_bytes, time.perf_counter()
-        reply = self.connection.post(remote.path + "/infer", message.headers, message.body, remote.limits.body_bytes)
+        left_s = None if within_s is None else within_s - (start_s - asked_s)
+        reply = self.connection.post(
+            remote.path + "/infer", message.headers, message.body, remote.limits.body_bytes, left_s
+        )
         end_s = time.perf_counter()
         received = {tensor.name: tensor for tensor in decode_response(reply.headers, reply.body, remote.limits)}
         outputs = {}
@@ -162,8 +177,8 @@ class CloudHalf:
             outputs[spec.name] = to_array(received[spec.name], spec)
         packed_bytes = sum(len(tensor.data) for tensor in tensors)
         sent_bytes = self.connection.sent_bytes - before
-        server_s = _server_s(reply.headers)
-        return Answer(outputs, sent_bytes, message.payload_bytes, packed_bytes, start_s, end_s, server_s)
+        server_s, work_s = (_server_s(reply.headers, metric) for metric in ("total", "work"))
+        return Answer(outputs, sent_bytes, message.payload_bytes, packed_bytes, start_s, end_s, server_s, work_s)
 
     def round_trip_s(self) -> float:
         """Time a request without content takes; connects first, where that is still to be done.
@@ -202,10 +217,7 @@ class CloudHalf:
             ) from exc
 
 
-def _server_s(headers: Mapping[str, str]) -> Optional[float]:
-    """The metric `total` of a Server-Timing header (W3C Server Timing), whose durations are milliseconds."""
-    for name, text in headers.items():
-        if name.lower() == SERVER_TIMING.lower():
-            found = re.search(r"(?:^|,)\s*total\s*;\s*dur=([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(?:,|;|$)", text)
-            return None if found is None else float(found.group(1)) / 1e3
-    return None
+def _server_s(headers: Mapping[str, str], metric: str = "total") -> Optional[float]:
+    """A metric of a Server-Timing header (W3C Server Timing), whose durations are milliseconds."""
+    found = _METRIC[metric].search(headers.get("server-timing", ""))
+    return None if found is None else float(found.group(1)) / 1e3

@@ -7,19 +7,20 @@ tensors in the order of the header. A request whose tensors ask for coding is de
 the limit, before and after inflating.
 """
 
+import functools
 import json
 import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..bundle.deflate import Part, inflate, join_segments, segments
+from ..bundle.deflate import WRAPPER_BYTES, Part, inflate, join_segments, segments
 from ..bundle.frame import frame_size
 from ..bundle.manifest_types import Cut, CutValue, TensorSpec
 from ..errors import RemoteProtocolError
-from .tensors import DATATYPES, Tensor, element_count, payload_bytes
+from .message_header import DATATYPES, HEADER_LENGTH, json_text, tensor_entry, wanted_outputs
+from .tensors import Tensor, element_count, payload_bytes
 
-HEADER_LENGTH = "Inference-Header-Content-Length"
 CONTENT_ENCODING = "Content-Encoding"
 # What the JSON header may take: generous against other clients' spaces and parameters, small against the payload.
 JSON_BASE_BYTES = 4096
@@ -79,22 +80,18 @@ def encode_request(tensors: Sequence[Tensor], outputs: Sequence[str], request_id
     request_id : str, optional
         Comes back in the response.
     """
-    header: Dict[str, Any] = {"inputs": [_describe(tensor) for tensor in tensors]}
-    if request_id is not None:
-        header["id"] = request_id
-    header["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
-    plain = _join(header, tensors)
+    described = tuple((tensor.name, tensor.datatype, tensor.shape, len(tensor.data)) for tensor in tensors)
+    text = _request_text(described, tuple(outputs), request_id)
     if all(tensor.coding == "none" for tensor in tensors):
-        return plain
-    json_bytes = len(plain.body) - plain.payload_bytes
-    parts: List[Part] = [(plain.body[:json_bytes], "default", JSON_MEMORY_LEVEL)]
-    parts += [(tensor.data, tensor.coding, tensor.memory_level) for tensor in tensors]
-    coded = segments(parts)
-    body = join_segments(parts, coded)
-    if len(body) >= len(plain.body):
-        return plain
-    headers = dict(plain.headers, **{CONTENT_ENCODING: "deflate"})
-    return Message(headers, body, sum(len(segment) for segment in coded[1:]))
+        return _joined(text, tensors)
+    parts: List[Part] = [(tensor.data, tensor.coding, tensor.memory_level) for tensor in tensors]
+    coded = [_coded_text(text)] + segments(parts)
+    payload_bytes = sum(len(segment) for segment in coded[1:])
+    if WRAPPER_BYTES + len(coded[0]) + payload_bytes >= len(text) + sum(len(tensor.data) for tensor in tensors):
+        return _joined(text, tensors)
+    body = join_segments([(text, "default", JSON_MEMORY_LEVEL)] + parts, coded)
+    headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(text)), CONTENT_ENCODING: "deflate"}
+    return Message(headers, body, payload_bytes)
 
 
 def encode_response(model_name: str, tensors: Sequence[Tensor], request_id: Optional[str] = None) -> Message:
@@ -103,7 +100,7 @@ def encode_response(model_name: str, tensors: Sequence[Tensor], request_id: Opti
     if request_id is not None:
         header["id"] = request_id
     header["outputs"] = [_describe(tensor) for tensor in tensors]
-    return _join(header, tensors)
+    return _joined(json_text(header), tensors)
 
 
 def decode_request(headers: Mapping[str, str], body: bytes, limits: Limits) -> Request:
@@ -135,7 +132,7 @@ def decode_request(headers: Mapping[str, str], body: bytes, limits: Limits) -> R
     return Request(request_id, _cut_out(_list(header, "inputs"), payload), tuple(wanted))
 
 
-def decode_response(headers: Mapping[str, str], body: bytes, limits: Limits) -> Tuple[Tensor, ...]:
+def decode_response(headers: Mapping[str, str], body: Union[bytes, bytearray], limits: Limits) -> Tuple[Tensor, ...]:
     """Take an inference response apart, which is not coded; raises RemoteProtocolError like `decode_request`."""
     _encoding(headers, ("identity",))
     header, payload = _split(headers, body, limits)
@@ -183,16 +180,35 @@ def _json_allowance(names: List[str]) -> int:
 
 
 def _describe(tensor: Tensor) -> Dict[str, Any]:
-    return {
-        "name": tensor.name,
-        "datatype": tensor.datatype,
-        "shape": list(tensor.shape),
-        "parameters": {"binary_data_size": len(tensor.data)},
-    }
+    return tensor_entry(tensor.name, tensor.datatype, tensor.shape, len(tensor.data))
 
 
-def _join(header: Dict[str, Any], tensors: Sequence[Tensor]) -> Message:
-    text = json.dumps(header, separators=(",", ":")).encode("ascii")
+# Requests of one cut, and answers of one server, have the same header again and again.
+
+
+@functools.lru_cache(maxsize=64)
+def _request_text(
+    tensors: Tuple[Tuple[str, str, Tuple[int, ...], int], ...], outputs: Tuple[str, ...], request_id: Optional[str]
+) -> bytes:
+    header: Dict[str, Any] = {"inputs": [tensor_entry(*tensor) for tensor in tensors]}
+    if request_id is not None:
+        header["id"] = request_id
+    header["outputs"] = wanted_outputs(outputs)
+    return json_text(header)
+
+
+@functools.lru_cache(maxsize=64)
+def _coded_text(text: bytes) -> bytes:
+    return segments([(text, "default", JSON_MEMORY_LEVEL), (b"", "none", 1)])[0]
+
+
+@functools.lru_cache(maxsize=16)
+def _parsed(text: bytes) -> Any:
+    """Nobody changes what comes out."""
+    return json.loads(text.decode("utf-8"))
+
+
+def _joined(text: bytes, tensors: Sequence[Tensor]) -> Message:
     headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(text))}
     body = b"".join([text] + [tensor.data for tensor in tensors])
     return Message(headers, body, len(body) - len(text))
@@ -235,7 +251,7 @@ def _split(
     if length > limits.json_bytes:
         raise RemoteProtocolError(f"JSON header of {length} bytes, at most {limits.json_bytes} expected")
     try:
-        header = json.loads(body[:length].decode("utf-8"))
+        header = _parsed(bytes(body[:length]))
     except (ValueError, RecursionError) as exc:
         raise RemoteProtocolError(f"the JSON header is not valid JSON: {exc}") from exc
     if not isinstance(header, dict):

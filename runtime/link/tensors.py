@@ -6,21 +6,8 @@ import numpy as np
 
 from ..bundle.manifest_types import TensorSpec
 from ..errors import LocalProtocolError, RemoteProtocolError
+from .message_header import DATATYPES
 
-DATATYPES = {
-    "BOOL": "bool",
-    "UINT8": "uint8",
-    "UINT16": "uint16",
-    "UINT32": "uint32",
-    "UINT64": "uint64",
-    "INT8": "int8",
-    "INT16": "int16",
-    "INT32": "int32",
-    "INT64": "int64",
-    "FP16": "float16",
-    "FP32": "float32",
-    "FP64": "float64",
-}
 _NAMES = {dtype: datatype for datatype, dtype in DATATYPES.items()}
 
 

@@ -19,7 +19,6 @@ from typing import NamedTuple, Optional, Tuple
 MIN_BYTES_PER_S, MAX_BYTES_PER_S = 1e2, 1e10
 FLOOR_BYTES = 1500  # one Ethernet packet: what is smaller takes a latency, whatever the rate
 SMALL_KEPT = 8  # transfers below that whose fastest stands for all of them
-MIN_SMALL_S = 1e-5  # shorter is a clock that does not tell, not a link
 SMALL_S = 2e-3  # a latency that scheduling alone may cost; a slow link costs more
 HALF_LIFE_S = 0.3
 KEPT_BYTES = 4096.0  # what the prior, or an estimate however old, weighs at least
@@ -44,12 +43,15 @@ class Transfer(NamedTuple):
     server_s : float
         The part of that time that is not the link's: cloud compute and round trip, known or estimated. An error here
         is an error of the transfer's time: 2 ms of it are 40 % of 20 kB at 32 Mbit/s.
+    work_s : float
+        How long the server worked, without the wait for a worker; negative where that is not known.
     """
 
     size_bytes: int
     start_s: float
     end_s: float
     server_s: float = 0.0
+    work_s: float = -1.0
 
 
 class BandwidthState(NamedTuple):
@@ -95,12 +97,12 @@ def observe(state: BandwidthState, transfer: Transfer) -> BandwidthState:
     falls into one), a smaller one within a second; after a pause of `IDLE_S`, steps up to `OUTLIER` with the first.
 
     Never raises. A transfer changes nothing if its size is zero or less, if a number in it is NaN or infinite, if
-    `server_s` is negative, or if it was shorter than `server_s`. One below `FLOOR_BYTES` bounds the rate from below; if
-    the fastest of `SMALL_KEPT` took longer than any latency, it is the rate. One that ended before an earlier one left
-    means that the clock went back, and only sets `free_s`. One that took over `OUTLIER` times too long, unconfirmed, is
-    left out; one that was too fast counts by its bytes.
+    `server_s` is negative, or if it was shorter than `server_s`. `SMALL_KEPT` below `FLOOR_BYTES` bound the rate from
+    below; if the fastest of them took longer than any latency, it is the rate. One that ended before an earlier one
+    left means that the clock went back, and only sets `free_s`. One that took over `OUTLIER` times too long,
+    unconfirmed, is left out; one that was too fast counts by its bytes.
     """
-    size, start_s, end_s, server_s = transfer
+    size, start_s, end_s, server_s, _ = transfer
     if not (0 < size <= _LIMIT and abs(start_s) <= _LIMIT and abs(end_s) <= _LIMIT and 0 <= server_s <= _LIMIT):
         return state
     left_s = end_s - server_s
@@ -116,6 +118,19 @@ def observe(state: BandwidthState, transfer: Transfer) -> BandwidthState:
     state = state._replace(weight_bytes=weight_bytes, free_s=left_s)
     s_per_byte = min(1 / MIN_BYTES_PER_S, max(1 / MAX_BYTES_PER_S, (left_s - begin_s) / size))
     return _judge(state, size, s_per_byte, tolerance)
+
+
+def ended(state: BandwidthState, transfer: Transfer) -> BandwidthState:
+    """The state after a transfer that says nothing of the rate; when it left the link counts for those behind it."""
+    left_s = transfer.end_s - max(transfer.server_s, 0.0)
+    if not (abs(left_s) <= _LIMIT and left_s >= transfer.start_s):
+        return state
+    return state._replace(free_s=max(left_s, state.free_s) if transfer.end_s >= state.free_s else left_s)
+
+
+def measured(state: BandwidthState, bytes_per_s: float) -> BandwidthState:
+    """The state after a measurement on purpose, which is believed: what small transfers said before is forgotten."""
+    return state._replace(s_per_byte=1 / _bounded(bytes_per_s), weight_bytes=KEPT_BYTES, suspects=(), small=())
 
 
 def estimate(state: BandwidthState) -> float:
@@ -169,9 +184,11 @@ def _bound(state: BandwidthState, size: float, duration_s: float) -> BandwidthSt
     A device whose cut sends a few hundred bytes learns nothing else of its link.
     """
     s_per_byte = 1 / _bounded(size / duration_s)
-    if s_per_byte < state.s_per_byte / SUSPECT and duration_s > MIN_SMALL_S:
-        return state._replace(s_per_byte=s_per_byte, weight_bytes=KEPT_BYTES, suspects=(), small=())
     small = (state.small + ((s_per_byte, duration_s),))[-SMALL_KEPT:]
+    # Answers that are noticed together seem to follow each other at once; all of them took the time of all.
+    together = sum(seconds for _, seconds in small) / sum(seconds / each for each, seconds in small)
+    if len(small) == SMALL_KEPT and together < state.s_per_byte / SUSPECT:
+        return state._replace(s_per_byte=together, weight_bytes=KEPT_BYTES, suspects=(), small=())
     fastest, taken_s = min(small)
     if len(small) == SMALL_KEPT and taken_s > SMALL_S and fastest > state.s_per_byte * SUSPECT:
         return state._replace(s_per_byte=fastest, weight_bytes=KEPT_BYTES, suspects=(), small=())

@@ -1,9 +1,10 @@
 """Which of a bundle's cuts to run: the one with the shortest period at the bandwidth there is now.
 
-Pure; the same stage times as everywhere. Decided before a task starts, since the cut decides what the device computes.
+Pure; the stage times are `believed_stages`'. Decided before a task starts, since the cut decides what the device has
+to compute.
 """
 
-from typing import Mapping, NamedTuple, Tuple
+from typing import Callable, Dict, Mapping, NamedTuple, Tuple
 
 from .policy import Policy
 from .precision import link_s, period_s
@@ -24,7 +25,13 @@ class CutState(NamedTuple):
     silent_tasks: int = 0
 
 
-def choose_cut(state: CutState, policies: Mapping[str, Policy], bandwidth_bytes_per_s: float, outage: bool) -> CutState:
+def choose_cut(
+    state: CutState,
+    policies: Mapping[str, Policy],
+    bandwidth_bytes_per_s: float,
+    outage: bool,
+    excess: Callable[[str], float] = lambda cut: 1.0,
+) -> CutState:
     """The cut of the next task.
 
     Parameters
@@ -35,24 +42,36 @@ def choose_cut(state: CutState, policies: Mapping[str, Policy], bandwidth_bytes_
     bandwidth_bytes_per_s : float
     outage : bool
         The link is down: only a cut that sends nothing will do, if there is one.
+    excess : callable
+        How many times longer the period of a cut is than its slowest stage.
     """
-    shares = dict(state.exit_shares)
     alone = [name for name, policy in policies.items() if not policy.rungs]
     if outage and alone:
         return state._replace(cut=alone[0])
     sending = [name for name, policy in policies.items() if policy.rungs]
     if len(sending) == 1:  # whoever compiled one cut wants that cut
         return state._replace(cut=sending[0])
-    periods = {
-        name: expected_period_s(policy, bandwidth_bytes_per_s, shares.get(name, 0.0))
-        for name, policy in policies.items()
-    }
+    periods = periods_of(state, policies, bandwidth_bytes_per_s, excess)
     best = min(periods, key=lambda name: (periods[name], name))
     if state.silent_tasks >= PROBE_TASKS and sending and not outage:
         return state._replace(cut=min(sending, key=lambda name: (periods[name], name)), silent_tasks=0)
     if state.cut in periods and periods[best] > (1 - GAIN) * periods[state.cut]:
         return state
     return state._replace(cut=best)
+
+
+def periods_of(
+    state: CutState,
+    policies: Mapping[str, Policy],
+    bandwidth_bytes_per_s: float,
+    excess: Callable[[str], float] = lambda cut: 1.0,
+) -> Dict[str, float]:
+    """What each cut promises, with the exits that it had lately."""
+    shares = dict(state.exit_shares)
+    return {
+        name: expected_period_s(policy, bandwidth_bytes_per_s, shares.get(name, 0.0)) * excess(name)
+        for name, policy in policies.items()
+    }
 
 
 def expected_period_s(policy: Policy, bandwidth_bytes_per_s: float, exit_share: float = 0.0) -> float:

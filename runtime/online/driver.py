@@ -2,24 +2,40 @@
 
 All of it behind one lock. The device thread asks where and how the next task goes, sender threads report what became
 of it; `controller`, `cut_choice` and `bandwidth` decide. It has no clock of its own, so a simulation drives it with
-simulated times and decides as a run does. Nothing is kept from one run to the next: another run is another driver, and
-learns anew.
+simulated times and decides as a run does. Another run is another driver, which may begin with a snapshot of this one.
 """
 
+import math
 import threading
-from typing import Callable, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 
 import numpy as np
 
 from . import bandwidth
 from .bandwidth import Transfer
+from .believed_stages import BelievedStages
 from .controller import Answer, Decision, Observation, State, decide, learn
-from .cut_choice import CutState, after_task, choose_cut
+from .cut_choice import CutState, after_task, choose_cut, expected_period_s, periods_of
 from .policy import Policy
 from .precision import GOODPUT, Rung, as_printed, body_bytes, link_s, without_bubble
 from .scoring import NOTHING
+from .small_transfers import SmallTransfers
 
 
+#: Of requests under way: more threads take the program longer than they save.
+MOST_REQUESTS = 32
+#: No task takes the program less.
+LEAST_PERIOD_S = 2e-4
+#: Share of the link's rate that probes of it may take: regularly, and where answers begin to take another time.
+PROBE_SHARE, SHIFT_SHARE = 0.05, 0.1
+#: Between two of them.
+LEAST_PROBE_S = 0.2
+#: So long one waits for a moment when nothing is under way.
+PROBE_LATE_S = 0.1
+#: So long a probe is believed rather than small transfers.
+PROBED_KEPT_S = 10.0
+#: Within this of what was believed, a probe says the same again, less or more its own error.
+NEAR = 1.3
 #: How often whoever waits for room in the pipeline asks for an `outage`.
 LOOK_S = 0.05
 
@@ -63,6 +79,10 @@ class Driver:
     ) -> None:
         self._lock = threading.Lock()
         self._policies = dict(policies)
+        self._stages = BelievedStages(policies)
+        self._began_s: Optional[float] = None
+        # When the last task was given its cut, where the one before it took the same.
+        self._chosen_s: Optional[float] = None
         self._states = {name: State(policy) for name, policy in policies.items()}
         self._alone = alone
         self._cut = CutState(cut)
@@ -70,6 +90,11 @@ class Driver:
         self._moves = 0
         self._link = bandwidth.initial(bandwidth_bytes_per_s)
         self._rtt_s = 0.0
+        self._small = SmallTransfers()
+        self._probed_s = self._known_s = float("-inf")
+        self._probed_bytes = 0.0
+        self._asking = False
+        self._sent_bytes = 0.0
         self._server_s: Dict[str, float] = {name: policy.cloud_s for name, policy in policies.items()}
         # By task, in the order they were handed over; never more than fit into the pipeline.
         self._waiting: Dict[int, Waiting] = {}
@@ -83,10 +108,65 @@ class Driver:
         return self._moves
 
     @property
+    def rtt_s(self) -> float:
+        """A round trip without content, as last measured; 0 where none was."""
+        with self._lock:
+            return self._rtt_s
+
+    @property
     def bandwidth_bytes_per_s(self) -> float:
         """Estimated, on the wire."""
         with self._lock:
             return bandwidth.estimate(self._link)
+
+    # Between runs.
+
+    def snapshot(self) -> Dict[str, Any]:
+        """What the next run of the same bundle should know, as JSON has it."""
+        with self._lock:
+            return {
+                "bandwidth_bytes_per_s": bandwidth.estimate(self._link),
+                "rtt_s": self._rtt_s,
+                "cut": self._cut.cut,
+                "stages": self._stages.snapshot(),
+                "climbed": {name: state.climbed for name, state in self._states.items()},
+            }
+
+    @staticmethod
+    def checked(record: Mapping[str, Any]) -> Dict[str, Any]:
+        """A snapshot as it was read.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If it is none.
+        """
+        stages = {
+            str(cut): {side: [_time(seconds) for seconds in times[side]] for side in ("device", "cloud")}
+            for cut, times in record["stages"].items()
+        }
+        climbed = {str(cut): int(count) for cut, count in record["climbed"].items()}
+        if any(count < 0 for count in climbed.values()):
+            raise ValueError("a count below 0")
+        return {
+            "bandwidth_bytes_per_s": _time(record["bandwidth_bytes_per_s"]),
+            "rtt_s": _time(record["rtt_s"]),
+            "cut": str(record["cut"]),
+            "stages": stages,
+            "climbed": climbed,
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Begin with what another run has learned; `snapshot` has been checked."""
+        with self._lock:
+            self._link = bandwidth.initial(snapshot["bandwidth_bytes_per_s"])
+            self._rtt_s = snapshot["rtt_s"]
+            self._stages.restore(snapshot["stages"])
+            if len(self._policies) > 1 and snapshot["cut"] in self._policies:
+                self._cut = self._cut._replace(cut=snapshot["cut"])
+            for name, count in snapshot["climbed"].items():
+                if name in self._states:
+                    self._states[name].climbed = count
 
     # The device thread.
 
@@ -94,12 +174,25 @@ class Driver:
         """The cut of the next task; `down`: the server is known to be out of reach."""
         with self._lock:
             outage = down or self._outage(now_s)
+            self._began_s = now_s
+            looked_at = None
             if len(self._policies) > 1:
-                self._cut = choose_cut(self._cut, self._policies, bandwidth.estimate(self._link), outage)
-            name = self._alone if outage and self._alone is not None else self._cut.cut
+                looked_at = self._choose(now_s, outage)
+            name = self._alone if outage and self._alone is not None else looked_at or self._cut.cut
             self._moves += name != self._last
             self._last = name
             return name
+
+    def window(self) -> int:
+        """Requests that should be under way at once to keep the slowest stage busy: what one takes, by the period."""
+        with self._lock:
+            policy = self._stages.policies.get(self._last)
+            if policy is None or not policy.rungs:
+                return 1
+            sent_s = link_s(policy.rungs[policy.base], bandwidth.estimate(self._link))
+            cloud_s = policy.cloud_s
+            period = max(policy.device_s, sent_s, cloud_s / policy.server_share, self._interval_s, LEAST_PERIOD_S)
+            return min(MOST_REQUESTS, 1 + int(math.ceil((sent_s + self._rtt_s + cloud_s) / period)))
 
     def outage(self, now_s: float) -> bool:
         """Whether the link is taken for down, and there is a way around it."""
@@ -113,7 +206,7 @@ class Driver:
         the precision on that every task is admitted at.
         """
         with self._lock:
-            policy, state = self._policies[name], self._states[name]
+            policy, state = self._stages.policies[name], self._states[name]
             if adjustable:
                 return state.rung
             if not tunable or policy.name == "none" or (policy.name == "default" and self._prefer == "bytes"):
@@ -141,7 +234,8 @@ class Driver:
             The precision it has, where that cannot be changed any more.
         """
         with self._lock:
-            policy, state = self._policies[name], self._states[name]
+            self._computed(name, now_s)
+            policy, state = self._stages.policies[name], self._states[name]
             if feature is None:
                 decision = Decision("", -1, policy.base, "", NOTHING, False)
             else:
@@ -158,9 +252,14 @@ class Driver:
                 learn(state, policy, feature, decision)
             return decision
 
-    def was_alone(self, name: str, exited: bool = False) -> None:
-        """A task needed no server: its cut sends nothing, or it `exited` without being asked about here."""
+    def was_alone(self, name: str, exited: bool = False, now_s: Optional[float] = None) -> None:
+        """A task needed no server: its cut sends nothing, or it `exited` without being asked about here.
+
+        `now_s`: when its device half had ended, where that is known.
+        """
         with self._lock:
+            if now_s is not None:
+                self._computed(name, now_s)
             self._cut = after_task(self._cut, name, exited, sent=False)
 
     # Sender threads.
@@ -175,6 +274,7 @@ class Driver:
         with self._lock:
             if task in self._waiting:
                 self._waiting[task] = self._waiting[task]._replace(sent_s=now_s)
+                self._sent_bytes += wire_bytes(self._waiting[task].rung)
 
     def answered(
         self,
@@ -204,12 +304,58 @@ class Driver:
             self._waiting.pop(task, None)
             server_s = transfer.server_s if transfer.server_s >= 0 else self._policies[name].cloud_s
             self._server_s[name] = server_s
-            wire_bytes = int(round(transfer.size_bytes / GOODPUT))
-            self._link = bandwidth.observe(
-                self._link, transfer._replace(size_bytes=wire_bytes, server_s=server_s + self._rtt_s)
-            )
+            if transfer.work_s >= 0:
+                self._stages.saw_cloud(name, transfer.work_s)
+            on_the_wire = int(round(transfer.size_bytes / GOODPUT))
+            shows = self._small.saw(on_the_wire, transfer)
+            seen = transfer._replace(size_bytes=on_the_wire, server_s=server_s + self._rtt_s)
+            # Where the rate is probed, transfers that do not show it would contradict it.
+            probed = not shows and transfer.end_s - self._known_s < PROBED_KEPT_S
+            # What went beside a probe waited for it.
+            beside = self._asking or transfer.start_s < self._probed_s
+            self._link = (bandwidth.ended if probed or beside else bandwidth.observe)(self._link, seen)
             if answer is not None and feature is not None and decision is not None:
                 learn(self._states[name], self._policies[name], feature, decision, answer)
+
+    def wants_rate(self, now_s: float) -> bool:
+        """Whether tasks do not show the link's rate, or not yet, and a probe is worth what it sends now.
+
+        Probes may take a twentieth of what the link is believed to carry, or a tenth as soon as answers begin to take
+        another time than they did.
+        """
+        with self._lock:
+            if self._probed_s == float("-inf"):
+                return True  # before anything is known
+            if not self._small.few(now_s):
+                return False
+            share = SHIFT_SHARE if self._small.shifted else PROBE_SHARE
+            every_s = self._probed_bytes / (share * bandwidth.estimate(self._link))
+            due_s = self._probed_s + max(every_s, LEAST_PROBE_S)
+            # What is under way shares the link with it.
+            return now_s >= (due_s + PROBE_LATE_S if self._waiting else due_s)
+
+    def asking_rate(self) -> None:
+        """A probe begins, which `asked_rate` ends."""
+        with self._lock:
+            self._asking = True
+
+    def asked_rate(self, now_s: float, bytes_per_s: Optional[float], spent_bytes: float) -> None:
+        """A probe has found this rate on the wire, or nothing, and has sent so much for it."""
+        with self._lock:
+            self._asking = False
+            self._probed_s, self._probed_bytes = now_s, spent_bytes
+            self._small.settle()
+            if bytes_per_s is not None:
+                before = bandwidth.estimate(self._link)
+                if now_s - self._known_s < PROBED_KEPT_S and before / NEAR < bytes_per_s < before * NEAR:
+                    bytes_per_s = (before + bytes_per_s) / 2  # one probe is up to a fifth off
+                self._known_s = now_s
+                self._link = bandwidth.measured(self._link, bytes_per_s)
+
+    @property
+    def sent_bytes(self) -> float:
+        """What tasks have sent so far, on the wire."""
+        return self._sent_bytes
 
     def lost(self, task: int) -> None:
         """There will be no answer."""
@@ -217,6 +363,39 @@ class Driver:
             self._waiting.pop(task, None)
 
     # With the lock held.
+
+    def _choose(self, now_s: float, outage: bool) -> Optional[str]:
+        """The cut of the tasks from now on; another one that the next task should take to learn of it, if any."""
+        rate = bandwidth.estimate(self._link)
+        stages, last = self._stages, self._last
+        if self._chosen_s is not None and self._interval_s == 0 and not outage and last == self._cut.cut:
+            shares = dict(self._cut.exit_shares)
+            expected_s = expected_period_s(stages.policies[last], rate, shares.get(last, 0.0))
+            if expected_s > 0:
+                stages.saw_period(last, (now_s - self._chosen_s) / expected_s, now_s)
+        self._chosen_s = None if outage else now_s
+
+        def excess(cut: str) -> float:
+            return stages.excess(cut, now_s)
+
+        self._cut = choose_cut(self._cut, stages.policies, rate, outage, excess)
+        if outage or not self._moves_freely:
+            return None
+        looked_at = stages.worth_a_look(now_s, periods_of(self._cut, stages.policies, rate, excess))
+        if looked_at is not None or self._cut.cut != last:
+            self._chosen_s = None
+        return looked_at
+
+    @property
+    def _moves_freely(self) -> bool:
+        """Whether there are several cuts that send to choose among."""
+        return sum(bool(policy.rungs) for policy in self._policies.values()) > 1
+
+    def _computed(self, name: str, now_s: float) -> None:
+        """The device half of the task that began last has ended."""
+        if self._began_s is not None:
+            self._stages.saw_device(name, now_s - self._began_s, now_s)
+            self._began_s = None
 
     def _backlog_s(self, now_s: float) -> float:
         """How long the link will still be busy with what was handed over before: one after the other, as planned."""
@@ -235,6 +414,13 @@ class Driver:
         size_bytes = sum(wire_bytes(waiting.rung) for waiting in sent)
         server_s = max(self._server_s.values()) + self._rtt_s
         return bandwidth.in_outage(self._link, now_s, oldest_s, size_bytes, server_s)
+
+
+def _time(value: Any) -> float:
+    """A number that a rate or a duration can be."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e12:
+        raise ValueError(f"{value!r} is no time or rate")
+    return float(value)
 
 
 def wire_bytes(rung: Rung) -> float:

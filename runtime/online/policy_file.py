@@ -123,14 +123,18 @@ def _from_json(value: Any, arrays: List[np.ndarray], where: str) -> Policy:
         counts=array,
     )
     memory = record(MemoryRule, threshold=number, wrong_share=number, capacity=whole, mean=array)
-    rung = record(Rung, bits=list_of(whole), size_bytes=number, coding_s=number)
+    rung = record(Rung, bits=list_of(whole), size_bytes=number, coding_s=number, header_bytes=optional(number))
+
+    def rung_of_any_age(item: Any, place: str) -> Any:
+        return rung(dict({"header_bytes": None}, **json_object(item, place)), place)
+
     policy = record(
         Policy,
         name=one_of(POLICIES),
         cut=text,
         exits=optional(exits),
         memory=optional(memory),
-        rungs=list_of(rung),
+        rungs=list_of(rung_of_any_age),
         base=whole,
         adjust=list_of(_extended),
         device_s=number,
@@ -159,6 +163,7 @@ def _check(policy: Policy, where: str) -> None:
     times = [("device_s", policy.device_s), ("cloud_s", policy.cloud_s)]
     for index, rung in enumerate(policy.rungs):
         times += [(f"rungs[{index}].size_bytes", rung.size_bytes), (f"rungs[{index}].coding_s", rung.coding_s)]
+        times += [(f"rungs[{index}].header_bytes", rung.header_bytes or 0.0)]
     for field, value in times:
         if value < 0:
             raise wrong(f"{where}.{field}", "a number >= 0", value)

@@ -3,15 +3,16 @@
 The stage times are the compiler's (`passes.timeline`); a test holds the two together.
 """
 
-from typing import NamedTuple, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 #: Share of the period kept free on the link: a bandwidth is an estimate.
 SLACK = 0.05
 #: A precision above the last one has to fit with this share of the period to spare, or two would take turns.
 HYSTERESIS = 0.1
 
-#: As in `coachc.cost.device`: share of the wire rate left to HTTP bodies, and bytes of headers.
+#: As in `coachc.cost.link`: share of the wire rate left to HTTP bodies.
 GOODPUT = 0.955
+#: Headers of a request and of one more tensor, where they were not counted.
 REQUEST_HEADER_BYTES = 330
 TENSOR_HEADER_BYTES = 90
 
@@ -27,11 +28,14 @@ class Rung(NamedTuple):
         Mean of a task's values on the wire, entropy coding included.
     coding_s : float
         Time entropy coding takes on the device, part of the link's stage.
+    header_bytes : float, optional
+        What a request takes besides; some middling number where it was not counted.
     """
 
     bits: Tuple[int, ...]
     size_bytes: float
     coding_s: float = 0.0
+    header_bytes: Optional[float] = None
 
 
 class Choice(NamedTuple):
@@ -43,6 +47,8 @@ class Choice(NamedTuple):
 
 def body_bytes(rung: Rung, values_bytes: float) -> float:
     """Bytes of one request, headers included, whose values take `values_bytes`."""
+    if rung.header_bytes is not None:
+        return values_bytes + rung.header_bytes
     return values_bytes + REQUEST_HEADER_BYTES + len(rung.bits) * TENSOR_HEADER_BYTES
 
 

@@ -24,22 +24,33 @@ class Recorder(Driver):
         What the driver is made of, too.
     policies : mapping of str to Policy
     draw : callable
+    ended : callable
+        Gets the reason where the file takes no more; the record ends there, the run does not.
 
     Raises
     ------
     RecordError
-        From every method: the file takes no more.
+        The file does not even take the header.
     """
 
     def __init__(
-        self, file: Any, header: recording.Header, policies: Mapping[str, Policy], draw: Callable[[], float]
+        self,
+        file: Any,
+        header: recording.Header,
+        policies: Mapping[str, Policy],
+        draw: Callable[[], float],
+        ended: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._file = file
+        self._ended = ended
         # Around the driver's own lock, so that no other call comes between what one does and its line.
         self._order = threading.Lock()
         self._drawn: Optional[float] = None
         self._draw_next = draw
-        self._write(recording.header_line(header))
+        try:
+            self._write(recording.header_line(header))
+        except OSError as exc:
+            raise RecordError(f"cannot write the record: {exc.strerror or exc}") from exc
         super().__init__(
             policies,
             header.cut,
@@ -77,10 +88,10 @@ class Recorder(Driver):
             self._say(recording.Decide(task, name, feature, now_s, rung, self._drawn, decision))
             return decision
 
-    def was_alone(self, name: str, exited: bool = False) -> None:
+    def was_alone(self, name: str, exited: bool = False, now_s: Optional[float] = None) -> None:
         with self._order:
-            super().was_alone(name, exited)
-            self._say(recording.WasAlone(name, exited))
+            super().was_alone(name, exited, now_s)
+            self._say(recording.WasAlone(name, exited, now_s))
 
     def reached(self, rtt_s: float) -> None:
         with self._order:
@@ -105,6 +116,16 @@ class Recorder(Driver):
             super().answered(task, name, transfer, answer, feature, decision)
             self._say(recording.Answered(task, name, transfer, answer))
 
+    def asking_rate(self) -> None:
+        with self._order:
+            super().asking_rate()
+            self._say(recording.AskingRate())
+
+    def asked_rate(self, now_s: float, bytes_per_s: Optional[float], spent_bytes: float) -> None:
+        with self._order:
+            super().asked_rate(now_s, bytes_per_s, spent_bytes)
+            self._say(recording.AskedRate(now_s, bytes_per_s, spent_bytes))
+
     def lost(self, task: int) -> None:
         with self._order:
             super().lost(task)
@@ -115,11 +136,14 @@ class Recorder(Driver):
         return self._drawn
 
     def _say(self, event: Any) -> None:
-        self._write(recording.event_line(event))
+        if self._file is None:
+            return
+        try:
+            self._write(recording.event_line(event))
+        except OSError as exc:
+            self._file = None
+            self._ended(exc.strerror or str(exc))
 
     def _write(self, line: str) -> None:
-        try:
-            self._file.write(line)
-            self._file.flush()
-        except OSError as exc:
-            raise RecordError(f"cannot write the record: {exc.strerror or exc}") from exc
+        self._file.write(line)
+        self._file.flush()

@@ -20,7 +20,7 @@ from .controller import EXITS, Answer, Decision
 from .policy import POLICIES, PREFERENCES
 from .scoring import Scored
 
-VERSION = 1
+VERSION = 2
 #: The header's field that says what the file is, and its version.
 MARK = "coachc_record"
 HINT = "record the run again: coachc run BUNDLE --record FILE"
@@ -89,6 +89,7 @@ class Decide(NamedTuple):
 class WasAlone(NamedTuple):
     cut: str
     exited: bool
+    now_s: Optional[float]
 
 
 class Reached(NamedTuple):
@@ -107,6 +108,16 @@ class Answered(NamedTuple):
     cut: str
     transfer: Transfer
     answer: Optional[Answer]
+
+
+class AskingRate(NamedTuple):
+    pass
+
+
+class AskedRate(NamedTuple):
+    now_s: float
+    bytes_per_s: Optional[float]
+    spent_bytes: float
 
 
 class Lost(NamedTuple):
@@ -161,7 +172,7 @@ _DECISION = _fields(
     scored=_fields(Scored, best=_position, score=_real),
     link_bound=_boolean,
 )
-_TRANSFER = _fields(Transfer, size_bytes=whole, start_s=number, end_s=number, server_s=number)
+_TRANSFER = _fields(Transfer, size_bytes=whole, start_s=number, end_s=number, server_s=number, work_s=number)
 _ANSWER = _fields(Answer, label=whole, confidence=_real)
 _HEADER = _fields(
     Header,
@@ -196,10 +207,12 @@ CALLS: Dict[str, Tuple[Any, Reader]] = {
             decision=_DECISION,
         ),
     ),
-    "was_alone": (WasAlone, _fields(WasAlone, cut=text, exited=_boolean)),
+    "was_alone": (WasAlone, _fields(WasAlone, cut=text, exited=_boolean, now_s=optional(number))),
     "reached": (Reached, _fields(Reached, rtt_s=number)),
     "sending": (Sending, _fields(Sending, task=whole, now_s=number)),
     "answered": (Answered, _fields(Answered, task=whole, cut=text, transfer=_TRANSFER, answer=optional(_ANSWER))),
+    "asking_rate": (AskingRate, _fields(AskingRate)),
+    "asked_rate": (AskedRate, _fields(AskedRate, now_s=number, bytes_per_s=optional(number), spent_bytes=number)),
     "lost": (Lost, _fields(Lost, task=whole)),
 }
 NAMES = {cls: name for name, (cls, _) in CALLS.items()}

@@ -255,6 +255,13 @@ def test_losses_are_gathered_by_unit():
     assert not found.whole
 
 
+def test_units_of_two_parts_are_one():
+    one, other = single(np.array([0.0, 1.0])), single(np.array([1.0]))
+    both = one + other
+    assert (both.lost[:, 0].tolist(), both.weight.tolist(), both.whole) == ([0, 1, 1], [1, 1, 1], True)
+    assert not (one + UnitLosses(np.zeros((1, 1)), np.ones(1))).whole
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_only_units_of_one_task_lose_all_or_nothing(whole):
     losses = np.array([[1.0], [0.0], [-1.0]])

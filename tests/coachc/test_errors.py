@@ -32,7 +32,7 @@ def test_the_errors_of_that_table_are_all_there_are():
 @pytest.mark.parametrize("name", CODES)
 def test_a_command_ends_with_the_code_of_its_error(name):
     error = getattr(errors, name)("what was wrong")
-    with mock.patch("coachc.cost.device.all_devices", side_effect=error):
+    with mock.patch("coachc.cost.device_files.all_devices", side_effect=error):
         outcome = coachc("devices")
     assert (outcome.code, outcome.out) == (CODES[name], "")
     assert "what was wrong" in outcome.err
@@ -49,7 +49,7 @@ def test_a_command_ends_with_the_code_of_its_error(name):
     ],
 )
 def test_other_ends(raised, code, said):
-    with mock.patch("coachc.cost.device.all_devices", side_effect=raised):
+    with mock.patch("coachc.cost.device_files.all_devices", side_effect=raised):
         outcome = coachc("devices")
     assert (outcome.code, outcome.out) == (code, "")
     assert said in outcome.err

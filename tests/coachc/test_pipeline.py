@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from coachc.calib.measurements import Measurements
-from coachc.cost.device import Link, find_device
+from coachc.cost.device_files import find_device
+from coachc.cost.link import Link
 from coachc.errors import InfeasibleError
 from coachc.models.synthetic import chain, residual
 from coachc.passes.timeline import TIE_ESTIMATED

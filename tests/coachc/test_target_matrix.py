@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from coachc.checks.targets import check_bundle_targets
-from coachc.cost.device import find_device
+from coachc.cost.device_files import find_device
 from coachc.emit import rtx
 from coachc.frontend import walk
 from coachc.models import zoo

@@ -5,15 +5,19 @@ import time
 import numpy as np
 import pytest
 
+from coachc.calib.profiles.layer_owners import map_layers
 from coachc.checks.engines import check_engines
+from coachc.frontend.fuse import fuse
+from coachc.frontend.onnx_import import import_model
 from coachc.runtime.bundle.frame import Frame
 from coachc.runtime.bundle.store import open_bundle
-from coachc.runtime.device.run_bundle import run_bundle
 from coachc.runtime.engines.engine_cache import EngineCache
 from coachc.runtime.engines.halves import DeviceHalf
 from coachc.runtime.engines.trt_factory import TrtFactory
 from coachc.runtime.link.values import encode_values
+from coachc.runtime.measure import measure_bundle
 from tests.helpers.commands import REPOSITORY, compile_json, serving
+from tests.helpers.device_run import run_all
 
 pytestmark = pytest.mark.gpu
 
@@ -61,12 +65,25 @@ def test_what_the_gpu_packs_is_what_the_host_packs(bundle):
     assert encode_values(cut, on_gpu) == encode_values(cut, codes)
 
 
+def test_layers_are_told_and_the_compiler_knows_them(bundle, record_property):
+    """The device's engines measured layer by layer, and a second compilation that rests on it."""
+    profile = measure_bundle(open_bundle(bundle / "digits.coach"), "trt", cache=str(bundle / "cache"), repeats=20)
+    assert profile.layers
+    whole_s, layers_s = profile.whole.seconds, sum(layer.seconds for layer in profile.layers)
+    record_property("whole model, ms", round(whole_s * 1e3, 3))
+    record_property("sum of its layers, ms", round(layers_s * 1e3, 3))
+    model = import_model(REPOSITORY / "models" / "digits.onnx")
+    mapped = map_layers([(layer.name, layer.seconds) for layer in profile.layers], model, fuse(model))
+    record_property("layers without an operator", ", ".join(mapped.unknown)[:200])
+    assert sum(mapped.seconds) > 0.5 * layers_s
+
+
 def test_the_whole_pipeline(bundle, record_property):
     path, source, cache = str(bundle / "digits.coach"), str(bundle / "samples.npz"), str(bundle / "cache")
     with serving(path, "--engine", "trt", "--engine-cache", cache) as address:
-        on_gpu = run_bundle(path, address, source, policy="none", engine="trt", engine_cache=cache)
+        on_gpu = run_all(path, address, source, policy="none", engine="trt", engine_cache=cache)
     with serving(path) as address:
-        on_cpu = run_bundle(path, address, source, policy="none")
+        on_cpu = run_all(path, address, source, policy="none")
     assert "TensorRT" in on_gpu.engine
     assert "onnxruntime" in on_cpu.engine
     same = float(np.mean(np.array(on_gpu.predictions) == np.array(on_cpu.predictions)))

@@ -11,6 +11,7 @@ from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED, BitPlan, Rejected,
 from coachc.passes.timeline import Costs
 from tests.helpers.graphs import down_closed_subsets
 from tests.helpers.searches import crossing
+from tests.helpers.wire import entry_bytes
 
 #: Bits of a cut that bears none of 2 to 8.
 NONE = MAX_BITS + 1
@@ -46,20 +47,21 @@ class Admissible:
 
 def stage_seconds(graph: GraphView, mask: int, bits: int, costs: Costs) -> tuple[float, float, float]:
     """Seconds of device, link and cloud; `UNQUANTIZED` bits send tensors as they are."""
-    device_s = sum(s for i, s in enumerate(costs.device.seconds) if mask >> i & 1)
+    device_s = costs.device.program_s + sum(s for i, s in enumerate(costs.device.seconds) if mask >> i & 1)
     cloud_s = sum(s for i, s in enumerate(costs.cloud.seconds) if not mask >> i & 1)
     if mask == graph.full_mask:
         return float(device_s), 0.0, 0.0
-    cut, payload = crossing(graph, mask), 0
+    cut, payload, headers = crossing(graph, mask), 0, costs.link.request_bytes
     for name in cut:
         value = graph.values[name]
+        headers += entry_bytes(value, None if bits == UNQUANTIZED else bits)
         if value.dtype == "int64" or bits == UNQUANTIZED:
             payload += WIDTH[value.dtype] * value.elements
             continue
         payload += math.ceil(value.elements * bits / 8)
         device_s += value.elements * 5 / costs.device.bytes_per_s + costs.device.overhead_s
         cloud_s += value.elements * 5 / costs.cloud.bytes_per_s + costs.cloud.overhead_s
-    link_s = (payload + 330 + 90 * len(cut)) / (costs.link.bandwidth_bytes_per_s * 0.955)
+    link_s = (payload + headers) / (costs.link.bandwidth_bytes_per_s * 0.955)
     return float(device_s), float(link_s), float(cloud_s)
 
 

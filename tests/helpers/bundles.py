@@ -15,7 +15,9 @@ from onnx import numpy_helper
 from coachc.core.graph import GraphView
 from coachc.core.plan import BitPlan, Quantizer, Timeline, Way
 from coachc.core.profile import Profile, Provenance
-from coachc.cost.device import DeviceSpec, Link, find_device
+from coachc.cost.device import DeviceSpec
+from coachc.cost.device_files import find_device
+from coachc.cost.link import Link
 from coachc.emit import bundle_writer
 from coachc.emit.cuts import emit_cuts
 from coachc.frontend.fuse import fuse

@@ -10,10 +10,11 @@ import numpy as np
 
 from coachc.core.operations import STAGES
 from coachc.core.plan import MAX_BITS, MIN_BITS, UNQUANTIZED
-from coachc.cost.device import CODING_S_PER_BYTE
+from coachc.cost.link import CODING_S_PER_BYTE
 from coachc.errors import InfeasibleError
 from coachc.passes.cluster import cluster
-from coachc.passes.partition import Limits, device_memory_bytes
+from coachc.passes.half_memory import half_memory
+from coachc.passes.partition import Limits
 from coachc.passes.timeline import wire_bytes
 from coachc.planning import precisions
 from coachc.planning.calibration import Calibration
@@ -71,7 +72,7 @@ class Case:
         self.limits, self.coded = NO_LIMITS, {}
         if limited:
             latencies = sorted(self.latency_s(mask, MAX_BITS) for mask in self.masks)
-            memory = device_memory_bytes(self.graph, self.graph.full_mask, 4)
+            memory = half_memory(self.graph, self.graph.full_mask, 4).total_bytes
             self.limits = Limits(latencies[int(rng.integers(len(latencies)))] * 1.01, int(memory * rng.uniform(0.3, 1)))
         self.problem = Problem(None, self.graph, cluster(self.graph), self.costs)
         # Coded 3 to 8 bits take more than 2, so that the search's bounds hold.
@@ -128,7 +129,7 @@ class Case:
 
     def fits(self, mask):
         memory = self.limits.device_memory_bytes
-        return memory is None or device_memory_bytes(self.graph, mask, 4) <= memory
+        return memory is None or half_memory(self.graph, mask, 4).total_bytes <= memory
 
     def in_time(self, mask, bits):
         return self.limits.max_latency_s is None or self.latency_s(mask, bits) <= self.limits.max_latency_s
@@ -148,13 +149,12 @@ class Case:
 
     def binds(self, mask):
         """What may be said to bind a candidate; more than one thing only where two times are equal."""
-        if mask != self.graph.full_mask:
-            if not cuttable(self.graph, mask):
-                return {"shape"}
-            if not self.fits(mask):
-                return {"memory"}
-            if self.known(mask)[1] > MAX_BITS:
-                return {"accuracy"}
+        if not cuttable(self.graph, mask):
+            return {"shape"}
+        if not self.fits(mask):
+            return {"memory"}
+        if mask != self.graph.full_mask and self.known(mask)[1] > MAX_BITS:
+            return {"accuracy"}
         way = self.best_way(mask)
         if not self.in_time(mask, way):
             return {"latency"}

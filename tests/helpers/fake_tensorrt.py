@@ -17,6 +17,7 @@ VERSIONS = {
     "rtx-1.7": "1.7.1.116",
 }
 #: Of the bindings below: name, whether it goes in, data type, shape.
+SUBCLASSED = {"ILogger": ("log",), "IProfiler": ("report_layer_time",)}
 TENSORS = (("x", True, "FLOAT", (1, 3, 4, 4)), ("codes", False, "INT32", (1, 3, 4, 4)))
 
 
@@ -91,7 +92,7 @@ def class_of(module, owner, members, answers):
     class Fake:
         def __init__(self, *arguments):
             check(owner, members.get("__init__", []), arguments)
-            if owner != "ILogger":
+            if owner not in SUBCLASSED:
                 record("__init__", arguments)
 
         def __getattr__(self, name):
@@ -121,9 +122,9 @@ def class_of(module, owner, members, answers):
             record(name, (value,))
 
     Fake.__name__ = owner
-    if owner == "ILogger":
+    if owner in SUBCLASSED:
         # Subclassed in Python, where it is an ordinary class.
-        return type(owner, (), {"__init__": lambda self: None, "log": None})
+        return type(owner, (), dict({"__init__": lambda self: None}, **dict.fromkeys(SUBCLASSED[owner])))
     return Fake
 
 

@@ -17,5 +17,5 @@ def fig4() -> tuple[GraphView, int, tuple[str, ...]]:
     """The graph, the device's layers, and the cut {V_0^1, V_0^2, V_1^2} after layers 3, 6 and 2."""
     reads = [" ".join(f"v{PLACE[layer]}" for layer in before) or "x" for before in FIG4.values()]
     cut = tuple(f"v{PLACE[layer]}" for layer in (3, 6, 2))
-    elements = dict(zip(cut, (580, 1910, 910), strict=True))
+    elements = dict(zip(cut, (579, 1907, 909), strict=True))
     return graph_of(reads, elements=elements), sum(1 << PLACE[layer] for layer in (1, 2, 3, 5, 6)), cut

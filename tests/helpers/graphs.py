@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
 
 from coachc.core.graph import GraphView, Node, Value, Work
 from coachc.core.profile import Profile, Provenance
-from coachc.cost.device import Link
+from coachc.cost.link import Link
 from coachc.passes.timeline import Costs
 
 
@@ -85,7 +86,7 @@ def random_costs(graph: GraphView, rng: np.random.Generator) -> Costs:
     count = len(graph.nodes)
     device = rng.uniform(0, 1e-3, count) * (rng.random(count) > 0.15)
     cloud = device * rng.uniform(0.02, 1.2, count)
-    return costs_of(
+    found = costs_of(
         device,
         cloud,
         bandwidth=float(10 ** rng.uniform(5, 8)),
@@ -94,6 +95,9 @@ def random_costs(graph: GraphView, rng: np.random.Generator) -> Costs:
         overhead_s=float(rng.choice([0.0, 2e-5])),
         bytes_per_s=float(10 ** rng.uniform(7.5, 10)),
     )
+    # Of every other one the program's own time was measured.
+    program_s = 0.4e-3 if found.link.rtt_s else 0.0
+    return dataclasses.replace(found, device=dataclasses.replace(found.device, program_s=program_s))
 
 
 def down_closed_subsets(graph: GraphView) -> list[int]:

@@ -12,7 +12,9 @@ import numpy as np
 from coachc.runtime.bundle.manifest_types import Cut, CutValue, Level, TensorSpec
 from coachc.runtime.bundle.numeric import dequantize, quantize
 from coachc.runtime.bundle.store import write_bundle
+from coachc.runtime.cloud.service import Service, Services
 from coachc.runtime.engines.fake_engine import FakeEngine
+from coachc.runtime.engines.halves import Engines, cloud_engine
 from coachc.runtime.online.policy import ExitRule, Policy
 from coachc.runtime.online.policy_file import encode_policies
 from coachc.runtime.online.precision import Rung
@@ -182,3 +184,11 @@ class _One:
         if self._watched.dead:
             raise ConnectionResetError("dead")
         return self._watched.answer(self._service.infer(headers, body))
+
+
+def serve(bundle, **options):
+    """All cuts of a bundle with a cloud half, watched."""
+    engines = Engines(bundle, engine_for)
+    cuts = [cut for cut in bundle.manifest.cuts if cut.cloud is not None]
+    names = [bundle.served_name_of(cut) for cut in cuts]
+    return Watched(Services([Service(bundle, cut, cloud_engine(engines, cut), names) for cut in cuts]), **options)

@@ -16,8 +16,8 @@ from coachc.frontend.onnx_import import import_model
 
 def op(op_type: str, inputs: str, outputs: str, *, name: str = "", **attributes) -> onnx.NodeProto:
     """A node from names separated by spaces, "_" for an absent one; it is called after its first output."""
-    first, *_ = names = outputs.split()
-    read = ["" if item == "_" else item for item in inputs.split()]
+    read, names = (["" if item == "_" else item for item in side.split()] for side in (inputs, outputs))
+    first = next(item for item in names if item)
     return helper.make_node(op_type, read, names, name=name or f"{op_type}.{first}", **attributes)
 
 

@@ -127,7 +127,7 @@ def make_services(bundle):
 class Loopback:
     """A service, or services, behind the standard library's HTTP server, on a free port; one thread a connection."""
 
-    def __init__(self, service):
+    def __init__(self, service, port=0):
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             # Without it Nagle's algorithm holds the body back until the headers are acknowledged.
@@ -158,11 +158,12 @@ class Loopback:
 
         class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
             daemon_threads = True
+            request_queue_size = 64
 
             def handle_error(self, request, client_address):
                 pass  # a device that gives up mid-request is part of the tests
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self):

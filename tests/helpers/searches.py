@@ -9,6 +9,7 @@ import numpy as np
 from coachc.core.graph import GraphView
 from coachc.passes.timeline import Costs
 from tests.helpers.graphs import graph_of
+from tests.helpers.wire import entry_bytes
 
 #: Objectives compare whole nanoseconds.
 TICK = 1.5e-9
@@ -54,21 +55,22 @@ def crossing(graph: GraphView, mask: int) -> set[str]:
 
 def stages(graph: GraphView, mask: int, bits: int, costs: Costs) -> tuple[float, float, float, int]:
     """Seconds of device, link and cloud, and bytes; infinite link where a value cannot cross."""
-    device_s = sum(s for i, s in enumerate(costs.device.seconds) if mask >> i & 1)
+    device_s = costs.device.program_s + sum(s for i, s in enumerate(costs.device.seconds) if mask >> i & 1)
     cloud_s = sum(s for i, s in enumerate(costs.cloud.seconds) if not mask >> i & 1)
     if mask == graph.full_mask:
         return device_s, 0.0, 0.0, 0
     cut = crossing(graph, mask)
-    payload = 0
+    payload, headers = 0, costs.link.request_bytes
     for name in cut:
         value = graph.values[name]
+        headers += entry_bytes(value, bits)
         if value.dtype == "int64":
             payload += 8 * value.elements
             continue
         payload += math.ceil(value.elements * bits / 8)
         device_s += value.elements * 5 / costs.device.bytes_per_s + costs.device.overhead_s
         cloud_s += value.elements * 5 / costs.cloud.bytes_per_s + costs.cloud.overhead_s
-    link_s = (payload + 330 + 90 * len(cut)) / (costs.link.bandwidth_bytes_per_s * 0.955)
+    link_s = (payload + headers) / (costs.link.bandwidth_bytes_per_s * 0.955)
     if not all(graph.values[name].cuttable for name in cut):
         link_s = math.inf
     return device_s, link_s, cloud_s, payload

@@ -34,6 +34,7 @@ CLASSES = (
     "ILogger",
     "INetworkDefinition",
     "IOptimizationProfile",
+    "IProfiler",
     "ITimingCache",
     "MemoryPoolType",
     "NetworkDefinitionCreationFlag",

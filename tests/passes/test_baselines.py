@@ -61,7 +61,7 @@ def test_the_min_cut_of_dads_is_the_least_sum_of_stages(seed):
     graph, costs, _ = drawn(seed)
     ideals = down_closed_subsets(graph)
     # The min cut knows nothing of a request's header, which every ideal but the full one pays once.
-    header_s = costs.link.transfer_s(0, 0)
+    header_s = costs.link.transfer_s(0)
 
     def sum_s(mask):
         return serial_s(uniform_way(graph, mask, UNQUANTIZED, costs).timeline) - (

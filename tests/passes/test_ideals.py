@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from coachc.models import synthetic
+from coachc.models.published.networks import published_graph
 from coachc.passes.ideals import all_ideals
 from tests.helpers import networks
 from tests.helpers.graphs import DIAMOND, down_closed_subsets, graph_of, random_graph
@@ -86,7 +87,7 @@ def test_beyond_the_limit_prefixes_remain():
 class TestPublishedNetworks:
     def test_vgg16(self):
         # A chain: 13 convolutions, 5 pools (the last with the reshape), 3 linear layers.
-        assert len(all_ideals(networks.vgg16())[0]) == 13 + 5 + 3 + 1
+        assert len(all_ideals(published_graph("vgg16"))[0]) == 13 + 5 + 3 + 1
 
     @pytest.mark.needs("torch", "onnxruntime")
     def test_resnet101(self):

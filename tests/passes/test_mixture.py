@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from coachc.core.plan import MAX_BITS, UNQUANTIZED, BitPlan, Rejected, Way
+from coachc.passes.half_memory import half_memory
 from coachc.passes.mixture import best_mixture, search_mixture
-from coachc.passes.partition import Limits, device_memory_bytes
+from coachc.passes.partition import Limits
 from coachc.passes.strategy import Part, Strategy, saturated
 from coachc.passes.timeline import from_stages, uniform, uniform_way
 from tests.helpers.admissible import NONE, Admissible, cuttable, period_s, stage_seconds
@@ -34,7 +35,7 @@ def admissible(graph, costs, bits, limits=NO_LIMITS):
     found = []
     for mask in down_closed_subsets(graph):
         most = limits.device_memory_bytes
-        if not cuttable(graph, mask) or (most is not None and device_memory_bytes(graph, mask, 4) > most):
+        if not cuttable(graph, mask) or (most is not None and half_memory(graph, mask, 4).total_bytes > most):
             continue
         for chosen in {bits[mask], UNQUANTIZED} - {NONE}:
             stages = stage_seconds(graph, mask, chosen, costs)
@@ -109,7 +110,7 @@ def test_every_part_keeps_the_limits(seed):
     # Between two of those that occur, so that no rounding decides; sometimes below all of them.
     place = int(rng.integers(0, len(latencies)))
     limit_s = (latencies[place] + ([0.0, *latencies])[place]) / 2
-    memory = device_memory_bytes(graph, graph.full_mask, 4) * rng.choice([0.5, 1.0])
+    memory = half_memory(graph, graph.full_mask, 4).total_bytes * rng.choice([0.5, 1.0])
     limits = Limits(limit_s, int(memory))
     ways = admissible(graph, costs, precision.bits, limits)
     found = search_mixture(graph, costs, down_closed_subsets(graph), precision, limits=limits)
@@ -118,7 +119,7 @@ def test_every_part_keeps_the_limits(seed):
         assert found.period_s(costs.server_share) == pytest.approx(least_blend_s(ways), rel=1e-6, abs=TICK)
         for one in found.parts:
             assert one.way.timeline.latency_s <= limit_s
-            assert device_memory_bytes(graph, one.way.mask, 4) <= memory
+            assert half_memory(graph, one.way.mask, 4).total_bytes <= memory
 
 
 def test_nothing_admissible_is_none():

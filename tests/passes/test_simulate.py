@@ -96,7 +96,7 @@ def test_saturated_period_is_that_of_the_timeline(workers):
 
 def test_operators_of_other_tasks_fill_the_gaps():
     # On the cloud 1 s for v0, then a wait of 4 s for v1, then 4 s: a span of 9 s, of which 5 s are work.
-    graph = graph_of(["x", "v0", "v0", "v1 v2"], elements={"v0": 580, "v1": 910})
+    graph = graph_of(["x", "v0", "v0", "v1 v2"], elements={"v0": 579, "v1": 909})
     costs = costs_of([0.5, 4, 9, 9], [9, 9, 1, 4], bandwidth=1e3 / 0.955, bytes_per_s=float("inf"))
     quantizers = [Quantizer(name, "packed", 8) for name in ("v0", "v1")]
     alone = schedule(graph, 0b0011, quantizers, costs)

@@ -35,9 +35,9 @@ def test_a_split_by_hand():
     assert found.device_s == pytest.approx(0.03 + 0.0051)
     assert found.cloud_s == pytest.approx(0.012 + 0.0051)
     assert found.payload_bytes == 500
-    assert found.link_s == pytest.approx((500 + 330 + 90) / 95500)
+    assert found.link_s == pytest.approx((500 + 330 + 91) / 95500)
     assert found.period_s == pytest.approx(0.0351)
-    assert found.latency_s == pytest.approx(0.0351 + 0.0171 + 920 / 95500 + 0.005)
+    assert found.latency_s == pytest.approx(0.0351 + 0.0171 + 921 / 95500 + 0.005)
 
 
 def test_raw_values_cost_no_quantizing():
@@ -48,7 +48,7 @@ def test_raw_values_cost_no_quantizing():
     # Only the 10 floats of v1 are quantized: 50 bytes.
     assert found.device_s == pytest.approx(2 + 50e-6)
     assert found.cloud_s == pytest.approx(2 + 50e-6)
-    assert found.link_s == pytest.approx((803 + 330 + 2 * 90) / 955)
+    assert found.link_s == pytest.approx((803 + 330 + 85 + 87) / 955)
     assert found.period_s == found.device_s
 
 

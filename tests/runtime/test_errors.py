@@ -26,9 +26,13 @@ KINDS = {
     "InstallError": ("install", 1),
     "SourceError": ("source", 1),
     "RecordError": ("record", 1),
+    "ProfileFileError": ("profile", 1),
     "EngineError": ("engine", 1),
     "ConnectionFailed": ("connection", 1),
+    "AnswerOverdue": ("connection", 1),
     "WrongBundleError": ("connection", 1),
+    "ServerBusy": ("connection", 1),
+    "LinkFileError": ("link", 1),
     "RemoteProtocolError": ("protocol", 1),
     "LocalProtocolError": ("protocol", 70),
 }

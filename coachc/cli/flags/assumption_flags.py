@@ -14,9 +14,11 @@ from coachc.errors import UsageError
 
 if TYPE_CHECKING:
     from coachc.cli.flags.calibration_flags import CalibrationFlags
+    from coachc.cli.flags.link_flags import MatrixLinkFlags
     from coachc.cli.flags.model_flags import ModelFlags
-    from coachc.cli.flags.target_flags import TargetFlags
-    from coachc.cost.device import Link
+    from coachc.cli.flags.target_flags import MatrixTargetFlags, TargetFlags
+    from coachc.cost.device import DeviceSpec
+    from coachc.cost.link import Link
     from coachc.planning.calibration import Calibration
     from coachc.planning.problem import Problem, Setting
 
@@ -46,24 +48,60 @@ class AssumptionFlags(FlagGroup):
         UsageError, ProfileError
             There is no such family, or a target has no profile of it.
         """
-        from coachc.cost.device import FAMILIES
         from coachc.planning.problem import Setting
 
-        family = one_of(self.family, "--family", FAMILIES)
-        device, cloud = targets.sides
-        precisions = [None if spec.is_local else spec.precision_of(family) for spec in (device, cloud)]
+        (device, cloud), measured = targets.sides, targets.measured
         return Setting(
             model=model,
             device=device,
             cloud=cloud,
             link=link,
-            device_precision=precisions[0],
-            cloud_precision=precisions[1],
+            device_precision=self.precision_on(device),
+            cloud_precision=self.precision_on(cloud),
+            device_measured=measured[0],
+            cloud_measured=measured[1],
+            run=measured[2],
             batch=shapes.size,
             input_shapes=shapes.input_shapes,
             workers=targets.workers,
             devices=targets.devices,
         )
+
+    def settings_of(
+        self, model: str, targets: MatrixTargetFlags, links: MatrixLinkFlags, shapes: ModelFlags
+    ) -> list[Setting]:
+        """Every device with every cloud at every bandwidth, in this order; raises what `setting_of` raises."""
+        from itertools import product
+
+        from coachc.planning.problem import Setting
+
+        return [
+            Setting(
+                model=model,
+                device=device,
+                cloud=cloud,
+                link=link,
+                device_precision=self.precision_on(device),
+                cloud_precision=self.precision_on(cloud),
+                batch=shapes.size,
+                input_shapes=shapes.input_shapes,
+            )
+            for device, cloud, link in product(*targets.sides, links.links)
+        ]
+
+    def precision_on(self, spec: DeviceSpec) -> str | None:
+        """A target's precision in `--family`; None for one that is measured here.
+
+        Raises
+        ------
+        UsageError, ProfileError
+            There is no such family, or the target has no profile of it.
+        """
+        from coachc.cost.device import FAMILIES
+        from coachc.cost.device_files import precision_of
+
+        family = one_of(self.family, "--family", FAMILIES)
+        return None if spec.is_local else precision_of(spec, family)
 
     def calibration_of(self, problem: Problem, data: CalibrationFlags) -> Calibration:
         """What `--calib` measures, or the precision that `--bits` takes for granted; draws what `--preview` asks for.

@@ -1,4 +1,4 @@
-"""Flags of the search for a plan: its objective, its method and the latency it has to keep."""
+"""Flags of the search for a plan: its objective, its method, and the latency and energy it has to keep."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from coachc.cli.options import one_of
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchFlags(FlagGroup):
-    """`--max-latency`, `--objective` and `--search`; every property raises UsageError for what it does not know."""
+    """`--max-latency`, `--max-joules`, `--objective`, `--search`; a value that is not known is a UsageError."""
 
     max_latency: Annotated[
         str | None, typer.Option(help="Longest admissible time from input to answer, with its unit: 30ms.")
+    ] = None
+    max_joules: Annotated[
+        float | None, typer.Option(help="Most energy of the device for one task, in joules.", min=0.0)
     ] = None
     objective: Annotated[
         str,

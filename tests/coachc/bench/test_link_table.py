@@ -10,7 +10,8 @@ from coachc.calib.coding import entropy_bytes
 from coachc.calib.ranges import Scheme
 from coachc.calib.refine import layouts_of
 from coachc.core.plan import BitPlan
-from coachc.cost.device import Link, find_device
+from coachc.cost.device_files import find_device
+from coachc.cost.link import Link
 from coachc.passes.timeline import wire_bytes
 from coachc.planning.calibration import open_calibration
 from coachc.planning.problem import Setting, load_problem

@@ -9,8 +9,8 @@ import pytest
 from coachc.bench.online_table import BUDGET, FeatureTasks, levels, row, vgg16_case
 from coachc.calib.certificate import LEVEL
 from coachc.calib.division import divide
-from coachc.calib.online_policy import CutTimes, Part, build
-from coachc.calib.policy_losses import Sent
+from coachc.calib.online.online_policy import CutTimes, Part, build
+from coachc.calib.online.policy_losses import Sent
 from coachc.evaluate.bandwidth_trace import constant
 from coachc.evaluate.replay import Setup, replay
 from coachc.frontend import ort

@@ -168,7 +168,7 @@ def test_of_models(tmp_path, monkeypatch):
     """None, errors, warnings: what the command prints."""
     monkeypatch.chdir(tmp_path)
     wrong = net([op("Mod", "x x", "y", name="the_mod", fmod=1)], ["x"], [info("y", (1, 4, 8, 8))])
-    doubtful = net([op("Softmax", "x", "y", name="s")], [info("x", (4,), "double")], [info("y", (4,), "double")])
+    doubtful = net([op("Softmax", "x", "y", name="s")], [info("x", (1, 4), "double")], [info("y", (1, 4), "double")])
     for name, model, code, levels in (
         ("good.onnx", chain(), 0, []),
         ("wrong.onnx", wrong, 3, ["error"]),

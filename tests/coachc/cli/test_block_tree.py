@@ -23,16 +23,16 @@ def shown(graph, *, width=100) -> list[str]:
 
 
 def test_fig4_prints_nested_branches():
-    # The value after layer 3 has 580 elements, after layer 6 1910 and after layer 2 910, all others 8; 4 bytes each.
+    # The value after layer 3 has 579 elements, after layer 6 1907 and after layer 2 909, all others 8; 4 bytes each.
     assert shown(fig4()[0]) == [
         "net",
         "├── 1  n0  Conv                                                32 bytes     1.000 ms",
         "├── 2  7 operators in 2 parallel branches                      64 bytes     7.000 ms",
         "│   ├── 2a  branch, 5 operators                                32 bytes     5.000 ms",
-        "│   │   ├── 2a  n1  Conv                                    2,320 bytes     1.000 ms",
-        "│   │   ├── 2a  3 operators in 2 parallel branches          7,672 bytes     3.000 ms",
+        "│   │   ├── 2a  n1  Conv                                    2,316 bytes     1.000 ms",
+        "│   │   ├── 2a  3 operators in 2 parallel branches          7,660 bytes     3.000 ms",
         "│   │   │   ├── 2aa  n2  Conv                                  32 bytes     1.000 ms",
-        "│   │   │   └── 2ab  2 operators in a row: n3 .. n4         7,640 bytes     2.000 ms",
+        "│   │   │   └── 2ab  2 operators in a row: n3 .. n4         7,628 bytes     2.000 ms",
         "│   │   └── 2a  n5  Conv                                       32 bytes     1.000 ms",
         "│   └── 2b  2 operators in a row: n6 .. n7                     32 bytes     2.000 ms",
         "└── 3  n8  Conv                                                32 bytes     1.000 ms",

@@ -6,13 +6,14 @@ import json
 import re
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 from onnx import helper
 
 from coachc.models.synthetic import chain
 from tests.helpers.bundles import rewrite_manifest, save
 from tests.helpers.commands import coachc, compile_json, succeed
-from tests.helpers.onnx_models import info, net, op
+from tests.helpers.onnx_models import constant, info, net, op
 
 MODEL = net(
     [op("Relu", "x", "r"), op("Mod", "r r", "m", name="the_mod", fmod=1), op("Neg", "m", "y")],
@@ -32,6 +33,29 @@ def test_a_node_that_does_not_build(model):
     assert re.search(r"no  target rules  .*mod\.onnx on tx2: trt8\.2: 1 violation \(1 error\)", outcome.out)
     for text in ("trt8.2/op/Mod", "node 'the_mod' (Mod)", "not in the parser's operator list", "remedy  a - floor"):
         assert text in outcome.out
+
+
+def test_what_compile_rewrites_is_said_and_for_whom(tmp_path):
+    pads = [constant("p", [1, 1], np.int64), constant("axes", [2], np.int64)]
+    path = save(net([op("Pad", "x p _ axes", "y")], ["x"], ["y"], pads, opset=18), tmp_path / "pad.onnx")
+    said = succeed("check", path, "--device", "tx2", "--cloud", "a6000")
+    assert "on tx2: trt8.2: ok, 1 warning" in said
+    assert "none is needed: coachc compile rewrites it for tx2 (opset 18 -> 13: Pad 1)" in said
+    assert "on a6000: trt11: ok\n" in said + "\n"
+
+
+def test_the_opset_number_hides_no_node(tmp_path):
+    """Each node that has no older form is named with its own reason; the number alone would say `re-export`."""
+    nodes = [op("ScatterElements", "x i x", f"r{n}", name=f"add_{n}", axis=2, reduction="add") for n in range(2)]
+    ends = ["x", info("i", (1, 4, 8, 8), "int64")]
+    path = save(net([*nodes, op("Add", "r0 r1", "y")], ends, ["y"], opset=18), tmp_path / "scatter.onnx")
+    outcome = coachc("check", path, "--device", "tx2", "--json")
+    (target,) = json.loads(outcome.out)["targets"]
+    assert outcome.code == 3
+    assert [(one["rule"].split("/")[0], one["node"]) for one in target["violations"]] == [
+        ("trt8.2", "add_0"), ("trt8.2", "add_1"), ("trt8.2", "i")
+    ]  # fmt: skip
+    assert all("re-export with opset" not in one["remedy"] for one in target["violations"])
 
 
 def test_it_builds_elsewhere(model):
@@ -110,7 +134,7 @@ def test_halves_of_a_bundle_each_for_its_own_side(tmp_path):
 def test_a_bundle_for_a_target_that_is_gone(tmp_path):
     path = tmp_path / "c.coach"
     compile_json(save(chain(), tmp_path / "c.onnx"), path, "--mode", "split", "--calib", "random")
-    rewrite_manifest(path, lambda manifest: manifest["device"].update(target="tx9"))
+    rewrite_manifest(path, lambda manifest: manifest.update(device={"target": "tx9"}))
     outcome = coachc("check", path, "--samples", 1)
     assert outcome.code == 1
     assert "the bundle's device 'tx9' is not a target with rules" in outcome.err

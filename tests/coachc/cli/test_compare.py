@@ -78,12 +78,12 @@ def test_the_table_says_what_the_json_says(monkeypatch):
 
 
 def test_several_bandwidths_are_a_sweep_with_stars():
-    arguments = [DIGITS, "--bandwidth", "1Mbit,20Mbit,10Gbit"]
+    arguments = [DIGITS, "--bandwidth", "1Mbit,12Mbit,10Gbit"]
     points, text = compare_json(*arguments)["points"], succeed("compare", *arguments)
     lines = text.splitlines()
     pays = [point["verdict"]["split_pays"] for point in points]
     assert pays == [False, True, True]
-    titles = [f"{rate} Mbit/s" + ("" if pay else " *") for rate, pay in zip(("1", "20", "10000"), pays, strict=True)]
+    titles = [f"{rate} Mbit/s" + ("" if pay else " *") for rate, pay in zip(("1", "12", "10000"), pays, strict=True)]
     assert re.split(r" {2,}", lines[2]) == ["system", *titles]
     for line, name in zip(lines[3:], ROWS, strict=False):
         periods = [f"{by_name(point)[name]['period_s'] * 1e3:.2f}" for point in points]
@@ -97,7 +97,7 @@ def test_several_bandwidths_are_a_sweep_with_stars():
 
 
 def test_the_verdict_gives_the_gain():
-    (point,) = compare_json(DIGITS)["points"]
+    (point,) = compare_json(DIGITS, "--bandwidth", "12Mbit")["points"]
     verdict = point["verdict"]
     gain = 1 - verdict["split_period_s"] / verdict["whole_period_s"]
     assert verdict["text"].startswith(f"splitting pays: {gain:.1%} less time between results than {verdict['instead']}")
@@ -175,7 +175,6 @@ def test_samples_measure_the_bits(tmp_path):
     [
         (["--bits", 4, "--calib", "random"], "--bits and --calib exclude each other", "leave one out"),
         (["--family", "onnx"], "--family 'onnx' is unknown", "one of tensorrt, eager"),
-        (["--device", "orin-nano", "--family", "eager"], "orin-nano has no PyTorch eager profile", "the other family"),
         (["--bandwidth", "20Mbit,50"], "bandwidth '50' has no unit", "write --bandwidth 50Mbit"),
         (["--bandwidth", "20Mbit,"], "--bandwidth '' is not a number with a unit", "for example --bandwidth 20Mbit"),
         (["--budget", "much", "--calib", "random"], "--budget 'much' is not a fraction", "--budget 0.5%"),
@@ -184,6 +183,6 @@ def test_samples_measure_the_bits(tmp_path):
 )
 def test_what_makes_no_sense_is_refused(flags, message, hint):
     outcome = coachc("compare", DIGITS, *flags)
-    assert (outcome.code, outcome.out) == (1 if "eager" in message else 2, "")
+    assert (outcome.code, outcome.out) == (2, "")
     assert message in outcome.err
     assert hint in outcome.err

@@ -10,9 +10,10 @@ import pytest
 
 from coachc.cli.eval import print_policies
 from coachc.cli.screen import Screen
-from coachc.evaluate.measure import Mean, Measured, Share
-from coachc.runtime.device.metrics import Summary
+from coachc.evaluate.replay_figures import Mean, Measured, Share
+from coachc.runtime.device.planned_stages import Compared, Stage
 from coachc.runtime.device.report import Online, Report
+from coachc.runtime.device.sketch import Summary
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import coachc, compile_json, succeed
 from tests.helpers.onnx_models import info, net, op, random_weight
@@ -87,11 +88,23 @@ def check(at) -> None:
         ["compile", "MODEL", "--device", "nx", "--calib", "DATA", "-o", "r.coach", "--bandwidth", "100kbit..1Gbit"],
         ["compare", "MODEL"],
         ["compare", "MODEL", "--bandwidth", "1Mbit,20Mbit,300Mbit"],
+        ["estimate", "MODEL", "--devices", "tx2,orin-nano", "--clouds", "a6000,l4", "--bandwidths", "1Mbit,300Mbit"],
+        ["estimate", "MODEL", "--pareto", "--bandwidths", "200Mbit"],
         ["check", "BUNDLE", "--samples", "1"],
         ["check", "MODEL", "--device", "tx2", "--cloud", "a6000"],
         ["devices"],
     ],
-    ids=["compile", "compile a range", "compare", "compare bandwidths", "check", "check a model", "devices"],
+    ids=[
+        "compile",
+        "compile a range",
+        "compare",
+        "compare bandwidths",
+        "estimate",
+        "estimate a front",
+        "check",
+        "check a model",
+        "devices",
+    ],
 )
 def test_what_a_command_prints(command, made, tmp_path, monkeypatch):
     """The command runs once; what it prints is printed at every width."""
@@ -150,8 +163,16 @@ def test_what_a_run_prints():
         "default", {"score": 12, "memory": 3}, 7, 6, {"split": 80, "device-only": 20}, {"4": 85}, 3, 2.5e6, 0.31
     )
     report = Report(
-        "split", "split", "onnxruntime 1.19.2 CPUExecutionProvider", 100, 0.9871, 1234.0, 1100.0, 1300.0,
-        Summary(0.0123, 0.0111, 0.0222, 0.0333), 88.8, 0.0045, 0.0067, (), (), online, "classify", {"input": 3},
+        "split", "split", "onnxruntime 1.19.2 CPUExecutionProvider", 100, 104, {"link": 3, "server": 1}, 2, 0.9871,
+        1234.0, 1100.0, 1300.0,
+        Summary(0.0123, 0.0111, 0.0222, 0.0333), 88.8, 0.0045, 0.0067, (), online, "classify", {"input": 3},
+        Compared(
+            (
+                Stage("device", 0.001, Summary(0.0045, 0.0044, 0.0061, 0.007), 0.11),
+                Stage("link", None, Summary(0.0067, 0.0065, 0.0091, 0.011), 0.42),
+            ),
+            0.004, 0.0113, "tx2 with TensorRT 8.2.1, fp16", "onnxruntime 1.19.2 CPUExecutionProvider",
+        ),
     )  # fmt: skip
     check(report.table)
 

@@ -10,8 +10,8 @@ import pytest
 
 from coachc.runtime.bundle.manifest_types import FORMAT_VERSION
 from coachc.runtime.bundle.upgrade import OLDEST_VERSION
-from coachc.runtime.device.run_bundle import run_bundle
 from tests.helpers.commands import coachc, serving, succeed
+from tests.helpers.device_run import run_all
 from tests.helpers.kept_bundles import NAMES, archive_of, key_folder, recorded, write_source
 
 pytestmark = [pytest.mark.needs("onnxruntime"), pytest.mark.needs("PIL"), pytest.mark.needs("cryptography")]
@@ -31,8 +31,11 @@ def cuts_of(arrays):
 
 def test_it_is_checked_and_shown(kept):
     bundle, arrays = kept
-    findings = json.loads(succeed("check", bundle, "--json"))
-    assert findings["ok"] is True
+    checked = json.loads(coachc("check", bundle, "--json").out)
+    refused = {violation["rule"] for target in checked["targets"] for violation in target["violations"]}
+    # The picture model is from before it was known that 8.2 builds no Gemm without a bias; compile mends that now.
+    assert refused == ({"trt8.2/limit/Gemm/gemm-no-bias"} if bundle.name == "jpeg.coach" else set())
+    assert checked["ok"] is (not refused)
     shown = succeed("inspect", bundle)
     assert re.findall(r"^[> ] cut ([\w-]+):", shown, re.M) == cuts_of(arrays)
     assert "> cut" in succeed("inspect", bundle)
@@ -43,7 +46,7 @@ def test_it_is_served_and_answers_as_it_did(kept, tmp_path):
     source = write_source(arrays, tmp_path)
     with serving(bundle) as address:
         for cut in cuts_of(arrays):
-            report = run_bundle(str(bundle), address, source, cut=cut, policy="none")
+            report = run_all(str(bundle), address, source, cut=cut, policy="none")
             assert report.predictions == tuple(arrays[f"predictions/{cut}"])
             np.testing.assert_allclose(report.payload_bytes_per_task, arrays[f"payload/{cut}"], rtol=0.02)
 

@@ -132,13 +132,28 @@ def test_only_broken_pictures(picture_model, picture_folder, tmp_path):
 
 def test_labels_that_are_no_output(picture_model, picture_folder, tmp_path):
     (picture_folder / "labels.csv").write_text("file;label\nclass0/0.png;0\nclass1/1.png;7\nclass1/0.png;5\n")
-    noise = ["--calib", "random", "--color", "rgb", "--task", "classify"]
+    noise = ["--calib", "random", "--color", "rgb", "--task", "classify", "--mode", "device-only"]
     succeed("compile", picture_model, "--device", "tx2", *noise, "-o", tmp_path / "o.coach")
     for command in (["explain", picture_model, "--calib"], ["run", tmp_path / "o.coach", "--source"]):
         outcome = coachc(*command, picture_folder)
-        assert (outcome.code, outcome.out) == (1, "")
+        assert (outcome.code, outcome.out) == (1, ""), outcome.err
         assert "error[source]: class1/1.png has label 7, and the model has 5 outputs" in outcome.err
         assert "found     7, and 1 more outside" in outcome.err
+
+
+def test_what_a_picture_takes_before_it_is_an_input(picture_model, tmp_path):
+    np.savez(tmp_path / "arrays.npz", input=np.zeros((8, 3, 8, 8), np.float32))
+    pictures_in(tmp_path / "images")
+    lines = {}
+    for data in ("arrays.npz", "images"):
+        found = coachc("explain", picture_model, "--calib", tmp_path / data, "--json").json()
+        lines[data] = [line for line in found["costs"] if line["stage"] == "before"]
+        stages = sum(line["seconds"] for line in found["costs"] if line["stage"] == "device")
+        assert stages == pytest.approx(found["plan"]["device_s"])
+    assert lines["arrays.npz"] == []
+    (line,) = lines["images"]
+    assert line["what"] == "decode and preprocess a picture"
+    assert 0 < line["seconds"] < 1
 
 
 def test_few_samples_are_of_all_classes(picture_model, tmp_path):

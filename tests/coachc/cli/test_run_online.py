@@ -13,13 +13,13 @@ import pytest
 
 from coachc.evaluate.bandwidth_trace import constant, load_trace
 from coachc.evaluate.evaluate_bundle import policies_of
-from coachc.evaluate.measure import mean
 from coachc.evaluate.replay import Setup, replay
+from coachc.evaluate.replay_figures import mean
 from coachc.evaluate.tasks import BundleTasks
 from coachc.runtime.bundle.source import open_source
 from coachc.runtime.bundle.store import open_bundle
-from coachc.runtime.device.run_bundle import run_bundle
 from tests.helpers.commands import coachc, serving
+from tests.helpers.device_run import run_all
 from tests.helpers.traced_link import serving_over
 
 pytestmark = [pytest.mark.needs("sklearn"), pytest.mark.needs("uvicorn"), pytest.mark.needs("httptools")]
@@ -52,7 +52,7 @@ def test_a_run_is_its_replay(digits, tmp_path):
     expected = replay("default", tasks, range(TASKS), {cut: policies[cut]["default"]}, cut, setup)
     stats = tmp_path / "stats.jsonl"
     with serving(path) as address:
-        report = run_bundle(
+        report = run_all(
             str(path), address, str(test), limit=TASKS, prefer="bytes", stats=str(stats), in_flight=3,
             draw=np.random.default_rng(1).random,
         )  # fmt: skip

@@ -10,7 +10,7 @@ from onnx import TensorProto, numpy_helper
 from coachc.checks.bundle import check_bundle
 from coachc.checks.engines import check_half_precision
 from coachc.checks.targets import check_bundle_targets
-from coachc.cost.device import find_device
+from coachc.cost.device_files import find_device
 from coachc.emit.half_precision import in_half_precision
 from coachc.emit.rtx import build_rtx
 from coachc.emit.two_halves import DEVICE_PATH, split_halves

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from coachc.checks.bundle import check_bundle
-from coachc.cost.device import find_device
+from coachc.cost.device_files import find_device
 from coachc.emit import lowering
 from coachc.emit.cuts import emit_cuts
 from coachc.emit.lowering import limits_of, lower_for

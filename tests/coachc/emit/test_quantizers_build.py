@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from coachc.core.plan import BitPlan, Quantizer
-from coachc.cost.device import find_device
+from coachc.cost.device_files import find_device
 from coachc.emit.two_halves import split_halves
 from coachc.frontend import ort
 from coachc.runtime.bundle.numeric import dequantize, quantize

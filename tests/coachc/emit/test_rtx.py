@@ -12,7 +12,7 @@ import onnx.helper as oh
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from coachc.cost.device import all_devices, find_device
+from coachc.cost.device_files import all_devices, find_device
 from coachc.emit.rtx import build_rtx, check_rtx, rtx_engines
 from coachc.errors import ToolchainError
 from coachc.models.synthetic import residual

@@ -11,7 +11,7 @@ import pytest
 
 from coachc.checks.bundle import check_bundle
 from coachc.core.plan import BitPlan, Quantizer
-from coachc.cost.device import find_device
+from coachc.cost.device_files import find_device
 from coachc.emit.cuts import emit_cuts
 from coachc.emit.shared_segments import shared_cuts
 from coachc.errors import CheckFailure, InternalError

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto
 
 from coachc.core.plan import BitPlan, Quantizer
-from coachc.cost.device import find_device
+from coachc.cost.device_files import find_device
 from coachc.emit.two_halves import (
     DEVICE_EDGE_PATH,
     DEVICE_PATH,

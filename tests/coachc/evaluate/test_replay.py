@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from coachc.evaluate.bandwidth_trace import Trace, constant, steps
-from coachc.evaluate.measure import measure
 from coachc.evaluate.replay import Setup, replay
+from coachc.evaluate.replay_figures import measure
 from coachc.evaluate.tasks import HalfKind, Sent
 from coachc.passes.simulate import pipeline, staged_task
 from coachc.runtime.online.policy import ExitRule, Policy

@@ -88,7 +88,9 @@ def test_every_decision_comes_out_again(recorded, policy, options):
     assert found.tasks == N
     assert found.decisions > N
     assert found.recorded == found.replayed
-    assert (found.recorded.exits.value > 0.1) == (policy in ("default", "paper"))
+    # One that may move goes where the device is done soonest, which depends on this machine.
+    if policy != "default" or "cut" in options:
+        assert (found.recorded.exits.value > 0.1) == (policy in ("default", "paper"))
     assert 2 <= found.recorded.bits.value <= 8
 
 

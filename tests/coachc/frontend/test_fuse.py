@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from coachc.core.graph import Value
 from coachc.frontend.fuse import MAX_ACTIVATION_NODES, fuse
-from coachc.frontend.work import is_winograd, node_flops
+from coachc.frontend.work import node_flops, work_kind
 from tests.helpers.onnx_models import batch_norm, constant, imported, info, net, op, random_weight, untouched
 
 SAME = {"pads": [1, 1, 1, 1]}
@@ -44,7 +44,7 @@ class TestKnownShapes:
         assert node.work.flops == 2 * (4 * 64) * (4 * 9)
         assert (node.work.input_elements, node.work.output_elements) == (256, 256)
         assert node.work.weight_elements == 4 * 4 * 9 + 4 * 4
-        assert node.work.winograd
+        assert node.work.kind == "conv3x3"
         assert not node.work.free
         assert set(graph.values) == {"x", "y"}
 
@@ -310,7 +310,8 @@ class TestWork:
     shapes: ClassVar = {
         "x": (1, 8, 10, 10), "y": (1, 16, 5, 5), "w": (16, 8, 3, 3), "grouped": (16, 2, 3, 3), "up": (8, 16, 2, 2),
         "y2": (1, 16, 20, 20), "rows": (7, 32), "cols": (32, 7), "k": (32, 5), "r": (7, 5), "a": (2, 3, 4, 6),
-        "b": (2, 3, 6, 5), "ab": (2, 3, 4, 5), "one": (16, 8, 1, 1),
+        "b": (2, 3, 6, 5), "ab": (2, 3, 4, 5), "one": (16, 8, 1, 1), "wide": (16, 8, 1, 7), "line": (16, 8, 3),
+        "single": (8, 1, 3, 3),
     }  # fmt: skip
 
     @pytest.mark.parametrize(
@@ -334,19 +335,30 @@ class TestWork:
         assert node_flops(node, self.shapes) == flops
 
     @pytest.mark.parametrize(
-        ("node", "expected"),
+        ("node", "kind"),
         [
-            (op("Conv", "x w", "y"), True),
-            (op("Conv", "x w", "y", group=1, dilations=[1, 1]), True),
-            (op("Conv", "x grouped", "y", group=4), False),
-            (op("Conv", "x w", "y", dilations=[2, 2]), False),
-            (op("Conv", "x one", "y"), False),
-            (op("ConvTranspose", "x w", "y"), False),
+            (op("Conv", "x w", "y"), "conv3x3"),
+            (op("Conv", "x w", "y", group=1, dilations=[1, 1]), "conv3x3"),
+            (op("Conv", "x w", "y", dilations=[2, 2]), "conv"),
+            (op("Conv", "x one", "y"), "conv1x1"),
+            (op("Conv", "x wide", "y"), "conv"),
+            (op("Conv", "x line", "y"), "conv"),
+            (op("Conv", "x grouped", "y", group=4), "grouped"),
+            (op("Conv", "x single", "y", group=8), "depthwise"),
+            (op("QLinearConv", "x s z w s z s z", "y"), "conv3x3"),
+            (op("ConvInteger", "x one", "y"), "conv1x1"),
+            (op("ConvTranspose", "x w", "y"), "transposed"),
+            (op("Gemm", "rows k", "r"), "gemm"),
+            (op("MatMul", "a k", "r"), "gemm"),
+            (op("MatMul", "k a", "r"), "gemm"),
+            (op("MatMul", "a b", "ab"), "attention"),
+            (op("QLinearMatMul", "a s z b s z s z", "ab"), "attention"),
+            (op("Relu", "x", "y"), "memory"),
         ],
-        ids=["plain", "defaults", "grouped", "dilated", "1x1", "transposed"],
+        ids=lambda item: item if isinstance(item, str) else f"{item.op_type} {' '.join(item.input)}",
     )
-    def test_winograd(self, node, expected):
-        assert is_winograd(node, self.shapes) is expected
+    def test_kinds_of_work(self, node, kind):
+        assert work_kind(node, self.shapes, {"x", "a", "b", "rows"}) == kind
 
 
 @pytest.mark.needs("onnxruntime")

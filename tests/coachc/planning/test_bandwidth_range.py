@@ -8,11 +8,13 @@ import itertools
 import pytest
 
 from coachc.core.plan import UNQUANTIZED
-from coachc.cost.device import Link, find_device
+from coachc.cost.device_files import find_device
+from coachc.cost.link import Link
 from coachc.errors import InfeasibleError
 from coachc.models import synthetic
+from coachc.passes.half_memory import half_memory
 from coachc.passes.ideals import all_ideals
-from coachc.passes.partition import Limits, device_memory_bytes
+from coachc.passes.partition import Limits
 from coachc.passes.timeline import uniform_way
 from coachc.planning.bandwidth_range import GRID, grid_of, plan_cuts
 from coachc.planning.calibration import without_samples
@@ -133,12 +135,12 @@ def test_a_model_too_large_for_the_device_is_never_run_there_whole(squeezenet):
     """Its largest cut has to fit; device-only stays in the bundle, and no task takes it."""
     problem, bandwidths = squeezenet
     graph, size = problem.graph, problem.costs.device.element_bytes
-    whole = device_memory_bytes(graph, graph.full_mask, size)
+    whole = half_memory(graph, graph.full_mask, size).total_bytes
     limits = Limits(device_memory_bytes=whole // 2)
     planned = plan_cuts(problem, without_samples(problem, BITS), limits, bandwidths)
     cut_set = planned.cut_set
     assert len(cut_set.cuts) > 1
-    assert all(device_memory_bytes(graph, cut.way.mask, size) <= whole // 2 for cut in cut_set.cuts[:-1])
+    assert all(half_memory(graph, cut.way.mask, size).total_bytes <= whole // 2 for cut in cut_set.cuts[:-1])
     assert cut_set.cuts[-1].best_between == ()
     assert planned.plan.way.mode != "device-only"
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from coachc.cost.device import find_device
+from coachc.cost.device_files import find_device
 from coachc.emit import find_placement as placement
 from coachc.emit.find_placement import placement_of
 from coachc.passes.ideals import all_ideals

@@ -7,10 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from coachc.calib.online_policy import Online
+from coachc.calib.online.online_policy import Online
 from coachc.calib.refine import quickly_coded
 from coachc.core.plan import UNQUANTIZED, BitPlan, Quantizer, quantizer_for
-from coachc.cost.device import Link, find_device
+from coachc.cost.device_files import find_device
+from coachc.cost.link import Link
 from coachc.models.synthetic import chain
 from coachc.passes.timeline import way_at
 from coachc.planning.calibration import open_calibration, without_samples

@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from coachc.cost.device import Link, find_device
+from coachc.cost.device_files import find_device
+from coachc.cost.link import Link
 from coachc.models.synthetic import chain
 from coachc.planning.calibration import open_calibration, without_samples
 from coachc.planning.problem import Setting, load_problem

@@ -8,10 +8,12 @@ import pytest
 
 from coachc.cli.compile_report import stakes_lines
 from coachc.core.plan import BitPlan, Quantizer
+from coachc.core.profile import Provenance
 from coachc.passes.partition import Limits, search
 from coachc.planning.decide import decide
 from coachc.planning.stakes import stakes
 from tests.helpers.graphs import CHAIN, costs_of, graph_of
+from tests.helpers.wire import entry_bytes
 
 GRAPH = graph_of(CHAIN, elements={"x": 40000, "v0": 8000, "v1": 800, "v2": 80})
 
@@ -61,7 +63,8 @@ def test_beyond_each_limit_the_other_way_gives_more(name, bandwidth):
         periods = []
         for way in (plan.way, won.other):
             device = way.timeline.device_s / factor
-            link = there.link.transfer_s(way.timeline.payload_bytes, len(way.cut)) if way.timeline.link_s else 0.0
+            headers = sum(entry_bytes(GRAPH.values[q.name], q.bits if q.packed else None) for q in way.bits.quantizers)
+            link = there.link.transfer_s(way.timeline.payload_bytes + headers) if way.timeline.link_s else 0.0
             periods.append(max(device, link, way.timeline.cloud_s))
         return periods[0] - periods[1]
 
@@ -87,7 +90,10 @@ def test_without_another_way_there_is_nothing_to_say():
     plan, found = planned(given)
     alone = {mode: dataclasses.replace(each, barrier="does not build") for mode, each in plan.alternatives.items()}
     assert stakes(dataclasses.replace(plan, alternatives=alone), found, given) is None
-    assert stakes_lines(None, "guess") == []
+    assert stakes_lines(None, GUESS) == []
+
+
+GUESS, MEASURED = Provenance("guess", "by hand", 2.0), Provenance("measured", "by hand")
 
 
 def test_it_is_said_in_plain_words():
@@ -95,13 +101,16 @@ def test_it_is_said_in_plain_words():
         "against": "device-only", "frames_ratio": 1.0372, "latency_ratio": 5.61, "device_factor": 1.3,
         "least_bandwidth_bytes_per_s": 14e6 / 8, "most_bandwidth_bytes_per_s": None,
     }  # fmt: skip
-    assert stakes_lines(said, "guess") == [
+    assert stakes_lines(said, GUESS) == [
         "gain      1.04x the frames of device only, 5.61x its latency",
         "holds     while the device is less than 1.3x as fast as estimated and the link carries more than 14 Mbit/s",
+        "unsure    estimates are within 2x: measure the device (README, your own times)",
     ]
+    sure = Provenance("fitted", "by hand", 1.25)
+    assert len(stakes_lines(said, sure)) == 2
     other = {**said, "device_factor": 0.5, "least_bandwidth_bytes_per_s": None, "most_bandwidth_bytes_per_s": 1e6}
-    assert stakes_lines(other, "measured")[1] == (
+    assert stakes_lines(other, MEASURED)[1] == (
         "holds     while the device is more than 0.5x as fast as measured and the link carries less than 8 Mbit/s"
     )
     unmoved = {**other, "device_factor": None, "most_bandwidth_bytes_per_s": None}
-    assert len(stakes_lines(unmoved, "guess")) == 1
+    assert len(stakes_lines(unmoved, GUESS)) == 1

@@ -10,6 +10,7 @@ from coachc.errors import InternalError
 from coachc.targets.generation import EVIDENCE, version
 from coachc.targets.generation_toml import generations, parse_generations
 from coachc.targets.limit_checks import CHECKS
+from coachc.targets.limit_kinds.whole_model import MODEL_CHECKS
 
 
 def texts() -> dict[str, str]:
@@ -41,7 +42,7 @@ def test_every_rule_has_id_reason_remedy_and_source(name):
         assert limit.id
         assert limit.reason
         assert limit.remedy
-        assert limit.check in CHECKS
+        assert limit.check in (MODEL_CHECKS if limit.operators == ("*",) else CHECKS)
     known = [limit.source for limit in rules.limits]
     known += [entry.source for entries in rules.operators.values() for entry in entries]
     for source in (*known, *rules.sources.values(), rules.quantize.source):
@@ -51,8 +52,8 @@ def test_every_rule_has_id_reason_remedy_and_source(name):
 
 def test_an_inherited_limit_can_be_dropped():
     old, new = generations()["8.5"], generations()["8.6"]
-    assert "k" in {limit.id for limit in old.limits_of("TopK", "8.5.2")}
-    assert "k" not in {limit.id for limit in new.limits_of("TopK", "8.6.1")}
+    assert "k" in {limit.id for limit in old.limits_of("TopK", "8.5.2", 13)}
+    assert "k" not in {limit.id for limit in new.limits_of("TopK", "8.6.1", 13)}
     assert "int32" in new.operators["TopK"][0].types
     assert "int32" not in old.operators["TopK"][0].types
 
@@ -84,4 +85,4 @@ def test_a_wrong_file_is_refused(old, new, message):
     found = {name: text.replace(old, new, 1) for name, text in texts().items()}
     assert found != texts()
     with pytest.raises(InternalError, match=message):
-        parse_generations(found)
+        parse_generations(found, {})

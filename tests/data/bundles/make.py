@@ -17,12 +17,12 @@ from onnx import TensorProto, helper, numpy_helper
 from coachc.models.synthetic import chain
 from coachc.runtime.bundle.store import open_bundle
 from coachc.runtime.cloud.service import Service
-from coachc.runtime.device.run_bundle import run_bundle
 from coachc.runtime.engines.fake_engine import FakeEngine
 from coachc.runtime.engines.halves import Engines, cloud_engine
 from coachc.runtime.engines.ort_engine import OrtEngine
 from tests.helpers.bundles import samples_for, save
 from tests.helpers.commands import succeed
+from tests.helpers.device_run import run_all
 from tests.helpers.runtime_bundles import Loopback
 
 ROWS = 3
@@ -85,11 +85,11 @@ def record(folder, source, keep):
     for cut in bundle.manifest.cuts:
         options = {"cut": cut.name, "policy": "none", "in_flight": 1, "engine_factory": factory}
         if cut.cloud is None:
-            report = run_bundle(str(folder), None, str(source), **options)
+            report = run_all(str(folder), None, str(source), **options)
         else:
             service = Service(bundle, cut, cloud_engine(Engines(bundle, factory), cut), [bundle.served_name_of(cut)])
             with Loopback(service) as server:
-                report = run_bundle(str(folder), server.address, str(source), **options)
+                report = run_all(str(folder), server.address, str(source), **options)
         keep[f"predictions/{cut.name}"] = np.array(report.predictions)
         keep[f"payload/{cut.name}"] = np.array(report.payload_bytes_per_task)
     keep.update({name: np.stack(arrays) for name, arrays in calls.items()})

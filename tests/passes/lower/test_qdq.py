@@ -122,7 +122,7 @@ def test_int8_constants_go_behind_a_quantizer_where_they_are_refused(count):
     (refused,) = (
         node.name for node in first.graph.node if node.op_type == "DequantizeLinear" and node.input[0] == "qw"
     )
-    lowered = lower(first, SYMMETRIC, refused=[refused]).model
+    lowered = lower(first, SYMMETRIC, refused={refused: ()}).model
     assert same(model, lowered)
     (node,) = (node for node in lowered.graph.node if node.name == refused)
     (maker,) = (maker for maker in lowered.graph.node if node.input[0] in maker.output)
@@ -130,8 +130,8 @@ def test_int8_constants_go_behind_a_quantizer_where_they_are_refused(count):
     assert maker.input[0] in constants(lowered)
     assert not any(tensor.name == "qw" for tensor in lowered.graph.initializer)
     # Neither again, nor where nothing refuses it.
-    assert lower(lowered, SYMMETRIC, refused=[refused]).model is lowered
-    assert lower(model, Limits("any"), refused=[]).model is model
+    assert lower(lowered, SYMMETRIC, refused={refused: ()}).model is lowered
+    assert lower(model, Limits("any"), refused={}).model is model
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -142,7 +142,7 @@ def test_the_codes_come_back_whatever_the_scale(seed):
     nodes = [op("DequantizeLinear", "c s z", "w", name="d", axis=0), op("Mul", "x w", "y")]
     weights = [constant("c", codes), constant("s", scale), constant("z", np.zeros(5, np.int8))]
     model = net(nodes, [info("x", (5, 256))], [info("y", (5, 256))], weights)
-    lowered = lower(model, SYMMETRIC, refused=["d"]).model
+    lowered = lower(model, SYMMETRIC, refused={"d": ()}).model
     assert operators(lowered) == ["QuantizeLinear", "DequantizeLinear", "Mul"]
     assert same(model, lowered)
 
@@ -177,4 +177,4 @@ def test_constant_codes_on_a_computed_grid():
 def test_what_has_no_float_form_stays(weights):
     nodes = [op("DequantizeLinear", "c s z", "w", name="d"), op("Mul", "x w", "y")]
     model = net(nodes, [info("x", (2, 4))], [info("y", (2, 4))], weights)
-    assert lower(model, Limits("any"), refused=["d"]).model is model
+    assert lower(model, Limits("any"), refused={"d": ()}).model is model

@@ -15,7 +15,7 @@ from coachc.runtime.bundle.store import check_signature, open_bundle
 from coachc.runtime.bundle.unpack import unpack_archive
 from coachc.runtime.bundle.upgrade import OLDEST_VERSION
 from coachc.runtime.cloud.service import Service
-from coachc.runtime.device.run_bundle import run_bundle
+from tests.helpers.device_run import run_all
 from coachc.runtime.engines.halves import Engines, cloud_engine
 from coachc.runtime.online.policy import POLICIES
 from coachc.runtime.online.policy_file import decode_policies
@@ -109,10 +109,10 @@ def test_it_answers_as_it_did(version, name, tmp_path):
     for cut in bundle.manifest.cuts:
         options = {"cut": cut.name, "policy": "none", "engine_factory": factory}
         if cut.cloud is None:
-            report = run_bundle(bundle.path, None, source, **options)
+            report = run_all(bundle.path, None, source, **options)
         else:
             engine = cloud_engine(Engines(bundle, factory), cut)
             with Loopback(Service(bundle, cut, engine, [bundle.served_name_of(cut)])) as server:
-                report = run_bundle(bundle.path, server.address, source, **options)
+                report = run_all(bundle.path, server.address, source, **options)
         assert report.predictions == tuple(arrays[f"predictions/{cut.name}"])
         assert report.payload_bytes_per_task == pytest.approx(float(arrays[f"payload/{cut.name}"]), rel=0.02)

@@ -20,7 +20,7 @@ from coachc.runtime.cloud import server as cloud
 from coachc.runtime.cloud.server import CloudApp, listen_on, load_services
 from coachc.runtime.engines.fake_engine import FakeEngine
 from coachc.runtime.errors import CoachRuntimeError, ConnectionFailed, EngineError, UsageError
-from coachc.runtime.link import protocol
+from coachc.runtime.link import probe, protocol
 from coachc.runtime.link.cloud_half import _server_s
 from coachc.runtime.link.connection import Connection
 from coachc.runtime.link.tensors import to_array
@@ -103,6 +103,9 @@ def test_an_answer_says_how_long_it_took_waiting_included(bundle):
         thread.join()
     took_s = sorted(_server_s(answer) for answer in answers)
     assert 0.05 <= took_s[0] < 0.09 < took_s[1] < 0.5
+    # The second waited for the worker as long as the first took; what it took itself says nothing of that.
+    worked_s = [_server_s(answer, "work") for answer in answers]
+    assert 0.05 <= min(worked_s) and sum(worked_s) < sum(took_s) - 0.04
     assert "server-timing" not in ask(app, "GET", "/v2/health/live")[1]
 
 
@@ -116,7 +119,7 @@ def test_what_a_server_says_of_its_time():
         ("subtotal;dur=3", None),
         ("total;dur=" + "9" * 99, None),
     ):
-        assert _server_s({"Server-Timing": text}) == expected
+        assert _server_s({"server-timing": text}) == expected
     assert _server_s({"Content-Length": "3"}) is None
 
 
@@ -295,6 +298,45 @@ def test_several_cuts_are_models_of_their_own(bundle):
         404,
         "nothing at /v2/models/other; this server serves model " + ", ".join(names),
     )
+
+
+def test_the_probe_counts_what_it_is_sent(bundle):
+    app = CloudApp(make_services(bundle))
+    for pieces, declare in ((1, True), (7, True), (7, False)):
+        status, answer, body, taken = ask(app, "POST", probe.PATH, body=b"x" * 70000, pieces=pieces, declare=declare)
+        found = probe.decode_answer(body, "h:1", 70000)
+        assert (status, taken, found.body_bytes) == (200, 70000, probe.BODY_LIMIT_BYTES)
+    status, _, body, _ = ask(app, "GET", probe.PATH)
+    assert probe.decode_answer(body, "h:1", 0).left_bytes < found.left_bytes + 70000
+    assert ask(app, "DELETE", probe.PATH)[0] == 405
+
+
+def test_the_probe_refuses_before_it_reads(bundle):
+    app = CloudApp(make_service(bundle))
+    assert ask(app, "POST", probe.PATH, {"content-length": str(5 << 20)}, b"x" * 10, declare=False)[::3] == (413, 0)
+    large = b"x" * probe.BODY_LIMIT_BYTES
+    statuses = [ask(app, "POST", probe.PATH, body=large)[::3] for _ in range(18)]
+    assert statuses[:16] == [(200, len(large))] * 16
+    assert statuses[-1] == (429, 0)
+    status, answer, body, _ = ask(app, "POST", probe.PATH, body=large)
+    assert (status, answer["retry-after"]) == (429, "1")
+    assert "MiB/s of all devices together" in json.loads(body.decode())["error"]
+    # A refusal of the probe is none of inference.
+    assert ask(app, "POST", f"/v2/models/{bundle.served_name}/infer", *infer_request(bundle.manifest.cut()))[0] == 200
+
+
+def test_a_peer_that_leaves_the_probe_is_forgotten(bundle):
+    app = CloudApp(make_service(bundle))
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        raise AssertionError("nobody is there")
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(app({"type": "http", "method": "POST", "path": probe.PATH, "headers": []}, receive, send))
+    loop.close()
 
 
 def test_large_bodies_are_refused_before_they_are_read(bundle):

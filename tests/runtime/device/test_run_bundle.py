@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,18 +14,17 @@ import pytest
 from coachc.runtime.bundle.manifest_types import Layout, TensorSpec
 from coachc.runtime.bundle.numeric import dequantize, quantize
 from coachc.runtime.bundle.source import open_source
-from coachc.runtime.bundle.store import write_bundle
+from coachc.runtime.bundle.store import open_bundle, write_bundle
 from coachc.runtime.cloud.service import Response
 from coachc.runtime.device import __main__, report
 from coachc.runtime.device.run_bundle import run_bundle
-from coachc.runtime.device.handoff import Handoff
+from tests.helpers.device_run import run_all
 from coachc.runtime.engines.fake_engine import FakeEngine
 from coachc.runtime.engines.halves import Halves
 from coachc.runtime.errors import (
     BundleError,
     ConnectionFailed,
     EngineError,
-    LocalProtocolError,
     RemoteProtocolError,
     SourceError,
     UsageError,
@@ -67,7 +67,7 @@ def source(tmp_path):
 
 def run(bundle, server, source, **options):
     options.setdefault("engine_factory", fake_engine_for)
-    return run_bundle(bundle.path, server, source, **options)
+    return run_all(bundle.path, server, source, **options)
 
 
 @pytest.mark.parametrize("in_flight", [1, 2, 5])
@@ -260,8 +260,14 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(bundle, tmp_path, c
     (root / "class1" / "03.heic").write_bytes(b"")
     with Loopback(make_service(bundle, "jpeg")) as server:
         report = run(bundle, server.address, str(root), cut=cut)
-        with pytest.raises(SourceError, match="cannot read .*class0/01.png: no image of a known kind"):
-            run(bundle, server.address, str(root), cut=cut, strict=True)
+        strict = run(bundle, server.address, str(root), cut=cut, strict=True)
+    assert isinstance(strict.ended_by, SourceError)
+    assert re.search("cannot read .*class0/01.png: no image of a known kind", strict.ended_by.message)
+    assert [outcome.task for outcome in strict.outcomes] == [0]
+    (failed,) = report.failed
+    assert (failed.task, failed.stage) == (1, "input")
+    assert failed.reason == "class0/01.png: cannot be read: no image of a known kind"
+    assert [outcome.task for outcome in report.in_order] == list(range(6))
     read = [name for name in sorted(answers) if name != "class0/01.png"]
     labels = [int(name[5]) for name in read]
     assert report.tasks == len(report.predictions) == 5
@@ -314,9 +320,9 @@ def test_strict_on_the_command_line(bundle, tmp_path, capsys, monkeypatch):
     arguments = [bundle.path, "--source", str(tmp_path / "images"), "--cut", "device-only"]
     assert __main__.main(arguments + ["--json"]) == 0
     assert json.loads(capsys.readouterr().out)["skipped"]["count"] == 1
-    assert __main__.main(arguments + ["--strict"]) == 1
+    assert __main__.main(arguments + ["--strict", "--json"]) == 1
     captured = capsys.readouterr()
-    assert (captured.out, captured.err.count("error[source]: cannot read ")) == ("", 1)
+    assert (json.loads(captured.out)["tasks"], captured.err.count("error[source]: cannot read ")) == (0, 1)
 
 
 def test_jpeg_needs_images(bundle, source):
@@ -453,20 +459,42 @@ def test_servers_of_another_kind_are_refused(bundle, source, body, message):
             run(bundle, server.address, source)
 
 
-@pytest.mark.parametrize(
-    ("answer", "error", "message"),
-    [
-        (Response(200, {}, b"hello"), RemoteProtocolError, "the JSON header is not valid JSON"),
-        (Response(200, {}, b'{"outputs":[]}'), RemoteProtocolError, "the answer has no output 'scores'"),
-        (Response(200, {}, b"x" * 99999), RemoteProtocolError, "answers with more than"),
-        (Response(500, {}, b'{"error":"inference failed: x"}'), EngineError, "answers 500: inference failed: x"),
-        (Response(400, {}, b'{"error":"bad"}'), RemoteProtocolError, "answers 400: bad"),
-    ],
-)
-def test_wrong_answers_stop_the_run(bundle, source, answer, error, message):
+WRONG = [
+    (Response(200, {}, b"hello"), "the JSON header is not valid JSON"),
+    (Response(200, {}, b'{"outputs":[]}'), "the answer has no output 'scores'"),
+    (Response(200, {}, b"x" * 99999), "answers with more than"),
+    (Response(500, {}, b'{"error":"inference failed: x"}'), "answers 500: inference failed: x"),
+    (Response(503, {}, b'{"error":"not now"}'), "answers 503: not now"),
+    (Response(429, {}, b'{"error":"later"}'), "answers 429: later"),
+    (Response(400, {}, b'{"error":"bad"}'), "answers 400: bad"),
+    (Response(404, {}, b'{"error":"unloaded"}'), "answers 404: unloaded"),
+]
+
+
+@pytest.mark.parametrize("policy", ["none", None])
+@pytest.mark.parametrize(("answer", "message"), WRONG, ids=[message for _, message in WRONG])
+def test_the_device_answers_what_the_server_answers_wrongly(bundle, source, answer, message, policy):
     with Loopback(Odd(make_service(bundle), infer=answer)) as server:
-        with pytest.raises(error, match=message):
-            run(bundle, server.address, source, in_flight=3)
+        report = run(bundle, server.address, source, in_flight=3, policy=policy)
+    assert report.predictions == tuple(whole_model(X).argmax(1))
+    assert (report.errors, report.online.fallbacks > 0) == ({}, True)
+
+
+@pytest.mark.parametrize(("answer", "message"), WRONG, ids=[message for _, message in WRONG])
+def test_where_the_device_cannot_answer_each_task_has_its_error(tmp_path, source, answer, message):
+    bundle = without_device_only(tmp_path / "split.coach")
+    with Loopback(Odd(make_service(bundle), infer=answer)) as server:
+        report = run(bundle, server.address, source, in_flight=3, limit=4, timeout_s=0.5)
+    assert (report.tasks, report.errors) == (0, {"server": 4})
+    assert all(message in outcome.reason for outcome in report.failed)
+
+
+def without_device_only(path):
+    """A bundle whose device cannot do without the server."""
+    manifest = make_manifest()
+    cuts = tuple(cut for cut in manifest.cuts if cut.mode != "device-only")
+    write_bundle(str(path), manifest._replace(cuts=cuts), FILES, ROLES)
+    return open_bundle(str(path))
 
 
 def failing(at, error):
@@ -488,51 +516,48 @@ def failing(at, error):
 
 
 @pytest.mark.parametrize("at", [1, 4, N])
-def test_an_engine_error_on_the_device_surfaces_as_itself(bundle, source, at):
-    error = EngineError("out of memory")
+def test_an_engine_that_fails_once_fails_one_task(bundle, source, at):
+    """The whole model answers for it, which is another engine's business."""
     before = threading.active_count()
     with Loopback(make_service(bundle)) as server:
-        with pytest.raises(EngineError) as caught:
-            run(bundle, server.address, source, engine_factory=failing(at, error))
-    assert caught.value is error
+        report = run(bundle, server.address, source, engine_factory=failing(at, EngineError("out of memory")))
+    assert (report.tasks, report.online.exits) == (N, {"fallback": 1})
     deadline = time.time() + 5
     while threading.active_count() > before and time.time() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before
 
 
-def test_an_error_does_not_wait_for_slow_answers(bundle, source):
-    service, over = make_service(bundle), threading.Event()
-    infer = service.infer
-
-    def stuck(headers, body):
-        over.wait(20)
-        return infer(headers, body)
-
-    service.infer = stuck
-    with Loopback(service) as server:
-        start = time.time()
-        with pytest.raises(EngineError, match="broken"):
-            run(bundle, server.address, source, engine_factory=failing(2, EngineError("broken")), timeout_s=15.0)
-        assert time.time() - start < 8
-        over.set()
-
-
-def test_a_cloud_that_hangs_is_given_up_after_the_timeout(bundle, source):
-    service, over = make_service(bundle), threading.Event()
-    service.infer = lambda headers, body: over.wait(20) and Response(200, {}, b"")
-    with Loopback(service) as server:
-        with pytest.raises(ConnectionFailed, match="no answer from .* within 0.2 s"):
-            run(bundle, server.address, source, timeout_s=0.2)
-        over.set()
-
-
-def test_a_device_half_of_another_cut_is_our_mistake(bundle, source):
+def test_an_engine_that_fails_at_the_whole_model_too_is_one_error_a_task(bundle, source):
     with Loopback(make_service(bundle)) as server:
-        with pytest.raises(LocalProtocolError, match="the device half made no tensor 'features_codes'"):
-            run(bundle, server.address, source, engine_factory=lambda *args: FakeEngine(dict))
-    with pytest.raises(EngineError, match="the engine made no output 'scores'"):
-        run(bundle, None, source, cut="device-only", engine_factory=lambda *args: FakeEngine(dict))
+        report = run(bundle, server.address, source, engine_factory=lambda *args: FakeEngine(broken))
+    assert (report.tasks, report.errors) == (0, {"device": N})
+    assert {outcome.reason for outcome in report.failed} == {"out of memory"}
+    report = run(bundle, None, source, cut="device-only", engine_factory=lambda *args: FakeEngine(broken))
+    assert (report.tasks, report.errors) == (0, {"device": N})
+
+
+def broken(feed):
+    raise EngineError("out of memory")
+
+
+def test_a_cloud_that_hangs_is_given_up_after_the_timeout(tmp_path, bundle, source):
+    for made, expected in ((bundle, {}), (without_device_only(tmp_path / "split.coach"), {"link": 3})):
+        service, over = make_service(made), threading.Event()
+        service.infer = lambda headers, body, over=over: over.wait(20) and Response(200, {}, b"")
+        start_s = time.time()
+        with Loopback(service) as server:
+            report = run(made, server.address, source, timeout_s=0.3, limit=3, policy="none")
+            over.set()
+        assert (report.errors, report.tasks) == (expected, 3 - sum(expected.values()))
+        assert time.time() - start_s < 10
+
+
+def test_a_device_half_of_another_cut_is_told_for_each_task(bundle, source):
+    with Loopback(make_service(bundle)) as server:
+        report = run(bundle, server.address, source, limit=2, engine_factory=lambda *args: FakeEngine(dict))
+    assert report.errors == {"device": 2}
+    assert {outcome.reason for outcome in report.failed} == {"the engine made no output 'scores'"}
 
 
 def test_a_damaged_bundle_is_not_run(bundle, source):
@@ -550,44 +575,6 @@ def test_outputs_without_rows_give_no_predictions(bundle, source):
         assert report.accuracy is None
 
 
-# The hand-over.
-
-
-def test_handoff_is_bounded_and_ends():
-    handoff, got = Handoff(2), []
-    consumer = threading.Thread(target=lambda: [(time.sleep(0.01), got.append(item)) for item in handoff])
-    assert handoff.put(0)
-    assert handoff.put(1)
-    consumer.start()
-    start = time.time()
-    assert all(handoff.put(number) for number in range(2, 6))
-    assert time.time() - start > 0.02
-    handoff.finish()
-    consumer.join(5)
-    assert got == [0, 1, 2, 3, 4, 5]
-
-
-def test_a_failure_wakes_everyone():
-    full, empty = Handoff(1), Handoff(1)
-    full.put(0)
-    results = []
-    threads = [
-        threading.Thread(target=lambda: results.append(full.put(1))),
-        threading.Thread(target=lambda: results.append(list(empty))),
-    ]
-    for thread in threads:
-        thread.start()
-    first, second = ValueError("first"), ValueError("second")
-    for handoff in (full, empty):
-        handoff.fail(first)
-        handoff.fail(second)
-        assert handoff.error is first
-    for thread in threads:
-        thread.join(5)
-    assert sorted(results, key=str) == [False, []]
-    assert list(full) == []
-
-
 # The program.
 
 
@@ -602,15 +589,19 @@ def test_the_command_line_prints_one_json_object_last(bundle, source, capsys, mo
         result = json.loads(captured.out.splitlines()[-1])
         assert sorted(result) == [
             "accuracy",
+            "against_plan",
             "audit_agreement",
             "audits",
             "bandwidth_bytes_per_s",
             "bytes_per_task",
             "cut",
+            "ended_by",
             "engine",
+            "errors",
             "exits",
             "fallbacks",
             "inputs_outside_calibration",
+            "late",
             "latency_s",
             "load_s",
             "mode",
@@ -620,6 +611,8 @@ def test_the_command_line_prints_one_json_object_last(bundle, source, capsys, mo
             "policy",
             "skipped",
             "stage_s",
+            "stats_dropped",
+            "submitted",
             "task",
             "tasks",
             "tasks_by_bits",
@@ -711,7 +704,7 @@ def test_both_programs_with_real_halves(tmp_path, source):
             if cut == "middle":
                 assert result["accuracy"] == 0.75
                 assert result["engine"].startswith("onnxruntime ")
-                report = run_bundle(bundle.path, address, data)
+                report = run_all(bundle.path, address, data)
                 assert report.predictions == tuple(THROUGH_THE_CUT)
             program.send_signal(signal.SIGTERM)
             assert program.wait(10) == 0

@@ -10,13 +10,13 @@ import pytest
 from coachc.runtime.cloud.service import Service, Services
 from coachc.runtime.device import __main__
 from coachc.runtime.device.run_bundle import run_bundle
+from tests.helpers.device_run import run_all
 from coachc.runtime.engines.fake_engine import FakeEngine
 from coachc.runtime.engines.halves import Engines, Halves, cloud_engine
 from coachc.runtime.errors import (
     BundleError,
     CoachRuntimeError,
     ConnectionFailed,
-    EngineError,
     UsageError,
     WrongBundleError,
 )
@@ -35,6 +35,7 @@ from tests.helpers.online_bundles import (
     labels_at,
     make_online_bundle,
     policy_of,
+    serve,
     whole_model,
 )
 from tests.helpers.runtime_bundles import Loopback, make_bundle
@@ -44,18 +45,10 @@ X = inputs(N)
 LABELS = whole_model(X).argmax(axis=1)
 
 
-def serve(bundle, **options):
-    """All cuts of a bundle with a cloud half, watched."""
-    engines = Engines(bundle, engine_for)
-    cuts = [cut for cut in bundle.manifest.cuts if cut.cloud is not None]
-    names = [bundle.served_name_of(cut) for cut in cuts]
-    return Watched(Services([Service(bundle, cut, cloud_engine(engines, cut), names) for cut in cuts]), **options)
-
-
 def run(bundle, server, source, **options):
     options.setdefault("engine_factory", engine_for)
     options.setdefault("draw", lambda: 1.0)
-    return run_bundle(bundle.path, server, source, **options)
+    return run_all(bundle.path, server, source, **options)
 
 
 def lines_of(path):
@@ -432,13 +425,14 @@ def test_a_server_that_dies_is_done_without_and_used_again(tmp_path):
             stats=str(tmp_path / "s.jsonl"),
         )  # fmt: skip
     online, lines = report.online, lines_of(tmp_path / "s.jsonl")
-    assert [line["task"] for line in lines] == list(range(count))
+    assert sorted(line["task"] for line in lines) == list(range(count))
     assert 1 <= online.fallbacks <= 8
     assert online.exits["device"] > 20
     assert lines[-1]["cut"] == "one"
     assert {line["exit"] for line in lines[-10:]} == {""}
     # What was lost keeps the link busy no more.
-    assert lines[-1]["bits"] == [8]
+    last_alone = max(number for number, line in enumerate(lines) if line["exit"] == "device")
+    assert [8] in [line["bits"] for line in lines[last_alone:]]
     assert online.moves == 2
     for line, prediction, row in zip(lines, report.predictions, x):
         rung = BITS.index(line["bits"][0]) if line["bits"] else None
@@ -485,7 +479,8 @@ def test_a_server_that_hangs_is_done_without_after_the_timeout(bundle, source):
     assert len(answered) > 0.9 * N
 
 
-def test_other_policies_have_no_way_around_the_server(bundle, source):
+@pytest.mark.parametrize("policy", ["none", "paper", "default"])
+def test_every_policy_has_a_way_around_the_server(bundle, source, policy):
     service = serve(bundle)
 
     class Dying:
@@ -493,48 +488,31 @@ def test_other_policies_have_no_way_around_the_server(bundle, source):
             service.dead = service.requests >= 5
             return service.at(path)
 
-    for policy in ("none", "paper"):
-        service.requests, service.dead = 0, False
-        with Loopback(Dying()) as server, pytest.raises(ConnectionFailed, match="no server at"):
-            run(bundle, server.address, source, policy=policy)
+    with Loopback(Dying()) as server:
+        report = run(bundle, server.address, source, policy=policy, in_flight=2)
+    assert (report.tasks, report.errors) == (N, {})
+    assert report.online.exits["device"] + report.online.fallbacks > N / 2
 
 
 def test_beginning_without_a_server_has_to_be_allowed(bundle, source):
     with pytest.raises(ConnectionFailed, match="no server at 127.0.0.1:1"):
         run(bundle, "127.0.0.1:1", source)
-    report = run(bundle, "127.0.0.1:1", source, allow_offline=True)
-    assert report.predictions == tuple(LABELS)
-    assert (report.online.exits, report.bytes_per_task) == ({"device": N}, 0)
-    assert f"{N} at device-only; changed 1 times" in report.table()
-    with pytest.raises(UsageError, match="policy none cannot begin without a server") as caught:
-        run(bundle, "127.0.0.1:1", source, policy="none", allow_offline=True)
-    assert caught.value.hint == "leave out --allow-offline"
+    for policy in ("default", "none", "paper"):
+        report = run(bundle, "127.0.0.1:1", source, allow_offline=True, policy=policy)
+        assert report.predictions == tuple(LABELS)
+        assert (report.online.exits, report.bytes_per_task) == ({"device": N}, 0)
+        assert f"{N} at device-only; changed 1 times" in report.table()
     with pytest.raises(UsageError, match="cut 'one' needs a server"):
         run(bundle, None, source)
 
 
-def test_a_server_of_another_bundle_is_an_error_even_offline(tmp_path, bundle, source):
+def test_a_server_of_another_bundle_is_none(tmp_path, bundle, source):
     other = make_online_bundle(tmp_path / "other", policies=no_exits)
-    with Loopback(serve(other)) as server, pytest.raises(WrongBundleError, match="this bundle is"):
-        run(bundle, server.address, source, allow_offline=True)
-
-
-def test_an_engine_that_fails_stops_the_run_all_the_same(bundle, source):
-    calls = []
-
-    def failing(data, providers):
-        inner = engine_for(data)
-
-        def compute(feed):
-            calls.append(data)
-            if calls.count(b"first") == 20:
-                raise EngineError("out of memory")
-            return inner.run(feed)
-
-        return FakeEngine(compute, inner.input_names, inner.output_names)
-
-    with Loopback(serve(bundle)) as server, pytest.raises(EngineError, match="out of memory"):
-        run(bundle, server.address, source, engine_factory=failing)
+    with Loopback(serve(other)) as server:
+        with pytest.raises(WrongBundleError, match="this bundle is"):
+            run(bundle, server.address, source)
+        report = run(bundle, server.address, source, allow_offline=True)
+    assert (report.predictions, report.online.exits) == (tuple(LABELS), {"device": N})
 
 
 # Policies that do not fit.
@@ -622,7 +600,7 @@ def test_the_command_line(bundle, source, tmp_path, capsys, monkeypatch):
     assert sum(result["tasks_by_bits"].values()) + sum(result["exits"].values()) == N
     assert len(lines_of(stats)) == N
     assert sorted(lines_of(stats)[0]) == [
-        "audit", "bandwidth_bytes_per_s", "bits", "bytes", "cut", "exit", "label", "latency_s", "task",
+        "audit", "bandwidth_bytes_per_s", "bits", "bytes", "cut", "exit", "label", "late", "latency_s", "task",
     ]  # fmt: skip
     for word in ("policy          default", "early exits ", "exits checked ", "bits ", "link ", "loading "):
         assert word in shown

@@ -17,7 +17,7 @@ def made(tmp_path):
     """(stage, driver) of a policy that never exits on a link that takes 8 bits of one task at a time."""
     bundle = make_online_bundle(tmp_path / "b")
     policies = {"one": policy_of("default", "one", exits=False, adjust=(-float("inf"),))}
-    driver = Driver(policies, "one", "device-only", 6e5, "accuracy", lambda: 1.0)
+    driver = Driver(policies, "one", "device-only", 6e5, "accuracy", lambda: 1.0, interval_s=0.02)
     predict = top1_of(bundle.manifest.model, bundle.manifest.task)
     clock = iter(range(1000))
     return DeviceStage(
@@ -43,7 +43,8 @@ def test_what_the_server_does_not_answer_is_answered_here_and_leaves_the_link(ma
     stage, _ = made
     works = [stage.run(task, {"input": X[task : task + 1]}) for task in range(3)]
     for work in works:
-        done = stage.answer_alone(work)
+        stage.lost(work.task)
+        done = stage.answer_alone(work.task, work.feed, work.arrival_s, work.device_s)
         assert (done.exit, done.cut, done.sent_bytes) == ("fallback", "device-only", 0)
         assert done.predictions == (whole_model(X[work.task : work.task + 1]).argmax(),)
         assert done.latency_s >= done.device_s > work.device_s

@@ -75,6 +75,30 @@ def test_an_engine_runs(release, primary):
     assert engine.description.endswith("on Fake GPU (built here)")
 
 
+@pytest.mark.parametrize("release", ["8.2", "8.6", "10.3", "11.4", "rtx-1.7"])
+def test_an_engine_that_is_watched_tells_its_layers(release):
+    """execute_v2, which every release tells its profiler of; the engine computes what it does otherwise."""
+    held = []
+
+    def run(trt, addresses):
+        x, codes = addresses
+        array_at(codes, np.int32, SHAPE)[...] = codes_of(array_at(x, np.float32, SHAPE))
+        profiler = dict(trt.calls)["IExecutionContext.profiler"][0]
+        held.append(profiler)
+        profiler.report_layer_time("Conv_0 + Relu_1", 1.5)
+        profiler.report_layer_time("Pool_2", 0.25)
+        return True
+
+    trt = fake_tensorrt(release, IExecutionContext_execute_v2=run)
+    engine = TrtEngine(b"a plan", dialect_of(trt), Gpu(FakeDriver()))
+    told = []
+    assert engine.watch_layers(lambda name, seconds: told.append((name, seconds)))
+    np.testing.assert_array_equal(engine.run({"x": X})["codes"], codes_of(X))
+    assert told == [("Conv_0 + Relu_1", 0.0015), ("Pool_2", 0.00025)]
+    assert isinstance(held[0], trt.IProfiler)
+    assert not any("async" in name for name, _ in trt.calls)
+
+
 @needs_gcc
 @pytest.mark.parametrize("form", ["dense", "bytes"])
 @pytest.mark.parametrize("order", [(), (2, 0, 1)])

@@ -4,59 +4,17 @@ import time
 
 import pytest
 
-from coachc.runtime.errors import ConnectionFailed, EngineError, RemoteProtocolError, UsageError, WrongBundleError
-from coachc.runtime.link.connection import Connection, parse_address
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-
-
-class Scripted:
-    """A server that reads a request per step and then does the step: bytes are sent, None hangs, "close" closes."""
-
-    def __init__(self, *connections):
-        self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(5)
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self.received = b""
-        self._connections = connections
-        self._over = threading.Event()
-
-    def __enter__(self):
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self._over.set()
-        self._thread.join()
-        self._listener.close()
-
-    def _serve(self):
-        for steps in self._connections:
-            peer, _ = self._listener.accept()
-            with peer:
-                for step in steps:
-                    if step == "close":
-                        break
-                    self._read_request(peer)
-                    if step is None:
-                        self._over.wait(10)
-                        break
-                    peer.sendall(step)
-
-    def _read_request(self, peer):
-        text = b""
-        while b"\r\n\r\n" not in text:
-            text += peer.recv(1)
-        head = text.lower()
-        if b"content-length: " in head:
-            length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
-            while length:
-                piece = peer.recv(length)
-                text += piece
-                length -= len(piece)
-        self.received += text
+from coachc.runtime.errors import (
+    ConnectionFailed,
+    EngineError,
+    RemoteProtocolError,
+    ServerBusy,
+    UsageError,
+    WrongBundleError,
+)
+from coachc.runtime.link.address import parse_address
+from coachc.runtime.link.connection import Connection
+from tests.helpers.scripted_http import OK, Scripted
 
 
 def connect(server, timeout_s=5.0):
@@ -69,7 +27,7 @@ def test_a_request_is_counted_to_the_byte_and_keeps_the_connection():
         assert connection.get("/v2", 10).body == b"hi"
         for body in (b"x" * 100000, b"yz"):
             reply = connection.post("/v2/infer", {"A": "b"}, body, 10)
-            assert (reply.body, reply.headers) == (b"hi", {"Content-Length": "2"})
+            assert (reply.body, reply.headers) == (b"hi", {"content-length": "2"})
         assert connection.sent_bytes == len(server.received)
         connection.close()
     assert server.received.startswith(b"GET /v2 HTTP/1.1\r\nHost: 127.0.0.1")
@@ -80,7 +38,7 @@ def test_small_writes_are_not_held_back():
     with Scripted([OK]) as server:
         connection = connect(server)
         connection.get("/", 10)
-        assert connection._http.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+        assert connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
         connection.close()
 
 
@@ -139,6 +97,7 @@ def test_a_request_can_be_given_up_from_another_thread():
     ("answer", "error", "message"),
     [
         (b"HTTP/1.1 404 X\r\nContent-Length: 15\r\n\r\n" + b'{"error":"why"}', WrongBundleError, "answers 404: why"),
+        (b"HTTP/1.1 429 X\r\nContent-Length: 15\r\n\r\n" + b'{"error":"why"}', ServerBusy, "answers 429: why"),
         (b"HTTP/1.1 400 X\r\nContent-Length: 15\r\n\r\n" + b'{"error":"why"}', RemoteProtocolError, "answers 400: why"),
         (b"HTTP/1.1 413 X\r\nContent-Length: 0\r\n\r\n", RemoteProtocolError, r"answers 413: \(no reason given\)"),
         (b"HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\n[]", EngineError, r"answers 500: \(no reason given\)"),
@@ -147,7 +106,7 @@ def test_a_request_can_be_given_up_from_another_thread():
         (b"HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\nab", ConnectionFailed, "went away in the middle of an answer"),
         (b"HTTP/1.1 " + b"x" * 70000 + b"\r\n\r\n", RemoteProtocolError, "does not speak HTTP properly"),
     ],
-    ids=[str(number) for number in range(8)],
+    ids=[str(number) for number in range(9)],
 )
 def test_other_answers_are_errors(answer, error, message):
     with Scripted([answer, "close"]) as server:

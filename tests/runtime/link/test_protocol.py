@@ -9,7 +9,8 @@ from coachc.runtime.bundle.manifest_types import CutValue, Layout, Level, Tensor
 from coachc.runtime.errors import LocalProtocolError, RemoteProtocolError
 from coachc.runtime.link import protocol
 from coachc.runtime.link.protocol import HEADER_LENGTH, Limits
-from coachc.runtime.link.tensors import DATATYPES, Tensor, datatype_of, to_array, to_tensor
+from coachc.runtime.link.message_header import DATATYPES
+from coachc.runtime.link.tensors import Tensor, datatype_of, to_array, to_tensor
 from coachc.runtime.link.values import decode_values
 from tests.helpers.runtime_bundles import LEVELS, make_manifest
 

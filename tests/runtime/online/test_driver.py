@@ -175,3 +175,17 @@ def test_audits_are_drawn():
     assert (audited.exit, audited.audit) == ("", "score")
     with pytest.raises(StopIteration):
         driver.decide(2, "cut", np.zeros(4, np.float32), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("rtt_s", "interval_s", "expected"),
+    [(0.0, 0.0, 2), (0.005, 0.0, 2), (0.05, 0.0, 4), (0.05, 0.1, 2), (10.0, 0.0, 32)],
+)
+def test_as_many_requests_are_under_way_as_keep_the_slowest_stage_busy(rtt_s, interval_s, expected):
+    """20 ms on the device, 2 ms on the server, 4.5 ms on the link: a period of 20 ms."""
+    policy = Policy("none", "cut", None, None, (Rung((4,), 4000.0, 0.0, 300.0),), 0, (-float("inf"),), 0.02, 0.002)
+    one = Driver({"cut": policy}, "cut", None, 1e6, "accuracy", lambda: 1.0, interval_s)
+    one.reached(rtt_s)
+    assert one.window() == expected
+    alone = Driver({"cut": policy._replace(rungs=())}, "cut", None, 1e6, "accuracy", lambda: 1.0)
+    assert alone.window() == 1

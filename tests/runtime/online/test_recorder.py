@@ -26,8 +26,11 @@ EVENTS = (
     recording.RungAhead("cut", 0.2, True, False, 4),
     recording.Decide(0, "cut", np.float32([0.1, -np.inf, 3e-39]), 0.3, None, 0.25, DECISION),
     recording.Decide(1, "cut", None, 0.3, 2, None, Decision("", -1, 0, "memory", NOTHING, False)),
-    recording.WasAlone("alone", True),
+    recording.WasAlone("alone", True, 0.5),
+    recording.WasAlone("alone", False, None),
     recording.Sending(1, 0.4),
+    recording.AskingRate(),
+    recording.AskedRate(0.45, 2.5e6, 14700.0),
     recording.Answered(1, "cut", Transfer(1234, 0.4, 0.5000000000000001, -1.0), Answer(7, 0.75)),
     recording.Answered(1, "cut", Transfer(1234, 0.4, 0.5, -1.0), Answer(7, float("nan"))),
     recording.Answered(2, "cut", Transfer(1234, 0.4, 0.5, -1.0), None),
@@ -53,7 +56,7 @@ def test_every_call_reads_back_as_it_was(tmp_path):
     assert all(same(event, wanted) for (_, event), wanted in zip(events, EVENTS))
     assert {type(event) for event in EVENTS} == {cls for cls, _ in recording.CALLS.values()}
     # The last digit of a float64, and a float32 below the normal ones.
-    assert events[8][1].transfer.end_s == 0.5000000000000001
+    assert events[11][1].transfer.end_s == 0.5000000000000001
     assert events[4][1].feature.tobytes() == EVENTS[4].feature.tobytes()
     assert not found.cut_short
 
@@ -64,7 +67,7 @@ def test_lines_are_json_that_any_reader_takes(tmp_path):
 
     with open(written(tmp_path / "r")) as stream:
         lines = [json.loads(line, parse_constant=refuse) for line in stream]
-    assert lines[0]["coachc_record"] == 1
+    assert lines[0]["coachc_record"] == 2
     assert [line["call"] for line in lines[1:]] == [recording.NAMES[type(event)] for event in EVENTS]
 
 
@@ -92,9 +95,9 @@ def changed(line, **fields):
         (1, lambda line: "{}\n", "is no record of a run"),
         (1, lambda line: "", "is no record of a run"),
         (1, lambda line: "{half\n", "line 1: expected a JSON object, found b'{half"),
-        (1, lambda line: changed(line, coachc_record=2), "is a record of version 2, this reader knows 1"),
+        (1, lambda line: changed(line, coachc_record=1), "is a record of version 1, this reader knows 2"),
         (1, lambda line: changed(line, policy="best"), "line 1: field 'policy': expected one of none, paper, default"),
-        (1, lambda line: changed(line, more=1), "line 1: field 'more' is unknown to version 1"),
+        (1, lambda line: changed(line, more=1), "line 1: field 'more' is unknown to version 2"),
         (3, lambda line: "\n", "line 3: expected a JSON object, found b'"),
         (3, lambda line: "[]\n", "line 3: expected a JSON object, found b'"),
         (3, lambda line: "[" * 100000 + "\n", "line 3: expected a JSON object"),
@@ -108,7 +111,7 @@ def changed(line, **fields):
         (6, lambda line: changed(line, feature="AAAA"), "line 6: field 'feature': expected base64 of float32 numbers"),
         (6, lambda line: line.replace('"best":2', '"best":-2'), "field 'decision.scored.best': expected a whole"),
         (6, lambda line: changed(line, decision=1), "line 6: field 'decision': expected an object, found 1"),
-        (10, lambda line: line.replace("1234", "12.5"), "line 10: field 'transfer.size_bytes': expected a whole"),
+        (13, lambda line: line.replace("1234", "12.5"), "line 13: field 'transfer.size_bytes': expected a whole"),
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_one_clear_error(tmp_path, place, change, said):
@@ -147,6 +150,9 @@ def drive(driver):
         if decision.exit:
             continue
         driver.sending(task, now_s + 0.01)
+        if task % 3 == 1:
+            driver.asking_rate()
+            driver.asked_rate(now_s + 0.015, 2e6 if task % 2 else None, 15000)
         said.append(driver.outage(now_s + 0.02))
         if task % 7 == 0:
             driver.lost(task)
@@ -206,13 +212,19 @@ def test_lines_stand_in_the_order_the_driver_saw(tmp_path):
     assert all(same(one, two) for one, two in zip(found, seen))
 
 
-def test_a_disk_that_is_full_is_one_clear_error():
+def test_a_disk_that_is_full_ends_the_record_and_not_the_run():
     class Full(io.StringIO):
         def write(self, text):
-            if text.startswith('{"call"'):
+            if text.startswith(self.refused):
                 raise OSError(28, "No space left on device")
             return len(text)
 
-    driver = Recorder(Full(), HEADER, {"cut": policy_of()}, drawn())
+    Full.refused = '{"call"'
+    reasons = []
+    driver = Recorder(Full(), HEADER, {"cut": policy_of()}, drawn(), reasons.append)
+    for _ in range(3):
+        assert driver.next_cut(0.0, False) == "cut"
+    assert reasons == ["No space left on device"]
+    Full.refused = "{"
     with pytest.raises(RecordError, match="cannot write the record: No space left on device"):
-        driver.next_cut(0.0, False)
+        Recorder(Full(), HEADER, {"cut": policy_of()}, drawn())

@@ -16,9 +16,12 @@ from coachc.cli import flags
 from coachc.cli.flags.calibration_flags import CalibrationFlags
 from coachc.cli.flags.group import FlagGroup, flags_of, takes_groups
 from coachc.cli.flags.image_flags import ImageFlags
-from coachc.cli.flags.link_flags import LinkFlags, LinkRangeFlags, LinksFlags
-from coachc.cli.flags.target_flags import TargetFlags, TargetFlagsOfAsking
+from coachc.cli.flags.link_flags import LinkFlags, LinkRangeFlags, LinksFlags, MatrixLinkFlags
+from coachc.cli.flags.target_flags import MatrixTargetFlags, TargetFlags, TargetFlagsOfAsking
+from coachc.cost.link import Link
 from coachc.errors import UsageError
+from coachc.runtime.bundle.link_file import MeasuredLink, write_link
+from coachc.runtime.errors import LinkFileError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,12 +116,12 @@ def test_every_group_documents_itself_and_its_flags():
         for parameter in flags_of(group):
             (option,) = (item for item in parameter.annotation.__metadata__ if hasattr(item, "help"))
             assert option.help, f"{group.__name__}.{parameter.name}"
-    assert [parameter.name for parameter in flags_of(LinkFlags)] == ["bandwidth", "rtt"]
+    assert [parameter.name for parameter in flags_of(LinkFlags)] == ["bandwidth", "rtt", "link"]
     assert {parameter.name for parameter in flags_of(CalibrationFlags)} >= {"calib", "mean", "recipe", "preview"}
 
 
 def test_links_and_targets_are_parsed_by_their_groups():
-    link = LinkFlags(bandwidth="8Mbit", rtt="4ms").link
+    link = LinkFlags(bandwidth="8Mbit", rtt="4ms").known_link
     assert (link.bandwidth_bytes_per_s, link.rtt_s) == (1e6, 4e-3)
     assert [each.bandwidth_bytes_per_s for each in LinksFlags(bandwidth="8Mbit,16Mbit").links] == [1e6, 2e6]
     middle, bandwidths = LinkRangeFlags(bandwidth="8Mbit..32Mbit").link_and_range
@@ -127,8 +130,28 @@ def test_links_and_targets_are_parsed_by_their_groups():
     assert LinkRangeFlags().link_and_range[1] is None
     assert [spec.name for spec in TargetFlagsOfAsking().sides] == ["tx2", "a6000"]
     assert [spec.name for spec in TargetFlags(device="orin-nano", cloud="l4").sides] == ["orin-nano", "l4"]
+    links = MatrixLinkFlags(bandwidths="8Mbit,1MB/s,16Mbit", rtt="4ms").links
+    assert [(each.bandwidth_bytes_per_s, each.rtt_s) for each in links] == [(1e6, 4e-3), (2e6, 4e-3)]
+    devices, clouds = MatrixTargetFlags(devices="orin-nano,nx,xavier-nx", clouds="l4").sides
+    assert ([spec.name for spec in devices], [spec.name for spec in clouds]) == (["orin-nano", "xavier-nx"], ["l4"])
     with pytest.raises(UsageError, match="bandwidth '20' has no unit"):
-        _ = LinkFlags(bandwidth="20").link
+        _ = LinkFlags(bandwidth="20").known_link
+
+
+def test_a_measured_link_stands_for_bandwidth_and_round_trip(tmp_path):
+    path = str(tmp_path / "l.json")
+    measured = MeasuredLink(3e6, False, 0.0, 0.007, 0.001, None, 347, "h:1", "2026-11-30T09:15:00Z", None, 3, 40, 2.0)
+    write_link(path, measured)
+    link = Link(3e6, 0.007, "measured to h:1 on 2026-11-30")
+    assert LinkFlags(link=path).known_link == link
+    assert LinkRangeFlags(link=path).link_and_range == (link, None)
+    assert LinksFlags(link=path).links == [link]
+    for given, said in (({"rtt"}, "--rtt"), ({"bandwidth", "rtt", "link"}, "--bandwidth and --rtt")):
+        with pytest.raises(UsageError, match=f"--link and {said} exclude each other: .* says what the link") as caught:
+            _ = LinksFlags(link=path, given=frozenset(given)).links
+        assert caught.value.hint == f"leave out --link or {said}"
+    with pytest.raises(LinkFileError, match=r"cannot read none\.json"):
+        _ = LinkFlags(link="none.json").known_link
 
 
 def test_a_recipe_speaks_where_the_command_line_does_not(tmp_path):

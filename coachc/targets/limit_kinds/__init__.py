@@ -1,0 +1,1 @@
+"""The checks that limits are made of, by what they look at."""

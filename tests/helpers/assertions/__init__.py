@@ -1,0 +1,1 @@
+"""Small models on both sides of what the parser's code asserts."""

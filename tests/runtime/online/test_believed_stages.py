@@ -1,0 +1,115 @@
+"""Stage times as measured, and what they say of cuts that were never taken."""
+
+import pytest
+
+from coachc.runtime.online.believed_stages import (
+    EXCESS_HALF_S,
+    KEPT,
+    LOOK_EVERY_S,
+    MOST_EXCESS,
+    STALE_S,
+    BelievedStages,
+)
+from coachc.runtime.online.policy import Policy
+from coachc.runtime.online.precision import Rung
+
+
+def policy(name, device_s, cloud_s=0.004):
+    return Policy("none", name, None, None, (Rung((4,), 100.0),), 0, (0.0,), device_s, cloud_s)
+
+
+PLANNED = {"early": policy("early", 0.010), "late": policy("late", 0.020), "alone": policy("alone", 0.050, 0.0)}
+
+
+def device_of(stages):
+    return {name: found.device_s for name, found in stages.policies.items()}
+
+
+def test_before_anything_is_measured_the_plan_is_believed():
+    stages = BelievedStages(PLANNED)
+    assert dict(stages.policies) == PLANNED
+    assert stages.worth_a_look(1e9, {"early": 1.0, "late": 1.0}) is None
+
+
+def test_what_was_measured_corrects_what_was_not():
+    stages = BelievedStages(PLANNED)
+    for task in range(5):
+        stages.saw_device("early", 0.030, float(task))
+        stages.saw_cloud("early", 0.002)
+    assert device_of(stages) == pytest.approx({"early": 0.03, "late": 0.06, "alone": 0.15})
+    assert stages.policies["late"].cloud_s == pytest.approx(0.002)
+    assert stages.policies["alone"].cloud_s == 0
+    # What has been measured of its own is not what others say.
+    stages.saw_device("late", 0.021, 6.0)
+    assert stages.policies["late"].device_s == pytest.approx(0.021)
+    assert stages.policies["alone"].device_s == pytest.approx(0.05 * (3.0 + 1.05) / 2)
+
+
+def test_one_stall_moves_nothing():
+    stages = BelievedStages(PLANNED)
+    for task in range(KEPT):
+        stages.saw_device("early", 0.010, float(task))
+    stages.saw_device("early", 5.0, 10.0)
+    assert dict(stages.policies) == PLANNED
+    for task in range(KEPT):
+        stages.saw_device("early", 0.040, 11.0 + task)
+    assert stages.policies["early"].device_s == pytest.approx(0.04)
+
+
+def test_small_differences_are_not_followed():
+    stages = BelievedStages(PLANNED)
+    stages.saw_device("early", 0.0102, 0.0)
+    assert dict(stages.policies) == PLANNED
+
+
+def test_a_cut_that_nobody_has_taken_is_looked_at_where_the_plan_is_off():
+    stages, periods = BelievedStages(PLANNED), {"early": 0.03, "late": 0.04, "alone": 0.2}
+    stages.saw_device("early", 0.0101, 0.0)
+    assert stages.worth_a_look(100.0, periods) is None
+    stages.saw_device("early", 0.030, 100.0)
+    stages.saw_device("early", 0.030, 100.0)
+    assert stages.worth_a_look(100.0, periods) == "late"
+    # Not all at once, and what promises too little not at all.
+    assert stages.worth_a_look(100.1, periods) is None
+    stages.saw_device("late", 0.060, 100.2)
+    assert stages.worth_a_look(100.1 + LOOK_EVERY_S, periods) is None
+    stages.saw_device("early", 0.030, 100.0 + STALE_S)
+    assert stages.worth_a_look(100.3 + STALE_S, periods) == "late"
+
+
+def test_cuts_that_are_not_known_are_left_alone():
+    stages = BelievedStages(PLANNED)
+    stages.saw_device("another", 1.0, 0.0)
+    assert dict(stages.policies) == PLANNED
+
+
+def test_periods_that_are_longer_than_their_stages():
+    stages = BelievedStages(PLANNED)
+    assert stages.excess("early", 0.0) == 1.0
+    for task in range(KEPT):
+        stages.saw_period("early", 1.5, float(task))
+    now_s = KEPT - 1.0
+    assert stages.excess("early", now_s) == pytest.approx(1.5)
+    # Others are as those that were seen, if they send as well, until they are seen themselves.
+    assert stages.excess("late", now_s) == pytest.approx(1.5)
+    stages.saw_period("late", 0.9, now_s)
+    assert stages.excess("late", now_s) == 1.0
+
+
+def test_what_was_long_ago_counts_less():
+    stages = BelievedStages(PLANNED)
+    for _ in range(KEPT):
+        stages.saw_period("early", 3.0, 0.0)
+    assert stages.excess("early", EXCESS_HALF_S) == pytest.approx(2.0)
+    assert stages.excess("early", 20 * EXCESS_HALF_S) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_one_stall_is_no_period():
+    stages = BelievedStages(PLANNED)
+    for task in range(KEPT - 1):
+        stages.saw_period("early", 1.0, float(task))
+    stages.saw_period("early", 1000.0, float(KEPT))
+    assert stages.excess("early", float(KEPT)) == 1.0
+    for task in range(KEPT):
+        stages.saw_period("early", 1000.0, KEPT + task + 1.0)
+    assert stages.excess("early", 2.0 * KEPT) == pytest.approx(MOST_EXCESS)
