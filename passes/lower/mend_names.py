@@ -60,6 +60,7 @@ MENDS: dict[str, Rewrite] = {
     "LayerNormalization/spelled-empty-normalization-bias": without_trailing,
     "LayerNormalization/spelled-empty-statistics": without_trailing,
     "MaxPool/spelled-empty-indices": without_trailing,
+    "Pad/spelled-empty-fill": without_trailing,
     "QuantizeLinear/spelled-empty-zero-point": without_trailing,
     "Resize/spelled-empty-sizes": without_trailing,
     "Slice/spelled-empty-axes": slice_axes_written,

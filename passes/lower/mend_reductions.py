@@ -40,10 +40,6 @@ def of_empty_axes(node: onnx.NodeProto, b: Builder) -> None:
 def of_integers(node: onnx.NodeProto, b: Builder) -> None:
     """Sums in integers, and the root or logarithm of them in float32; what is after the point is dropped."""
     x, element = b.input(0), b.scope.element(b.input(0))
-    if node.op_type == "ReduceLogSumExp":
-        wide = b.cast(x, TensorProto.FLOAT)
-        b.end_cast(b.add(node.op_type, [wide, *node.input[1:]], **attributes_of(node)), element)
-        return
     total = _sum(node, b, b.add("Mul", [x, x]) if node.op_type == "ReduceL2" else x)
     wide = b.cast(total, TensorProto.FLOAT)
     b.end_cast(b.add("Sqrt" if node.op_type == "ReduceL2" else "Log", [wide]), element)
@@ -80,7 +76,7 @@ def _sum(node: onnx.NodeProto, b: Builder, x: str) -> str:
 
 MENDS: dict[str, Rewrite] = {
     **{f"{name}/reduce-scalar": of_scalar for name in _ALL},
-    **{f"{name}/reduce-integers": of_integers for name in ("ReduceL2", "ReduceLogSum", "ReduceLogSumExp")},
+    **{f"{name}/reduce-integers": of_integers for name in ("ReduceL2", "ReduceLogSum")},
     **{f"{name}/reduce-bool": of_flags for name in ("ReduceMax", "ReduceMin")},
     "ReduceLogSumExp/reduce-exponentials": of_exponentials,
     "ReduceSum/reduce-empty-axes": of_empty_axes,

@@ -54,8 +54,9 @@ class Axis:
             case "align_corners":
                 return to * np.float32(self.size - 1) / np.float32(max(self.out - 1, 1))
             case "half_pixel_symmetric":
-                kept = self.out / (self.scale * self.size)
-                return np.float32(self.size / 2 * (1 - kept)) + (to + half) / scale - half
+                size = np.float32(self.size)
+                kept = np.float32(self.out) / (scale * size)  # in float32 throughout: ties go by its last digit
+                return size / 2 * (1 - kept) + (to + half) / scale - half
             case "tf_crop_and_resize":
                 first, last = (np.float32(bound * (self.size - 1)) for bound in self.region)
                 if self.out == 1:
@@ -89,6 +90,13 @@ def axes_of(b: Builder) -> list[Axis]:
 def _nearest(axis: Axis, b: Builder) -> np.ndarray:
     """The old element that each new one is."""
     found = axis.sources(b.attribute("coordinate_transformation_mode", "half_pixel"))
+    steps = found * 2  # every mode changes its answer at whole or half positions
+    off = np.abs(steps - np.round(steps))
+    if np.any((off > 0) & (off < 64 * np.finfo(np.float32).eps * np.maximum(np.abs(steps), axis.size))):
+        raise CannotLower(
+            "positions lie so near the middle of two elements that the rounding of their arithmetic decides",
+            "give sizes in place of scales, or another coordinate_transformation_mode",
+        )
     match b.attribute("nearest_mode", "round_prefer_floor"):
         case "floor":
             rounded = np.floor(found)
@@ -161,6 +169,10 @@ def _picked(b: Builder, x: str) -> str:
 
 def spelled_out(node: onnx.NodeProto, b: Builder) -> None:
     """Without Resize."""
+    cropped = b.attribute("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize"
+    if not cropped and b.shape(b.input(0)) == b.shape(node.output[0]):
+        b.end("Identity", [b.input(0)])  # ONNX Runtime copies then, whatever the scales are
+        return
     if b.attribute("mode", "nearest") != "nearest":
         if b.dtype(b.input(0)).kind != "f":
             raise CannotLower("integers are interpolated", "cast to float before it")

@@ -25,6 +25,10 @@ def clip(inputs: str) -> onnx.ModelProto:
     return one("Clip", inputs, weights=[constant("low", np.float32(0)), constant("high", np.float32(6))])
 
 
+def pad(inputs: str) -> onnx.ModelProto:
+    return one("Pad", inputs, weights=[constant("pads", [0, 0, 1, 1, 0, 0, 1, 1]), constant("value", np.float32(1))])
+
+
 def resize(inputs: str) -> onnx.ModelProto:
     return one("Resize", inputs, weights=[constant("scales", [1, 1, 2, 2], "f"), constant("sizes", [1, 4, 16, 16])])
 
@@ -88,6 +92,10 @@ SIDES: dict[str, Sides] = {
     "spelled-empty-transposed-bias": Sides(
         taken=(conv("ConvTranspose", "x w"), conv("ConvTranspose", "x w b")),
         refused=(conv("ConvTranspose", "x w _"), conv("ConvTranspose", "x w _", strides=[2, 2])),
+    ),
+    "spelled-empty-fill": Sides(
+        taken=(pad("x pads"), pad("x pads value")),
+        refused=(pad("x pads _"),),
     ),
     "spelled-empty-deform-bias": Sides(
         taken=(deform("x w o b k"), deform("x w o")),
