@@ -76,7 +76,7 @@ def scales_of(samples: Callable[[], Iterable[Sequence[np.ndarray]]]) -> tuple[Ou
         for total, output, mean in zip(squares, outputs, means, strict=True):
             total.add(np.where(np.isfinite(output), output - mean, 0.0) ** 2)
     return tuple(
-        OutputScale(mean, _spread(square.mean(), total.largest()), one)
+        OutputScale(mean, _spread(square.mean(), total.largest(), square.by_column), one)
         for mean, square, total, one in zip(means, squares, sums, exact, strict=True)
     )
 
@@ -108,6 +108,11 @@ class _Sum:
             else:
                 self._kept[level] = before[0] + total, np.maximum(before[1], largest), before[2] + members
 
+    @property
+    def by_column(self) -> bool:
+        """Whether all but the last axis has been summed up."""
+        return self.level == 1
+
     def mean(self) -> np.ndarray:
         total, _, members = self._kept[self.level]
         return np.asarray(total / max(members, 1))
@@ -128,8 +133,8 @@ def column_axis(shape: Sequence[int]) -> int | None:
     return None
 
 
-def _spread(variance: np.ndarray, largest: np.ndarray) -> np.ndarray:
-    axis = column_axis(variance.shape)
+def _spread(variance: np.ndarray, largest: np.ndarray, by_column: bool) -> np.ndarray:
+    axis = variance.ndim - 1 if by_column else column_axis(variance.shape)
     others = tuple(place for place in range(variance.ndim) if place != axis)
     if not variance.size:
         return np.ones((1,) * variance.ndim)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from coachc.passes.lower.builder import Builder, Rewrite
+from coachc.passes.lower.builder import Builder, CannotLower, Rewrite
 from coachc.passes.lower.writing import attributes_of, cut, numbers, pad_spatial, through_float
 
 
@@ -65,9 +65,15 @@ def windows(b: Builder) -> list[Windows]:
         begin, end, reach = pads[i], pads[count + i], (kernel[i] - 1) * dilations[i] + 1
         if auto.startswith("SAME"):
             out = -(-size // strides[i])
-            total = max(0, (out - 1) * strides[i] + reach - size)
-            begin = total // 2 if auto == "SAME_UPPER" else total - total // 2
-            end = total - begin
+            # ONNX Runtime leaves the dilation out of it.
+            total = (out - 1) * strides[i] + kernel[i] - size
+            if total < -1 or (total < 0 and dilations[i] > 1):
+                raise CannotLower(
+                    f"auto_pad {auto} leaves {-total} elements out, which runtimes do at different ends",
+                    "write pads out, and slice before it",
+                )
+            begin = max(0, total // 2 if auto == "SAME_UPPER" else total - total // 2)
+            end = max(0, total - begin)
         else:
             room = size + begin + end - reach
             out = (-(-room // strides[i]) if b.attribute("ceil_mode", 0) else room // strides[i]) + 1

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from coachc.passes.lower.builder import Builder
-from coachc.passes.lower.mend_windows import MENDS
+from coachc.passes.lower.mend_windows import MENDS, windows
 from coachc.passes.lower.writing import attributes_of
 
 
@@ -19,6 +19,16 @@ def undilated(node: onnx.NodeProto, b: Builder) -> None:
         MENDS[f"{node.op_type}/dilations"](node, b)
         return
     same = b.attribute("auto_pad", "NOTSET").startswith("SAME")  # then there is nothing to round
+    if same and any(
+        kernel < stride
+        for kernel, stride in zip(b.attribute("kernel_shape"), b.attribute("strides", [1] * 9), strict=False)
+    ):
+        # Where windows end before the picture does, ONNX Runtime's older kernels count pads below 0 and refuse them.
+        along = windows(b)
+        b.keep(
+            drop=["dilations", "ceil_mode", "auto_pad"], pads=[one.begin for one in along] + [one.end for one in along]
+        )
+        return
     if same or not b.attribute("ceil_mode", 0):
         b.keep(drop=["dilations", *(["ceil_mode"] if same or node.op_type == "LpPool" else [])])
         return

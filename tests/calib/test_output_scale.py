@@ -207,6 +207,33 @@ def test_halves_do_not_overflow():
     assert 1 < scale.distance(samples[0], samples[1]) < 5
 
 
+@pytest.mark.parametrize("lead", [(), (1,), (1, 1)], ids=str)
+def test_rows_whose_number_varies_are_measured_by_column(lead):
+    """Boxes that were found: coordinates below 640, a score below 1; some samples have none."""
+    rng = np.random.default_rng(8)
+    counts = [0, *rng.integers(0, 30, 60)]
+    found = [np.concatenate([rng.uniform(0, 640, (n, 4)), rng.random((n, 1))], axis=1) for n in counts]
+    samples = [rows.reshape(*lead, *rows.shape) for rows in found]
+    scale = scale_of(samples)
+    some = max(samples, key=np.size)
+    assert scale.distance(samples[0], samples[0]) == scale.distance(some, some) == 0.0
+    scores, coordinates = some.copy(), some.copy()
+    scores[..., 4] += 0.29
+    coordinates[..., 0] += 185.0
+    # Each by about its own standard deviation, of one column in five.
+    assert scale.distance(some, scores) == pytest.approx(5**-0.5, rel=0.2)
+    assert scale.distance(some, coordinates) == pytest.approx(5**-0.5, rel=0.2)
+    # One box more is another answer altogether.
+    assert scale.distance(some, np.concatenate([some, some[..., :1, :]], axis=-2)) == np.inf
+
+
+def test_where_the_last_axis_varies_all_has_one_scale():
+    rng = np.random.default_rng(9)
+    samples = [rng.normal(10, 3, (1, n)) for n in (4, 7, 0, 5)]
+    scale = scale_of(samples)
+    assert scale.distance(samples[1], samples[1] + 3) == pytest.approx(1.0, rel=0.5)
+
+
 def test_every_output_has_its_own_scale():
     rng = np.random.default_rng(6)
     pairs = [[rng.standard_normal((1, 4)), 1000 * rng.standard_normal((1, 4))] for _ in range(50)]

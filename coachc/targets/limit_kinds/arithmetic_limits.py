@@ -25,9 +25,8 @@ def _computed(node: onnx.NodeProto, facts: Facts, input: int) -> str:
     return f"the constant '{name}'" if name in facts.initializers else ""
 
 
-def _unwritten(node: onnx.NodeProto, facts: Facts, attribute: str) -> str:
-    value = walk.attribute(node, attribute)
-    return "" if value is None else f"{attribute} written out"
+def _unwritten(node: onnx.NodeProto, facts: Facts, attribute: str, value: str) -> str:
+    return f"{attribute} = {value} written out" if walk.attribute(node, attribute) == value.encode() else ""
 
 
 def _all_types(node: onnx.NodeProto, facts: Facts, inputs: Sequence[int], allowed: Sequence[str]) -> str:
@@ -135,7 +134,7 @@ def _constant_half(node: onnx.NodeProto, facts: Facts, inputs: Sequence[int]) ->
 CHECKS: dict[str, Check] = {
     "given": Check(_given, {"inputs": list[int]}),
     "computed": Check(_computed, {"input": int}),
-    "unwritten": Check(_unwritten, {"attribute": str}),
+    "unwritten": Check(_unwritten, {"attribute": str, "value": str}),
     "all_types": Check(_all_types, {"inputs": list[int], "allowed": list[str]}),
     "axis_from_end": Check(_axis_from_end, {"at_most": int}),
     "sizes_within": Check(_sizes_within, {"inputs": list[int]}),

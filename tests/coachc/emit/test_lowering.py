@@ -20,6 +20,7 @@ from coachc.frontend.fuse import fuse
 from coachc.frontend.onnx_import import import_model
 from coachc.models.synthetic import chain, inception, residual
 from coachc.passes.lower.limits import Lowered
+from coachc.passes.lower.table import MENDED
 from coachc.targets.rules import violations
 from coachc.targets.target import target_of
 from tests.helpers.bundles import (
@@ -31,7 +32,7 @@ from tests.helpers.bundles import (
     write_split,
     write_ways,
 )
-from tests.helpers.onnx_models import imported, info, net, op, random_weight
+from tests.helpers.onnx_models import constant, imported, info, net, op, random_weight
 from tests.helpers.transformer import transformer
 
 pytestmark = pytest.mark.needs("onnxruntime")
@@ -183,3 +184,25 @@ def test_the_device_half_gives_the_values_of_the_model(tmp_path):
     expected, found = ort.run(whole, feed), ort.run(head, feed)
     for name in names:
         np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-6 * np.abs(expected[name]).max())
+
+
+def test_a_rewrite_that_makes_no_valid_model_leaves_its_node_and_no_other(monkeypatch, tmp_path):
+    """Two refused nodes: what takes the place of one is broken, so it stays and is named; the other is rewritten."""
+    pads = [constant("p", [0, 0, -1, 0, 0, 0, 0, 0], np.int64)]
+    flags = [
+        op("Not", "b", "n"),
+        op("Equal", "n b", "e", name="flags"),
+        op("Cast", "e", "z", to=onnx.TensorProto.FLOAT),
+    ]
+    ends = ["x", info("b", (4,), "bool")]
+    given = imported(net([op("Pad", "x p", "y", name="pad"), *flags], ends, ["y", "z"], pads), tmp_path)[0].proto
+    assert sorted(one.node for one in errors(given, TX2)) == ["flags", "pad"]
+
+    def broken(node, b):
+        b.end("Reshape", [b.input(0), b.constant(np.array([5, 7], np.int64), "shape")])
+
+    monkeypatch.setitem(MENDED, "Equal/equal-bool", broken)
+    lowered, said = lower_for("m.onnx", given, [TX2], feed={})
+    assert said is not None
+    assert said.applied == (("Pad", 1),)
+    assert [one.node for one in errors(lowered, TX2)] == ["flags"]

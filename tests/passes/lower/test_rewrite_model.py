@@ -152,11 +152,13 @@ def test_what_has_no_older_form_is_an_error_that_names_it(node, reason, remedy):
         op("AveragePool", "x", "y", kernel_shape=[3, 3], dilations=[2, 2], pads=[1, 2, 1, 2]),
         op("AveragePool", "x", "y", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1, count_include_pad=1),
         op("AveragePool", "x", "y", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1, auto_pad="SAME_UPPER"),
+        op("AveragePool", "x", "y", kernel_shape=[1, 1], strides=[2, 2], auto_pad="SAME_UPPER"),
+        op("AveragePool", "x", "y", kernel_shape=[1, 2], strides=[2, 3], auto_pad="SAME_LOWER", count_include_pad=1),
         op("LpPool", "x", "y", kernel_shape=[3, 2], strides=[2, 3], ceil_mode=1),
         op("LpPool", "x", "y", kernel_shape=[2, 2], dilations=[3, 2], p=1),
     ],
 )
-def test_what_no_older_form_computes_is_written_as_sums(node):
+def test_what_older_forms_compute_otherwise_is_written_out(node):
     weights = [constant("s", [1, 1, 0.6, 0.45], np.float32)] if node.op_type == "Resize" else []
     model = net([node], ["x"], ["y"], weights, opset=20)
     shape = onnx.shape_inference.infer_shapes(model).graph.output[0]
@@ -165,6 +167,13 @@ def test_what_no_older_form_computes_is_written_as_sums(node):
     assert lowered.opset == 13
     # ONNX Runtime computes where an element comes from in float32.
     assert difference(model, lowered.model, seeds=range(3)) < 1e-5
+
+
+def test_windows_that_leave_out_more_than_one_element_are_declined():
+    """ONNX Runtime moves such windows inwards, by rules that differ from one of its kernels to the next."""
+    pool = op("AveragePool", "x", "y", kernel_shape=[1, 1], strides=[4, 4], auto_pad="SAME_UPPER")
+    with pytest.raises(ModelError, match="auto_pad SAME_UPPER leaves 3 elements out"):
+        lower(net([pool], ["x"], [info("y", (1, 4, 2, 2))], opset=20), TX2)
 
 
 def test_a_type_that_came_later_is_an_error_that_names_it():
