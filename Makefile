@@ -82,7 +82,7 @@ $(VENV)/.demo: $(VENV)/.pip pyproject.toml
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.pip pyproject.toml
-	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e '.[cpu,serve,images,video,digits,export,ship,rtx]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e '.[cpu,serve,images,video,digits,detect,export,ship,rtx]'
 	@touch $@ $(VENV)/.demo
 
 .venv36/.test:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 
 from coachc.calib.activation_cache import Remembered
-from coachc.calib.divergence import Probe, divergence
-from coachc.calib.judges import ClassJudge, top1
+from coachc.calib.divergence import Probe
+from coachc.calib.judges import ClassJudge
 from coachc.calib.measurements import Measurements
 from coachc.calib.precision_chooser import PrecisionChooser
 from coachc.calib.ranges import DEFAULT_SCHEME, RangeSample, Scheme
@@ -75,20 +75,19 @@ class CutEvaluator(PrecisionChooser):
             kept: Remembered(functools.partial(_run_head, self._head, trial, kept)) for kept in (False, True)
         }
         self._ranges = self._sample_ranges()
-        self._answers: dict[tuple[bool, tuple[Quantizer, ...]], np.ndarray] = {}
+        self._answers: dict[tuple[bool, tuple[Quantizer, ...]], list[Any]] = {}
         self._exact: list[list[np.ndarray]] = []
 
     def rows(self, quantizers: tuple[Quantizer, ...], *, kept: bool) -> Iterator[np.ndarray]:
         """What each sample of a part loses, as it is run."""
         judge, found = self._trial.judge, []
         for sample, outputs in self._answered(self._activations[kept], quantizers, kept=kept):
-            if isinstance(judge, ClassJudge):
-                found.append(top1(outputs[0]))
-            yield judge.losses(sample, outputs)
-        self._answers[kept, quantizers] = np.array(found)
+            found.append(judge.answer(sample, outputs))
+            yield judge.lost(sample, found[-1])
+        self._answers[kept, quantizers] = found
 
-    def answers(self, quantizers: tuple[Quantizer, ...], *, kept: bool) -> np.ndarray:
-        """The class of each row of a part, shape (samples, rows), of a model that classifies."""
+    def answers(self, quantizers: tuple[Quantizer, ...], *, kept: bool) -> Sequence[Any]:
+        """What counts of each sample of a part, as the judge says: `calib.judges.Judge.answer`."""
         if (kept, quantizers) not in self._answers:
             self._losses.pop((kept, quantizers), None)
             self.losses(quantizers, kept=kept)
@@ -102,12 +101,12 @@ class CutEvaluator(PrecisionChooser):
         judge, moved, lost = self._trial.judge, [], []
         rounded = self._answered(self._activations[False], quantizers)
         for exact, (sample, outputs) in zip(self._exact, rounded, strict=False):
+            moved.append(judge.moved(sample, exact, outputs))
+            answer = judge.answer(sample, outputs)
             if isinstance(judge, ClassJudge):
-                moved.append(divergence(exact[0], outputs[0]))
-                lost.append([np.mean(top1(exact[0]) != top1(outputs[0]))])
+                lost.append([np.mean(answer != judge.answer(sample, exact))])
             else:
-                moved.append(float(judge.distances(sample, outputs).max()))
-                lost.append(judge.losses(sample, outputs).tolist())
+                lost.append(judge.lost(sample, answer).tolist())
         return Probe(float(np.mean(moved)), float(np.mean(lost, axis=0).max()), len(moved))
 
     def pooled(self, values: Sequence[str], *, kept: bool) -> list[np.ndarray]:

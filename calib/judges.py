@@ -1,21 +1,57 @@
 """What counts as lost: a sample's outputs of the split model beside the whole one's, as losses between -1 and 1.
 
-Two tasks are judged (`runtime.bundle.manifest_types.TASKS`). "classify": the first output is a row of classes, and its
-largest one is the answer. "outputs": every output is judged in its own scale (`calib.output_scale`), and the worst of
-them decides.
+What is judged is one of `runtime.bundle.manifest_types.TASKS`. "classify": the first output is a row of classes, and
+its largest one is the answer. "outputs": every output is judged in its own scale (`calib.output_scale`), and the worst
+of them decides. Boxes and masks are `calib.metric_judge`'.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
+from coachc.calib.divergence import divergence
 from coachc.calib.output_scale import OutputScale, scales_of
 from coachc.calib.spool import Spool
 from coachc.runtime.bundle.classes import classes_of
 
 Outputs = Sequence[np.ndarray]
+
+
+class Judge(Protocol):
+    """Judges a task on samples given by their places.
+
+    Attributes
+    ----------
+    task : str
+    measures : sequence of str
+        What is lost is counted in, each held to the budget; one without a name where there is one only.
+    kind : {"labels", "agreement", "outputs", "random"}
+        What the split model is compared with: labels, the whole model's answers, its outputs; noise compares nothing.
+    whole_losses : bool
+        A sample loses -1, 0 or 1, nothing between.
+    """
+
+    task: str
+    measures: tuple[str, ...]
+    kind: str
+
+    @property
+    def whole_losses(self) -> bool: ...
+
+    def whole(self, samples: np.ndarray) -> float:
+        """The whole model's score on some samples, in [0, 1]."""
+
+    def answer(self, sample: int, outputs: Outputs) -> Any:
+        """What counts of a sample's outputs."""
+
+    def lost(self, sample: int, answer: Any) -> np.ndarray:
+        """What an answer loses, shape (measures,), in [-1, 1]."""
+
+    def moved(self, sample: int, exact: Outputs, outputs: Outputs) -> float:
+        """How far outputs are from those without rounding: a measure that needs fewer samples than answers do."""
 
 
 class ClassJudge:
@@ -70,11 +106,19 @@ class ClassJudge:
         """Accuracy of the whole model on some samples, given by their places."""
         return float(self.right.reshape(self._answers.shape)[samples].mean())
 
-    def losses(self, sample: int, outputs: Outputs) -> np.ndarray:
-        """What the split model's outputs lose, shape (1,): the mean of the sample's rows."""
+    def answer(self, sample: int, outputs: Outputs) -> np.ndarray:
+        """The class of each row."""
         answer = top1(outputs[0])
         assert answer is not None
+        return answer
+
+    def lost(self, sample: int, answer: np.ndarray) -> np.ndarray:
+        """What an answer loses, shape (1,): the mean of the sample's rows."""
         return np.array([self.losses_of_answers(np.array([sample]), answer[None]).mean()])
+
+    def moved(self, sample: int, exact: Outputs, outputs: Outputs) -> float:
+        """Kullback-Leibler divergence of the classes' probabilities, in nats."""
+        return divergence(exact[0], outputs[0])
 
     def losses_of_answers(self, samples: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """What answers lose, both of shape (samples, rows), in -1, 0 and 1."""
@@ -113,17 +157,18 @@ class OutputJudge:
         """1: what is lost is counted from the whole model's outputs on."""
         return 1.0
 
-    def losses(self, sample: int, outputs: Outputs) -> np.ndarray:
-        """What the split model's outputs lose, shape (outputs,): 0 where they are the whole model's, 1 at most."""
-        return np.minimum(self.distances(sample, outputs), 1.0)
+    def lost(self, sample: int, answer: np.ndarray) -> np.ndarray:
+        """What an answer loses, shape (outputs,): 0 where the outputs are the whole model's, 1 at most."""
+        return np.minimum(answer, 1.0)
 
-    def distances(self, sample: int, outputs: Outputs) -> np.ndarray:
+    def moved(self, sample: int, exact: Outputs, outputs: Outputs) -> float:
+        """The distance of the output that moves most."""
+        return float(self.answer(sample, outputs).max())
+
+    def answer(self, sample: int, outputs: Outputs) -> np.ndarray:
         """How far the outputs are from the whole model's, in how far those are from their mean; not limited."""
         pairs = zip(self.scales, self._whole[sample], outputs, strict=True)
         return np.array([scale.distance(whole, split) for scale, whole, split in pairs])
-
-
-Judge = ClassJudge | OutputJudge
 
 
 def top1(output: np.ndarray) -> np.ndarray | None:
@@ -139,5 +184,5 @@ def top1(output: np.ndarray) -> np.ndarray | None:
 
 def losses_of(judge: Judge, answered: Iterable[tuple[int, Outputs]]) -> np.ndarray:
     """Losses of samples with their outputs, shape (samples, measures)."""
-    rows = [judge.losses(sample, outputs) for sample, outputs in answered]
+    rows = [judge.lost(sample, judge.answer(sample, outputs)) for sample, outputs in answered]
     return np.array(rows).reshape(len(rows), len(judge.measures))

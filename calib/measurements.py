@@ -64,8 +64,10 @@ class Measurements:
         for line in path.read_text("utf-8", errors="replace").splitlines():
             try:
                 entry = json.loads(line)
-                self._known[entry["key"]] = Measured(Accuracy(**entry["accuracy"]), entry["promising"])
-            except (ValueError, TypeError, KeyError):
+                said = entry["accuracy"]
+                figures = tuple((name, whole, split) for name, whole, split in said.pop("figures"))
+                self._known[entry["key"]] = Measured(Accuracy(**said, figures=figures), entry["promising"])
+            except (ValueError, TypeError, KeyError, AttributeError):
                 # Without what was cut off, or the next measurement would be written into the same line.
                 path.write_text("".join(f"{kept}\n" for kept in whole), "utf-8")
                 break

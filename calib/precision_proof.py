@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from coachc.calib.precision_chooser import PrecisionChooser
 from coachc.calib.proof import Proof, Step, walk
@@ -10,7 +10,11 @@ from coachc.core.plan import Quantizer
 
 
 def prove_precision(
-    chooser: PrecisionChooser, ladder: Sequence[tuple[Quantizer, ...]], base: int, level: float
+    chooser: PrecisionChooser,
+    ladder: Sequence[tuple[Quantizer, ...]],
+    base: int,
+    level: float,
+    also: Callable[[tuple[Quantizer, ...]], bool] = lambda quantizers: True,
 ) -> tuple[int, Proof]:
     """Test a precision with one bit to spare, then as chosen.
 
@@ -23,6 +27,8 @@ def prove_precision(
         The one chosen.
     level : float
         Of this cut's promise.
+    also : callable
+        What has to hold of a precision beside what is proven.
 
     Returns
     -------
@@ -31,12 +37,15 @@ def prove_precision(
     proof : Proof
     """
     rungs = [base + 1, base] if base + 1 < len(ladder) else [base]
-    proof = walk([_step(chooser, ladder[rung]) for rung in rungs], chooser.budget, level)
+    proof = walk([_step(chooser, ladder[rung], also) for rung in rungs], chooser.budget, level)
     return rungs[max(proof.steps - 1, 0)], proof
 
 
-def _step(chooser: PrecisionChooser, quantizers: tuple[Quantizer, ...]) -> Step:
+def _step(
+    chooser: PrecisionChooser, quantizers: tuple[Quantizer, ...], also: Callable[[tuple[Quantizer, ...]], bool]
+) -> Step:
     return Step(
         lambda: chooser.by_unit(chooser.losses(quantizers)),
         lambda: chooser.by_unit(chooser.losses(quantizers, kept=True), kept=True),
+        lambda: also(quantizers),
     )

@@ -16,10 +16,14 @@ from coachc.calib.certificate import UnitLosses, choose_test
 
 @dataclass(frozen=True)
 class Step:
-    """A setting's losses: on the samples that are seen, which settle how it is tested, and on those kept back."""
+    """A setting's losses: on the samples that are seen, which settle how it is tested, and on those kept back.
+
+    `also` is what has to hold beside what is proven.
+    """
 
     seen: Callable[[], UnitLosses]
     kept: Callable[[], UnitLosses]
+    also: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def walk(steps: Sequence[Step], budget: float, level: float) -> Proof:
     for place, step in enumerate(steps):
         kept = step.kept()
         test = choose_test(step.seen(), kept.size, budget, level)
-        if not test.proves(kept, budget):
+        if not test.proves(kept, budget) or not step.also():
             return Proof(place, max(test.bound(kept), budget) if place == 0 else budget)
         if place == len(steps) - 1:
             # Nothing is left to test: the same test at ever smaller budgets goes on the list.

@@ -32,22 +32,27 @@ class Recipe:
         At most that many.
     task : str or None
         What is judged, one of `runtime.bundle.manifest_types.TASKS`.
+    decode, truth : str or None
+        How boxes or masks are read, and their annotations: as the flags take them, paths relative to the recipe.
     budget : float or None
         What may be lost of it, a fraction.
     size, layout : tuple of int, str, or None
         (height, width) and layout of the model's input that the recipe was made for.
-    resize, crop, resize_to, color, pixel_scale, mean, std, orientation
+    resize, crop, resize_to, fill, color, pixel_scale, mean, std, orientation
         As in `runtime.bundle.manifest_types.Preprocess`.
     """
 
     data: str | None = None
     samples: int | None = None
     task: str | None = None
+    decode: str | None = None
+    truth: str | None = None
     budget: float | None = None
     size: tuple[int, ...] | None = None
     resize: str | None = None
     crop: str | None = None
     resize_to: tuple[int, ...] | None = None
+    fill: tuple[int, ...] | None = None
     layout: str | None = None
     color: str | None = None
     pixel_scale: float | None = None
@@ -77,6 +82,12 @@ def _one_of(words: tuple[str, ...]) -> Reader:
 def _count(value: Any) -> int:
     if type(value) is not int or value < 1:
         raise ValueError("a whole number of at least 1")
+    return value
+
+
+def _pixel(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= 255:
+        raise ValueError("a whole number of 0 to 255")
     return value
 
 
@@ -117,16 +128,25 @@ def _resize_to(value: Any) -> tuple[int, ...]:
 _SIZE = _list_of(_count, "a height and a width, for example [224, 224]", (2,))
 _MEAN = _list_of(_number, "a list of one number per channel", (1, 3))
 _STD = _list_of(_positive, "a list of one positive number per channel", (1, 3))
+_FILL = _list_of(_pixel, "a list of one pixel of 0 to 255 per channel", (1, 3))
 _HEIGHT_AND_WIDTH = "the shorter side, for example 256, or a height and a width, for example [256, 256]"
 
 #: Tables and their keys, in the order they are written.
 KEYS: Mapping[str, Mapping[str, Reader]] = {
-    "calibration": {"data": _text, "samples": _count, "task": _one_of(TASKS), "budget": _fraction},
+    "calibration": {
+        "data": _text,
+        "samples": _count,
+        "task": _one_of(TASKS),
+        "decode": _text,
+        "truth": _text,
+        "budget": _fraction,
+    },
     "preprocess": {
         "size": _SIZE,
         "resize": _one_of(RESIZES),
         "crop": _one_of(CROPS),
         "resize_to": _resize_to,
+        "fill": _FILL,
         "layout": _one_of(LAYOUTS),
         "color": _one_of(COLORS),
         "pixel_scale": _positive,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ import onnx
 from coachc.calib.dataset import RANDOM, Dataset
 from coachc.calib.division import Division, divide, undivided
 from coachc.calib.judges import ClassJudge, Judge, OutputJudge
+from coachc.calib.metric_judge import Metric, MetricJudge
 from coachc.core.ahead import ahead
 from coachc.frontend import ort
 
@@ -54,6 +56,8 @@ def trial_of(
     task: str,
     budget: float | None,
     *,
+    metric: Metric | None = None,
+    truths: Sequence[Any] | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Trial:
     """Run the whole model on the samples, and divide them.
@@ -66,6 +70,10 @@ def trial_of(
         One of `runtime.bundle.manifest_types.TASKS`.
     budget : float or None
         Admissible loss, a fraction: so many samples are kept back as can prove it. None: nothing is proven.
+    metric : Metric, optional
+        Of the tasks that have one: boxes, masks.
+    truths : sequence, optional
+        What it compares with, for each row of the samples; without, what the whole model finds.
     advance : callable
         Samples done.
     """
@@ -89,6 +97,10 @@ def trial_of(
     if task == "classify":
         judge = ClassJudge(hashed(), data.labels, noise=noise)
         division = divided(whole=judge.whole_losses)
+    elif metric is not None:
+        division = divided(whole=False)
+        names = [output.name for output in model.graph.output]
+        judge = MetricJudge(hashed(), names, metric, truths, ~division.kept, noise=noise)
     else:
         division = divided(whole=False)
         names = [output.name for output in model.graph.output]

@@ -10,6 +10,7 @@ import onnx
 
 from coachc.calib.data_report import DataReport
 from coachc.calib.dataset import RANDOM
+from coachc.calib.find_task import Reading
 from coachc.calib.measurements import Measurements
 from coachc.calib.online.online_policy import Online
 from coachc.core.progress import Progress, silent
@@ -55,6 +56,10 @@ class CompileOptions(Setting):
         Admissible loss, a fraction; None: the default of what is judged.
     task : str or None
         What is judged, one of `runtime.bundle.manifest_types.TASKS`; None: what is certain.
+    decode : Reading or None
+        How outputs are read as boxes or masks; None: as their shapes say.
+    truth : str or None
+        Annotations of the samples' pictures: a COCO file, or a folder of masks.
     max_latency_s : float or None
     max_joules : float or None
         Of the device for one task.
@@ -86,6 +91,8 @@ class CompileOptions(Setting):
     preprocess: Callable[[Model], Preprocess | None] = lambda model: None
     budget: float | None = None
     task: str | None = None
+    decode: Reading | None = None
+    truth: str | None = None
     max_latency_s: float | None = None
     max_joules: float | None = None
     max_samples: int = 2000
@@ -152,6 +159,8 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         max_samples=options.max_samples,
         budget=options.budget,
         task=options.task,
+        decode=options.decode,
+        truth=options.truth,
         progress=progress,
         warn=options.warn,
         store=store,
@@ -210,6 +219,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         calibrated=calibration.kind != RANDOM,
         preprocess=preprocess,
         task=judged.task,
+        decode=judged.decode,
         input_ranges=calibration.input_ranges,
         summary=summary,
         policies=policies_of_bundle(problem, online, alone=any(cut.mode == "device-only" for cut in emitted.cuts)),

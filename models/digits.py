@@ -93,8 +93,8 @@ def held_out(labels: np.ndarray) -> np.ndarray:
     return mask
 
 
-def load() -> Digits:
-    """The data set, enlarged and split: 1198 images to train and calibrate, 599 to test.
+def scans() -> tuple[np.ndarray, np.ndarray]:
+    """The data set as it was scanned: images float64 [1797, 8, 8] in [0, 1] and labels int64 [1797].
 
     Raises
     ------
@@ -107,8 +107,19 @@ def load() -> Digits:
         raise ToolchainError("the digits need scikit-learn", hint="pip install 'coachc[digits]'") from exc
     raw = load_digits()
     # 16 is the largest grey value of the data set.
-    images = upscale(raw.images / 16.0)[:, np.newaxis]
-    labels = raw.target.astype(np.int64)
+    return raw.images / 16.0, raw.target.astype(np.int64)
+
+
+def load() -> Digits:
+    """The data set, enlarged and split: 1198 images to train and calibrate, 599 to test.
+
+    Raises
+    ------
+    ToolchainError
+        If scikit-learn is not installed.
+    """
+    scanned, labels = scans()
+    images = upscale(scanned)[:, np.newaxis]
     test = held_out(labels)
     return Digits(images[~test], labels[~test], images[test], labels[test])
 
@@ -261,13 +272,18 @@ def data_command(
     typer.echo(f"{calib}: {calib_count} images, {test}: {test_count} held-out images")
 
 
-def main() -> None:
-    """Run the command line; a `CoachError` is printed without a traceback and exits with its code."""
+def run_program(program: typer.Typer) -> None:
+    """Run a command line; a `CoachError` is printed without a traceback and exits with its code."""
     try:
-        app()
+        program()
     except CoachError as exc:
         typer.echo(exc.render(), err=True)
         raise SystemExit(exc.exit_code) from exc
+
+
+def main() -> None:
+    """Run the command line of this module."""
+    run_program(app)
 
 
 if __name__ == "__main__":

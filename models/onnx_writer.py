@@ -66,19 +66,28 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_onnx(module: torch.nn.Module, shape: tuple[int, ...], path: Path, *, opset: int = 13) -> bool:
+def write_onnx(
+    module: torch.nn.Module,
+    shape: tuple[int, ...],
+    path: Path,
+    *,
+    opset: int = 13,
+    outputs: tuple[str, ...] = (OUTPUT,),
+) -> bool:
     """Export `module` in evaluation mode, verify the file, and only then put it at `path`.
 
     Parameters
     ----------
     module : torch.nn.Module
-        One input, one output; put into evaluation mode.
+        One input; one output, or a tuple of them; put into evaluation mode.
     shape : tuple of int
         Input shape without the batch axis, which becomes the dynamic axis `N`.
     path : Path
         The file to write.
     opset : int
         `MIN_OPSET` to `MAX_OPSET`.
+    outputs : tuple of str
+        Names of the module's outputs, in order.
 
     Returns
     -------
@@ -95,12 +104,14 @@ def write_onnx(module: torch.nn.Module, shape: tuple[int, ...], path: Path, *, o
     check_opset(opset)
     module.eval()
     with replacing(path) as temporary:
-        _export(module, shape, temporary, opset)
+        _export(module, shape, temporary, opset, outputs)
         _stamp_and_check(temporary, opset)
-        return _compare(module, shape, temporary)
+        return _compare(module, shape, temporary, outputs)
 
 
-def _export(module: torch.nn.Module, shape: tuple[int, ...], path: Path, opset: int) -> None:
+def _export(
+    module: torch.nn.Module, shape: tuple[int, ...], path: Path, opset: int, outputs: tuple[str, ...] = (OUTPUT,)
+) -> None:
     import torch
 
     with warnings.catch_warnings():
@@ -114,8 +125,8 @@ def _export(module: torch.nn.Module, shape: tuple[int, ...], path: Path, opset: 
             dynamo=False,
             opset_version=opset,
             input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_axes={INPUT: {0: BATCH_AXIS}, OUTPUT: {0: BATCH_AXIS}},
+            output_names=list(outputs),
+            dynamic_axes={name: {0: BATCH_AXIS} for name in (INPUT, *outputs)},
         )
 
 
@@ -135,7 +146,7 @@ def _stamp_and_check(path: Path, opset: int) -> None:
         raise ModelError(f"torch wrote a model that the ONNX checker refuses: {exc}") from exc
 
 
-def _compare(module: torch.nn.Module, shape: tuple[int, ...], path: Path) -> bool:
+def _compare(module: torch.nn.Module, shape: tuple[int, ...], path: Path, outputs: tuple[str, ...]) -> bool:
     import numpy as np
     import torch
 
@@ -146,21 +157,23 @@ def _compare(module: torch.nn.Module, shape: tuple[int, ...], path: Path) -> boo
     # Batch 2, so that a batch size frozen into the graph shows.
     sample = np.random.default_rng(0).standard_normal((2, *shape), dtype=np.float32)
     with torch.inference_mode():
-        expected = module(torch.from_numpy(sample)).numpy()
+        computed = module(torch.from_numpy(sample))
     options = onnxruntime.SessionOptions()
     # Threads that spin while they wait would slow down whatever else runs; two images are no hurry.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        (found,) = session.run([OUTPUT], {INPUT: sample})
+        found = session.run(list(outputs), {INPUT: sample})
     except Exception as exc:  # ONNX Runtime's exceptions share no public base class.
         raise ToolchainError(f"ONNX Runtime cannot run the exported model: {exc}") from exc
-    difference = float(np.abs(found - expected).max())
-    limit = TOLERANCE * max(1.0, float(np.abs(expected).max()))
-    # Written so that NaN fails too.
-    if not difference <= limit:
-        raise ModelError(
-            "the exported model does not compute what torch computes",
-            context=[f"largest difference of a logit {difference:.3g}, allowed {limit:.3g}"],
-        )
+    expected = [one.numpy() for one in (computed if isinstance(computed, tuple) else (computed,))]
+    for name, ours, torchs in zip(outputs, found, expected, strict=True):
+        difference = float(np.abs(ours - torchs).max())
+        limit = TOLERANCE * max(1.0, float(np.abs(torchs).max()))
+        # Written so that NaN fails too.
+        if not difference <= limit:
+            raise ModelError(
+                "the exported model does not compute what torch computes",
+                context=[f"largest difference of {name} {difference:.3g}, allowed {limit:.3g}"],
+            )
     return True

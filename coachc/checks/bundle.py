@@ -27,6 +27,7 @@ from coachc.frontend.rounding import admissible
 from coachc.passes.batch.two_sizes import TASKS
 from coachc.passes.cut import boundary_name, split
 from coachc.runtime.bundle.manifest_types import MODEL_ROLES, Cut
+from coachc.runtime.bundle.read_outputs import decoder_in
 from coachc.runtime.bundle.source import open_source
 from coachc.runtime.bundle.store import Bundle, open_bundle
 
@@ -67,6 +68,10 @@ def check_bundle(path: str, source: str | None = None, *, samples: int = SAMPLES
         opset = next(entry.version for entry in proto.opset_import if entry.domain == "")
         detail = f"opset {opset}, IR {proto.ir_version}: checker, strict shapes and ONNX Runtime load pass"
         findings.append(Finding(artefact.path, detail))
+    decoder = decoder_in(manifest)
+    if decoder is not None:
+        said = f"{decoder.kind} of {len(decoder.classes)} classes, head {manifest.decode['head']}"
+        findings.append(Finding("decode", f"{said}, from {', '.join(name for name, _ in decoder.expected)}"))
     findings += check_carried(bundle)
     findings += check_half_precision(bundle, seed=seed)
     feeds = _feeds(bundle, model, source, samples, seed)

@@ -7,12 +7,19 @@ from typing import Any
 
 from coachc.core.plan import Accuracy
 
-_JUDGED = {"classify": "the first output's class", "outputs": "every output in its own scale"}
+_JUDGED = {
+    "classify": "the first output's class",
+    "outputs": "every output in its own scale",
+    "segment": "masks, by the mean IoU of each picture",
+    "detect": "boxes, by the average precision in each picture",
+}
 _MEASURES = {
     "labels": "top-1 against the labels",
     "agreement": "same top-1 class as the whole model",
     "random": "on noise, which says nothing about real samples",
 }
+#: What boxes and masks are compared with.
+_TRUTHS = {"labels": "against the truth given", "agreement": "against what the whole model finds"}
 
 
 def accuracy_lines(accuracy: Mapping[str, Any] | None, judged: Mapping[str, Any] | None) -> list[str]:
@@ -28,10 +35,11 @@ def accuracy_lines(accuracy: Mapping[str, Any] | None, judged: Mapping[str, Any]
     lines = [f"judged    {_JUDGED[judged['task']]}: {judged['reason']}"]
     budget = loss_text(judged["budget"], judged["task"])
     samples = f"{accuracy['samples']:,} samples"
-    if judged["task"] == "classify":
+    if judged["task"] != "outputs":
+        measures = _MEASURES if judged["task"] == "classify" else _MEASURES | _TRUTHS
         measured = (
             f"whole model {accuracy['float']:.2%}, split {accuracy['split']:.2%} of {samples} "
-            f"({_MEASURES[accuracy['kind']]})"
+            f"({measures[accuracy['kind']]})"
         )
     else:
         worst = f", '{accuracy['worst_output']}' most" if accuracy["worst_output"] else ""
@@ -49,6 +57,8 @@ def accuracy_lines(accuracy: Mapping[str, Any] | None, judged: Mapping[str, Any]
     else:
         promise = f"not certified within the budget of {budget}"
     lines.append(f"accuracy  {promise}; {measured}")
+    if accuracy["figures"]:
+        lines.append("          " + _figures_text(accuracy))
     if judged["yardsticks"]:
         lines.append("          for comparison: " + ", ".join(map(_yardstick_text, judged["yardsticks"].items())))
     return lines
@@ -56,7 +66,19 @@ def accuracy_lines(accuracy: Mapping[str, Any] | None, judged: Mapping[str, Any]
 
 def loss_text(loss: float, task: str) -> str:
     """A loss of accuracy in points, or of outputs in percent of their scale."""
-    return f"{100 * loss:.2f} points" if task == "classify" else f"{loss:.2%}"
+    return f"{loss:.2%}" if task == "outputs" else f"{100 * loss:.2f} points"
+
+
+def _figures_text(accuracy: Mapping[str, Any]) -> str:
+    """What is said of the samples together, and what the first of it may lose."""
+    figures = accuracy["figures"].items()
+    said = ", ".join(
+        f"{name} {100 * found['whole']:.2f} whole, {100 * found['split']:.2f} split" for name, found in figures
+    )
+    if accuracy["resampled_bound_95"] is None:
+        return said
+    bound = f"the {next(iter(accuracy['figures']))} loses at most {100 * accuracy['resampled_bound_95']:.2f} points"
+    return f"{said}; {bound} (95 %, by resampling them, which is no proof)"
 
 
 def _yardstick_text(yardstick: tuple[str, float | str]) -> str:

@@ -101,6 +101,8 @@ def compile_(
         preprocess=data.preprocess_of,
         budget=data.budget_share,
         task=data.known_task,
+        decode=data.reading,
+        truth=data.truth,
         max_latency_s=search.max_latency_s,
         max_joules=search.max_joules,
         device_measured=measured[0],
@@ -131,7 +133,8 @@ def compile_(
     with reporting() as progress:
         compiled = compile_model(options, progress)
     if save_recipe is not None:
-        write_recipe(save_recipe, data.calib, data.samples, compiled.summary["judged"], compiled.preprocess)
+        judged, given = compiled.summary["judged"], {"decode": data.decode, "truth": data.truth}
+        write_recipe(save_recipe, data.calib, data.samples, judged, compiled.preprocess, **given)
     write_preview(compiled.data, data.preview)
     if json:
         result = {**compile_json(compiled, options), "calibration_data": data_json(compiled.data, data.preview)}

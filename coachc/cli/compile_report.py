@@ -119,7 +119,9 @@ def _print_cuts(screen: Screen, cut_set: CutSet) -> None:
 
 def print_sensitivity(screen: Screen, sensitivities: Sequence[Sensitivity], task: str) -> None:
     """What changes when one value alone is rounded to so many bits: answers, or the output that moves most."""
-    what = "answers that change" if task == "classify" else "loss of the worst output"
+    what = {"classify": "answers that change", "outputs": "loss of the worst output"}.get(
+        task, "loss of a picture's score"
+    )
     names = list(dict.fromkeys(one.name for one in sensitivities))
     widths = sorted({one.bits for one in sensitivities})
     by_place = {(one.name, one.bits): one for one in sensitivities}

@@ -114,11 +114,15 @@ def preprocess_text(preprocess: Preprocess) -> str:
 
     size = "x".join(map(str, preprocess.size))
     resize_to = "x".join(map(str, preprocess.resize_to))
+    letterbox = f"resized to fit {size} ({preprocess.resize})"
+    fill = f"pixels {list(preprocess.fill)}"
     shorter = "shorter side " if len(preprocess.resize_to) == 1 else ""
     steps = {
         "none": f"resized to {size} ({preprocess.resize})",
         "center": f"{shorter}resized to {resize_to} ({preprocess.resize}), centre {size} cropped out",
         "center-square": f"centre square cropped out, resized to {size} ({preprocess.resize})",
+        "letterbox": f"{letterbox}, in the middle of {fill}",
+        "letterbox-corner": f"{letterbox}, at the left upper corner of {fill}",
     }[preprocess.crop]
     turned = "" if preprocess.orientation == "exif" else ", not turned upright"
     formula = f"(pixel / {preprocess.pixel_scale:g} - {list(preprocess.mean)}) / {list(preprocess.std)}"

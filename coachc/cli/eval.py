@@ -23,6 +23,10 @@ Data = Annotated[
         "--data", help="Test samples, other ones than --calib's: a .npz, a folder of images or videos, a video."
     ),
 ]
+Truth = Annotated[
+    str | None,
+    typer.Option("--truth", metavar="FILE.json|DIR", help="Annotations of pictures: a COCO file, or PNG masks."),
+]
 Stream = Annotated[
     bool, typer.Option("--stream", help="Keep the samples in their order, as a camera gives them; else shuffled.")
 ]
@@ -64,6 +68,7 @@ OneCut = Annotated[bool, typer.Option("--one-cut", help="Stay at the chosen cut 
 def eval_(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE")],
     data: Data = None,
+    truth: Truth = None,
     stream: Stream = False,
     trace: TraceFile = None,
     bandwidth: Rate = None,
@@ -102,22 +107,25 @@ def eval_(
 
     if replay is not None:
         given = {
-            "--data": data, "--stream": stream, "--trace": trace, "--bandwidth": bandwidth, "--link": link,
-            "--fps": fps, "--frames-per-second": frames_per_second, "--limit": limit, "--policy": policy,
-            "--one-cut": one_cut, "--prefer": prefer != "accuracy", "--seed": seed,
+            "--data": data, "--truth": truth, "--stream": stream, "--trace": trace, "--bandwidth": bandwidth,
+            "--link": link, "--fps": fps, "--frames-per-second": frames_per_second, "--limit": limit,
+            "--policy": policy, "--one-cut": one_cut, "--prefer": prefer != "accuracy", "--seed": seed,
         }  # fmt: skip
         replay_recorded(bundle, replay, [flag for flag, value in given.items() if value], json)
         return
     if data is None:
         raise UsageError("no samples to evaluate on", hint="--data DIR, or --replay FILE of a recorded run")
     opened = open_bundle(bundle)
-    if opened.manifest.task == "outputs":
+    if opened.manifest.task != "classify":
         given = {
             "--trace": trace, "--bandwidth": bandwidth, "--link": link, "--fps": fps, "--policy": policy,
             "--one-cut": one_cut,
         }  # fmt: skip
-        eval_outputs(opened, data, frames_per_second, limit, [flag for flag, value in given.items() if value], json)
+        unused = [flag for flag, value in given.items() if value]
+        eval_outputs(opened, data, frames_per_second, limit, truth, unused, json)
         return
+    if truth is not None:
+        raise UsageError(f"--truth {truth} is for bundles that find boxes or masks; labels come with --data")
     planned = opened.manifest.link
     rate_bytes_per_s, rtt_s = float(planned["bandwidth_bytes_per_s"]), float(planned["rtt_s"])
     if link is not None:

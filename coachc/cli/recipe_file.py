@@ -26,11 +26,14 @@ def recipe_flags(path: str) -> dict[str, Any]:
 
     recipe = _read(path)
     said = {name: value for name, value in dataclasses.asdict(recipe).items() if value is not None}
-    for name, separator in (("mean", ","), ("std", ","), ("resize_to", "x")):
+    for name, separator in (("mean", ","), ("std", ","), ("fill", ","), ("resize_to", "x")):
         if name in said:
             said[name] = separator.join(map(repr, said[name]))
     if "budget" in said:
         said["budget"] = repr(said["budget"])
+    for name in ("decode", "truth"):
+        if name in said:
+            said[name] = os.path.join(os.path.dirname(path), said[name])
     data = said.pop("data", None)
     if data is not None:
         said["calib"] = data if data == RANDOM else os.path.join(os.path.dirname(path), data)
@@ -50,18 +53,28 @@ def check_recipe(path: str, force: bool, calib: str | None) -> None:
         raise FileError(f"--save-recipe {path} exists already", hint="--force replaces it")
 
 
-def write_recipe(path: str, calib: str, samples: int, judged: Mapping[str, Any], preprocess: Preprocess | None) -> None:
-    """Write the recipe of what was used."""
+def write_recipe(
+    path: str,
+    calib: str,
+    samples: int,
+    judged: Mapping[str, Any],
+    preprocess: Preprocess | None,
+    *,
+    decode: str | None = None,
+    truth: str | None = None,
+) -> None:
+    """Write the recipe of what was used; `decode` and `truth` are paths, where they were given."""
     from coachc.calib.recipe import Recipe, format_recipe
     from coachc.cli.files import write_file
 
     values = {} if preprocess is None else preprocess._asdict()
-    if not values.get("resize_to"):
-        values.pop("resize_to", None)
+    values = {name: value for name, value in values.items() if value or name not in ("resize_to", "fill")}
     recipe = Recipe(
         data=_relative(calib, os.path.dirname(path)),
         samples=samples,
         task=judged["task"],
+        decode=decode and _relative(decode, os.path.dirname(path)),
+        truth=truth and _relative(truth, os.path.dirname(path)),
         budget=judged["budget"],
         **values,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -82,6 +83,18 @@ def run(
         str | None,
         typer.Option(metavar="FILE", help="Write what the run took, for `coachc compile --from-run FILE`."),
     ] = None,
+    answers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Write what is found, in the pictures' pixels: boxes as .jsonl, masks as .npz."
+        ),
+    ] = None,
+    truth: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.json|DIR", help="Annotations of the pictures, to tell mAP or mIoU: a COCO file, or PNG masks."
+        ),
+    ] = None,
     trust: Trust = None,
     allow_offline: Annotated[
         bool, typer.Option("--allow-offline", help="Begin without the server too, on the device alone.")
@@ -98,7 +111,7 @@ def run(
     from coachc.cost.units import parse_duration
     from coachc.errors import UsageError
     from coachc.runtime.device.program import run_and_report
-    from coachc.runtime.device.report import progress_of
+    from coachc.runtime.device.report import Report, progress_of
     from coachc.runtime.device.run_bundle import run_bundle
     from coachc.runtime.online.policy import POLICIES, PREFERENCES
 
@@ -106,9 +119,17 @@ def run(
         if value is not None and value not in known:
             raise UsageError(f"{flag} '{value}': no such choice", hint="one of " + ", ".join(known))
 
+    against = None
+    if truth is not None:
+        from coachc.evaluate.found_against_truth import AgainstTruth
+        from coachc.runtime.bundle.signature import trusted_keys
+        from coachc.runtime.bundle.store import open_bundle
+
+        against = AgainstTruth(open_bundle(bundle, trusted_keys(trust)).manifest, source, truth)
     deadline_s = None if deadline is None else parse_duration(deadline, "--deadline")
-    code = run_and_report(
-        lambda stopping: run_bundle(
+
+    def run(stopping: Callable[[], bool]) -> Report:
+        report = run_bundle(
             bundle,
             server,
             source,
@@ -132,11 +153,14 @@ def run(
             engine_cache=engines.engine_cache,
             threads=threads or 0,
             trust=trust,
+            answers=answers,
+            sinks=[] if against is None else [against],
+            least_score=None if against is None else against.least_score,
             progress=progress_of(sys.stderr),
             stopping=stopping,
-        ),
-        json,
-        log,
-    )
+        )
+        return report if against is None else report._replace(figures=against.figures())
+
+    code = run_and_report(run, json, log)
     if code:
         raise typer.Exit(code)

@@ -99,6 +99,10 @@ class Accuracy:
         About how many samples in all would prove the budget, if they lose as much; None where these do, or none would.
     worst : str
         The output that loses most; empty where an answer is judged.
+    figures : tuple of (str, float, float)
+        What is said of those samples together, such as the mAP: name, the whole model's, the split one's.
+    resampled_bound : float or None
+        What the first figure loses at most, by resampling: no proof, as `loss_bound` is. None where that proves it.
     """
 
     kind: str
@@ -112,6 +116,8 @@ class Accuracy:
     clip: int = 1
     needed: int | None = None
     worst: str = ""
+    figures: tuple[tuple[str, float, float], ...] = ()
+    resampled_bound: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

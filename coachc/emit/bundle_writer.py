@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from coachc import __version__
@@ -35,6 +36,7 @@ def write(
     preprocess: Preprocess | None,
     task: str,
     input_ranges: Sequence[tuple[float, ...]] = (),
+    decode: Mapping[str, Any] = MappingProxyType({}),
     summary: Mapping[str, Any],
     policies: Mapping[str, Mapping[str, Policy]] | None = None,
     revision: int = 0,
@@ -62,6 +64,8 @@ def write(
         Cut -> policy name -> online policy.
     task : str
         What the outputs are judged as.
+    decode : mapping
+        How outputs are read as boxes or masks (`runtime.decode.decoder`); empty for other tasks.
     input_ranges : sequence of tuple of float
         Least and largest value of each input in calibration; empty where they are not known.
     summary : mapping
@@ -107,6 +111,7 @@ def write(
         engines=tuple(engine.facts for engine in engines),
         half_precision=tuple(half.facts for half in half_precision),
         input_ranges=tuple(input_ranges),
+        decode=dict(decode),
         task=task,
     )
     files: dict[str, bytes | str | os.PathLike[str]] = {

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from coachc.calib.certificate import LEVEL, LossTest, UnitLosses
 from coachc.calib.judges import OutputJudge
+from coachc.calib.metric_judge import MetricJudge
 from coachc.calib.spool import Spool
-from coachc.errors import DataError
+from coachc.errors import DataError, UsageError
 from coachc.evaluate.run_halves import RunHalves
+from coachc.planning.scenes import scenes_with
 from coachc.runtime.bundle.feeds import Source
+from coachc.runtime.bundle.read_outputs import decoder_in, input_size
 from coachc.runtime.bundle.store import Bundle
 
 #: What is bet of the capital: there are no other samples to choose it by, and it suits losses well below the budget.
@@ -42,23 +45,64 @@ class OutputLoss:
 
 
 @dataclass(frozen=True)
+class MetricLoss:
+    """What boxes or masks are worth.
+
+    Attributes
+    ----------
+    truth : {"labels", "agreement"}
+        Annotations, or what the whole model finds.
+    whole, split : float
+        Mean score of a picture.
+    loss_bound : float
+        One-sided 95 % bound of what the mean loses, if samples are independent.
+    figures : mapping of str to (float, float)
+        What is told of all samples together, such as mAP: of the whole model and of the split one.
+    resampled_bound : float or None
+        Of what the first figure loses: by resampling, no proof.
+    """
+
+    truth: str
+    whole: float
+    split: float
+    loss_bound: float
+    figures: Mapping[str, tuple[float, float]]
+    resampled_bound: float | None
+
+
+@dataclass(frozen=True)
 class OutputLosses:
-    """What a bundle's chosen cut does to the outputs."""
+    """What a bundle's chosen cut does to the outputs, and to boxes or masks where it finds some."""
 
     tasks: int
     outputs: tuple[OutputLoss, ...]
     bytes_per_task: float
+    metric: MetricLoss | None = None
 
 
 def output_losses(
-    bundle: Bundle, source: Source, limit: int | None = None, progress: Callable[[int], None] = lambda done: None
+    bundle: Bundle,
+    source: Source,
+    limit: int | None = None,
+    truth: str | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> OutputLosses:
     """Run samples through the whole model and through both halves of the chosen cut.
 
+    Parameters
+    ----------
+    bundle : Bundle
+    source : Source
+    limit : int, optional
+    truth : str, optional
+        Annotations, as `planning.scenes` takes them.
+    progress : callable
+        Samples done.
+
     Raises
     ------
-    coachc.errors.DataError
-        There are no samples, or the cut sends pictures.
+    coachc.errors.CoachError
+        There are no samples, or the cut sends pictures; the truth cannot be read.
     """
     manifest = bundle.manifest
     cut = manifest.cut()
@@ -78,11 +122,40 @@ def output_losses(
         progress(feeds)
     if not feeds:
         raise DataError("there are no samples to evaluate on")
+    metric = _metric_loss(bundle, source, truth, whole, split, feeds)
     judge = OutputJudge((whole[place] for place in range(feeds)), names, np.ones(feeds, bool), noise=False)
-    losses = np.array([judge.losses(place, split[place]) for place in range(feeds)])
+    losses = np.array([judge.lost(place, judge.answer(place, split[place])) for place in range(feeds)])
     found = []
     for place, name in enumerate(names):
         column = UnitLosses(losses[:, place : place + 1], np.ones(feeds))
         bound = LossTest((STAKE,), LEVEL).bound(column)
         found.append(OutputLoss(name, float(column.means[0]), bound, float(losses[:, place].max())))
-    return OutputLosses(feeds, tuple(found), float(np.mean(sizes)))
+    return OutputLosses(feeds, tuple(found), float(np.mean(sizes)), metric)
+
+
+def _metric_loss(
+    bundle: Bundle, source: Source, truth: str | None, whole: Spool, split: Spool, tasks: int
+) -> MetricLoss | None:
+    manifest = bundle.manifest
+    decoder = decoder_in(manifest)
+    names = [spec.name for spec in manifest.model.outputs]
+    if decoder is None:
+        if truth is not None:
+            raise UsageError(f"--truth {truth} is for boxes and masks", context=[f"found  task {manifest.task}"])
+        return None
+    scenes = scenes_with(decoder, names, input_size(manifest), source, truth)
+    every = np.arange(tasks)
+    outputs = (whole[place] for place in range(tasks))
+    judge = MetricJudge(outputs, names, scenes.metric, scenes.truths, np.ones(tasks, bool), noise=False)
+    answers = [judge.answer(place, split[place]) for place in range(tasks)]
+    lost = np.array([judge.lost(place, answer) for place, answer in enumerate(answers)])
+    together = judge.together(every, answers, every, LEVEL)
+    score = judge.whole(every)
+    return MetricLoss(
+        judge.kind,
+        score,
+        score - float(lost.mean()),
+        LossTest((STAKE,), LEVEL).bound(UnitLosses(lost, np.ones(tasks))),
+        {name: (value, together.split[name]) for name, value in together.whole.items()},
+        together.loss_bound,
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from coachc.calib.answer_doubts import doubts_of_answers
 from coachc.calib.data_report import DataReport, report_on
 from coachc.calib.dataset import RANDOM, open_dataset
-from coachc.calib.find_task import BUDGETS, Judged, find_task
+from coachc.calib.find_task import BUDGETS, Judged, Reading, find_task
 from coachc.calib.input_overview import Observer
 from coachc.calib.jpeg import JpegCost, estimate_jpeg, measure_jpeg
 from coachc.calib.measurements import Measurements
@@ -17,6 +17,7 @@ from coachc.calib.reference_answers import Trial, trial_of
 from coachc.core.progress import Progress, silent
 from coachc.planning.precisions import FixedPrecision, MeasuredPrecision, PrecisionSource
 from coachc.planning.problem import Problem
+from coachc.planning.scenes import guessed_reading, scenes_of
 from coachc.runtime.bundle.classes import classes_of
 from coachc.runtime.bundle.manifest_types import Preprocess
 
@@ -74,6 +75,8 @@ def open_calibration(
     max_samples: int,
     budget: float | None = None,
     task: str | None = None,
+    decode: Reading | None = None,
+    truth: str | None = None,
     progress: Progress = silent,
     warn: Callable[[str], None] = lambda text: None,
     store: Measurements | None = None,
@@ -92,6 +95,10 @@ def open_calibration(
         Admissible loss, a fraction; None: that of the task, `calib.find_task.BUDGETS`.
     task : str or None
         What is judged, one of `runtime.bundle.manifest_types.TASKS`; None: what is certain.
+    decode : Reading or None
+        How the user says that outputs are read as boxes or masks.
+    truth : str or None
+        Their annotations, as `planning.scenes` takes them.
     progress : callable
     warn : callable
         Told what looks wrong with the samples before cuts are measured, which takes long.
@@ -114,13 +121,23 @@ def open_calibration(
         advance=lambda done, total: progress("read samples", done, total),
     )
     shapes = [model.values[name].shape for name in model.outputs]
-    judged = find_task(task, model.proto, shapes, inputs[0].shape, data.labels is not None)
+    judged = find_task(
+        task, model.proto, shapes, inputs[0].shape, data.labels is not None,
+        given=decode, guessed=guessed_reading(model, preprocess), certain=data.kind != RANDOM,
+    )  # fmt: skip
+    scenes = scenes_of(judged, model, data, preprocess, truth)
     budget = BUDGETS[judged.task] if budget is None else budget
     observer = Observer(inputs)
     data.watch = observer
     progress("whole model", 0, data.samples)
     trial = trial_of(
-        model.proto, data, judged.task, budget, advance=lambda done: progress("whole model", done, data.samples)
+        model.proto,
+        data,
+        judged.task,
+        budget,
+        metric=None if scenes is None else scenes.metric,
+        truths=None if scenes is None else scenes.truths,
+        advance=lambda done: progress("whole model", done, data.samples),
     )
     report = None
     if data.kind != RANDOM:

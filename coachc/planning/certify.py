@@ -13,13 +13,14 @@ from coachc.calib.certificate import LEVEL, UnitLosses, units_needed
 from coachc.calib.cut_evaluator import CutEvaluator
 from coachc.calib.dataset import RANDOM
 from coachc.calib.jpeg import JpegCost, jpeg_step
+from coachc.calib.metric_judge import MetricJudge, Together
 from coachc.calib.online.online_policy import Online
 from coachc.calib.precision_chooser import measured_accuracy
 from coachc.calib.precision_proof import prove_precision
 from coachc.calib.proof import Proof, walk
 from coachc.calib.reference_answers import Trial
 from coachc.calib.refine import layouts_of
-from coachc.core.plan import Accuracy, BitPlan, Way
+from coachc.core.plan import Accuracy, BitPlan, Quantizer, Way
 from coachc.core.progress import Progress, silent
 from coachc.passes.partition import costed
 from coachc.planning.calibration import Calibration
@@ -69,8 +70,14 @@ def certify(
     if not evaluator.trial.division.proves:
         return Certified(_recosted(problem, way, _at(problem, way, evaluator, None, None)), NoPolicy(reason))
     ladder = quantizer_rungs(way.bits)
-    rung, proof = prove_precision(evaluator, ladder, ladder.index(way.bits.quantizers), LEVEL / cuts)
-    bits = _at(problem, way, evaluator, rung, proof)
+
+    def keeps_together(quantizers: tuple[Quantizer, ...]) -> bool:
+        found = _together(evaluator, quantizers, LEVEL / cuts)
+        return found is None or found.loss_bound is None or found.loss_bound <= evaluator.budget
+
+    base = ladder.index(way.bits.quantizers)
+    rung, proof = prove_precision(evaluator, ladder, base, LEVEL / cuts, keeps_together)
+    bits = _at(problem, way, evaluator, rung, proof, LEVEL / cuts)
     return Certified(_recosted(problem, way, bits), NoPolicy(reason))
 
 
@@ -85,7 +92,9 @@ def certify_jpeg(problem: Problem, calibration: Calibration, *, cuts: int = 1) -
     return dataclasses.replace(jpeg, accuracy=accuracy, keeps_budget=accuracy.certified)
 
 
-def _at(problem: Problem, way: Way, evaluator: CutEvaluator, rung: int | None, proof: Proof | None) -> BitPlan:
+def _at(
+    problem: Problem, way: Way, evaluator: CutEvaluator, rung: int | None, proof: Proof | None, level: float = LEVEL
+) -> BitPlan:
     """The cut at a precision of its ladder with what is known of its loss; its own where nothing was kept back."""
     bits = way.bits
     quantizers = bits.quantizers if rung is None else quantizer_rungs(bits)[rung]
@@ -99,7 +108,20 @@ def _at(problem: Problem, way: Way, evaluator: CutEvaluator, rung: int | None, p
         return dataclasses.replace(bits, accuracy=_needing(accuracy, evaluator, seen))
     kept = evaluator.by_unit(evaluator.losses(quantizers, kept=True), kept=True)
     accuracy = _proven(measured_accuracy(evaluator.trial, kept, kept=True), evaluator.trial, proof)
+    together = _together(evaluator, quantizers, level)
+    if together is not None:
+        figures = tuple((name, whole, together.split[name]) for name, whole in together.whole.items())
+        accuracy = dataclasses.replace(accuracy, figures=figures, resampled_bound=together.loss_bound)
     return dataclasses.replace(bits, accuracy=_needing(accuracy, evaluator, seen + kept))
+
+
+def _together(evaluator: CutEvaluator, quantizers: tuple[Quantizer, ...], level: float) -> Together | None:
+    """What the samples kept back show together, where that is more than the mean of their losses."""
+    trial = evaluator.trial
+    if not isinstance(trial.judge, MetricJudge):
+        return None
+    units = trial.division.units[trial.kept]
+    return trial.judge.together(trial.kept, evaluator.answers(quantizers, kept=True), units, level)
 
 
 def _proven(accuracy: Accuracy, trial: Trial, proof: Proof) -> Accuracy:

@@ -49,7 +49,8 @@ def why_no_policy(problem: Problem, way: Way, calibration: Calibration) -> str:
         return "it needs calibration samples"
     trial = calibration.measured.trial
     if not isinstance(trial.judge, ClassJudge):
-        return "outputs are judged, not a class that the device could answer with"
+        what = {"segment": "masks", "detect": "boxes"}.get(trial.judge.task, "outputs")
+        return f"{what} are judged, not a class that the device could answer with"
     if not feature_values(problem, bits):
         return "nothing it sends is quantized, so the device half makes no feature"
     if len(trial.judge.answers) != trial.data.samples or graph.values[feature_values(problem, bits)[0]].shape[0] != 1:
@@ -119,7 +120,7 @@ def _part(evaluator: CutEvaluator, ladder: list[tuple[Quantizer, ...]], values: 
     truth = answers if judge.labels is None else judge.labels[places]
     return Part(
         join(evaluator.pooled(values, kept=kept)), answers, truth, sent, order,
-        lambda rung: evaluator.answers(ladder[rung], kept=kept)[:, 0],
+        lambda rung: np.array(evaluator.answers(ladder[rung], kept=kept))[:, 0],
     )  # fmt: skip
 
 

@@ -273,6 +273,8 @@ def accuracy_json(accuracy: Accuracy | None) -> Mapping[str, Any] | None:
         "longest_clip": accuracy.clip,
         "samples_needed": accuracy.needed,
         "worst_output": accuracy.worst or None,
+        "figures": {name: {"whole": whole, "split": split} for name, whole, split in accuracy.figures},
+        "resampled_bound_95": accuracy.resampled_bound,
     }
 
 

@@ -8,6 +8,7 @@ from typing import Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..decode.detections import Placement
 from ..errors import SourceError
 from .skipped import Skipped
 
@@ -43,6 +44,10 @@ class Source(abc.ABC):
     def name_of(self, row: int) -> str:
         """What a row is called, for errors."""
         return f"row {row}"
+
+    def placement(self, row: int) -> Optional[Placement]:
+        """Where the picture of a row that has been read lies in the model's input; None where rows are no pictures."""
+        return None
 
 
 def refuse_frame_rate(path: str, held: str, frames_per_second: Optional[float]) -> None:

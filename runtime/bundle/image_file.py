@@ -7,7 +7,7 @@ it. Of 16 bits the upper 8 are taken, as Pillow and OpenCV do where there is col
 
 import io
 import os
-from typing import Any, Union
+from typing import Any, Tuple, Union
 
 import numpy as np
 
@@ -29,6 +29,8 @@ _UPRIGHT = {
     8: "ROTATE_90",
 }
 _BACK = {**_UPRIGHT, 6: "ROTATE_90", 8: "ROTATE_270"}
+#: Transpositions that swap width and height.
+_ON_THEIR_SIDE = ("TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
 _UNKNOWN_RANGE = {"F": "floating-point", "I": "32-bit integer or signed"}
 
 
@@ -57,7 +59,7 @@ def open_image(image: Union[bytes, Path], color: str, orientation: str) -> Any:
     """
     pillow = import_pillow()
     try:
-        with pillow.open(io.BytesIO(image) if isinstance(image, bytes) else os.fspath(image)) as opened:
+        with _stream(image) as stream, pillow.open(stream) as opened:
             turned = _orientation(opened)
             picture = _eight_bits(opened, pillow)
             # Else Pillow warns that convert leaves transparency out, which is what is wanted.
@@ -70,6 +72,33 @@ def open_image(image: Union[bytes, Path], color: str, orientation: str) -> Any:
         # Pillow's own sentence of this names the file once more.
         unknown = type(exc).__name__ == "UnidentifiedImageError"
         raise UnreadablePicture(shown, "no image of a known kind" if unknown else printable(str(exc))) from exc
+
+
+def picture_size(path: Path, orientation: str) -> Tuple[int, int]:
+    """(width, height) of a picture as `open_image` gives it; only the head of the file is read, unless it is a TIFF.
+
+    Raises
+    ------
+    UnreadablePicture, SourceError
+        As `open_image`.
+    """
+    pillow = import_pillow()
+    try:
+        with _stream(path) as stream, pillow.open(stream) as opened:
+            width, height = opened.size
+            kind = opened.format
+            turned = _turn(kind, _orientation(opened), orientation)
+    except Exception as exc:  # as in `open_image`
+        raise UnreadablePicture(printable(os.fspath(path)), printable(str(exc))) from exc
+    if kind == "TIFF":  # versions of Pillow turn it at different times
+        found: Tuple[int, int] = open_image(path, "rgb", orientation).size
+        return found
+    return (height, width) if turned in _ON_THEIR_SIDE else (width, height)
+
+
+def _stream(image: Union[bytes, Path]) -> Any:
+    """A file of Pillow's that has no name: it maps named ones of raw TIFF into memory, and does not turn those."""
+    return io.BytesIO(image) if isinstance(image, bytes) else open(os.fspath(image), "rb")
 
 
 def mode_of(color: str) -> str:

@@ -2,18 +2,20 @@
 
 import itertools
 import os
-from typing import Iterator, List, Optional, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..decode.detections import Placement
 from ..errors import SourceError, UnreadablePicture
 from .feeds import Feed, Source, check_whole_batches, refuse_frame_rate, show_shape
+from .image_file import picture_size
 from .image_folder import Pictures, find_pictures, is_video
 from .manifest_types import Preprocess, TensorSpec
-from .preprocess import IMAGE_DTYPES, leaves_pixels, normalize, pixels
+from .preprocess import IMAGE_DTYPES, leaves_pixels, normalize, pixels, placement_of
 from .skipped import Skipped, printable, skipped_text
 from .spread import spread_over_classes
-from .video import choose_frames, read_clips
+from .video import choose_frames, read_clips, read_frames
 
 
 class ImageSource(Source):
@@ -69,6 +71,7 @@ class ImageSource(Source):
         self._batch = _check_image_shape(self._spec, preprocess)
         self.frames: Optional[np.ndarray] = None
         self._path, self._strict = path, strict
+        self._sizes: Dict[str, Tuple[int, int]] = {}
         found = find_pictures(path)
         self.skipped = found.skipped
         if found.videos:
@@ -119,12 +122,30 @@ class ImageSource(Source):
         self.paths = [found.paths[group] for group in self.groups]
         self.labels = None if found.labels is None else found.labels[self.groups]
 
+    @property
+    def folder(self) -> str:
+        """Where the pictures are."""
+        return self._path
+
     def __len__(self) -> int:
         return len(self.paths) // self._batch
 
     def name_of(self, row: int) -> str:
         shown = os.path.relpath(self.paths[row], self._path) if os.path.isdir(self._path) else self._path
         return printable(shown)
+
+    def placement(self, row: int) -> Optional[Placement]:
+        path = self.paths[row]
+        if path not in self._sizes:
+            self._sizes[path] = self._size_of(path)
+        return placement_of(self.preprocess, *self._sizes[path])
+
+    def _size_of(self, path: str) -> Tuple[int, int]:
+        """(width, height) of a picture, or of the frames of a video."""
+        if self.frames is None:
+            return picture_size(path, self.preprocess.orientation)
+        height, width = next(iter(read_frames(path, [0]))).shape[:2]
+        return width, height
 
     def __iter__(self) -> Iterator[Feed]:
         rows = (normalize(image, self.preprocess, self._spec.dtype) for image in self.images())

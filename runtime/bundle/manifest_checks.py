@@ -28,11 +28,19 @@ def check_manifest(manifest: m.Manifest) -> None:
         _check_cut(manifest, cut, f"cuts[{index}]")
 
 
+#: What tasks read outputs as.
+DECODED = {"segment": "mask", "detect": "boxes"}
+
+
 def _check_task(manifest: m.Manifest) -> None:
     """Classes need a row of them in the first output, and early exits need classes."""
     model = manifest.model
     if manifest.task == "classify" and classes_of(model.outputs[0].shape, model.inputs[0].shape) is None:
         raise f.wrong("task", "outputs, where the first output is no row of classes", manifest.task)
+    kind = DECODED.get(manifest.task)
+    if manifest.decode.get("kind") != kind:
+        expected = "an empty object" if kind is None else f'an object of kind "{kind}"'
+        raise f.wrong("decode", f"{expected} for task {manifest.task}", dict(manifest.decode))
     for index, cut in enumerate(manifest.cuts):
         if cut.policy is not None and manifest.task != "classify":
             raise f.wrong(f"cuts[{index}].policy", "null, where the outputs are no classes", cut.policy)
@@ -80,6 +88,9 @@ def _check_preprocess(pre: m.Preprocess) -> None:
         raise f.wrong("preprocess.mean", f"one number per channel ({channels})", list(pre.mean))
     if len(pre.std) != channels or min(pre.std) <= 0:
         raise f.wrong("preprocess.std", f"one positive number per channel ({channels})", list(pre.std))
+    if len(pre.fill) != (channels if pre.letterboxed else 0) or max(pre.fill, default=0) > 255:
+        expected = f"a pixel of 0 to 255 per channel ({channels})" if pre.letterboxed else "none without a letterbox"
+        raise f.wrong("preprocess.fill", expected, list(pre.fill))
     if pre.crop != "center":
         if pre.resize_to:
             raise f.wrong("preprocess.resize_to", f"an empty list for crop {pre.crop}", list(pre.resize_to))

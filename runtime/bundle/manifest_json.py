@@ -91,11 +91,11 @@ def _no_duplicates(pairs: Any) -> Dict[str, Any]:
 
 
 # Not written where there are none.
-_EMPTY = {"engines": [], "half_precision": [], "input_ranges": []}  # type: Dict[str, Any]
+_EMPTY = {"engines": [], "half_precision": [], "input_ranges": [], "decode": {}}  # type: Dict[str, Any]
 
 # Fields of `preprocess` that came later. Absent they mean this, and with this meaning they are not written: bundles
 # from before can be read, and readers from before can read what they can carry out.
-_LATER_FIELDS = {"crop": "none", "resize_to": [], "orientation": "stored"}  # type: Dict[str, Any]
+_LATER_FIELDS = {"crop": "none", "resize_to": [], "orientation": "stored", "fill": []}  # type: Dict[str, Any]
 
 
 def _without_later_fields(fields: Dict[str, Any]) -> Dict[str, Any]:
@@ -161,6 +161,7 @@ _complete_preprocess = f.record(
     crop=f.one_of(m.CROPS),
     resize_to=f.list_of(f.whole),
     orientation=f.one_of(m.ORIENTATIONS),
+    fill=f.list_of(f.whole),
 )
 _model = f.record(
     m.ModelInfo, name=f.text, sha256=f.sha256, opset=f.whole, inputs=f.list_of(_spec), outputs=f.list_of(_spec)
@@ -184,5 +185,6 @@ _manifest = f.record(
     engines=f.list_of(_engine),
     input_ranges=f.list_of(f.list_of(f.number)),
     task=f.one_of(m.TASKS),
+    decode=f.json_object,
     half_precision=f.list_of(f.record(m.HalfPrecision, path=f.path, model_sha256=f.sha256)),
 )

@@ -6,7 +6,8 @@ written is decided in `manifest_json`, what they may say about each other in `ma
 """
 
 import re
-from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple, Union
+from types import MappingProxyType
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ..errors import BundleError, UsageError
 
@@ -27,8 +28,8 @@ DTYPES = (
     "float64",
 )
 MODES = ("split", "device-only", "cloud-raw", "cloud-jpeg")
-#: What a model's outputs are judged as: a row of classes in the first one, or every output in its own scale.
-TASKS = ("classify", "outputs")
+#: What a model's outputs are judged as: a row of classes in the first one; every output in its own scale; masks; boxes.
+TASKS = ("classify", "outputs", "segment", "detect")
 CODECS = ("packed", "raw", "jpeg")
 FORMS = ("dense", "bytes")
 CODINGS = ("none", "huffman", "rle", "filtered")
@@ -41,7 +42,7 @@ CALIBRATIONS = ("calibrated", "uncalibrated")
 RESIZES = ("nearest", "bilinear", "bicubic", "lanczos", "area")
 COLORS = ("rgb", "bgr", "gray")
 LAYOUTS = ("nchw", "nhwc")
-CROPS = ("none", "center", "center-square")
+CROPS = ("none", "center", "center-square", "letterbox", "letterbox-corner")
 ORIENTATIONS = ("stored", "exif")
 
 #: Precision of a task: of all packed values, or one for each value of the cut; None for the chosen ones.
@@ -329,14 +330,18 @@ class Preprocess(NamedTuple):
         255 for models that take [0, 1].
     mean, std : tuple of float
         One per channel.
-    crop : {"none", "center", "center-square"}
+    crop : {"none", "center", "center-square", "letterbox", "letterbox-corner"}
         none: resize to `size`, whatever that does to the aspect ratio. center: resize to `resize_to`, then cut `size`
-        out of the middle. center-square: cut the largest square out of the middle, then resize to `size`.
+        out of the middle. center-square: cut the largest square out of the middle, then resize to `size`. letterbox:
+        resize to the largest that fits into `size` and keeps the aspect ratio, in the middle of a canvas of colour
+        `fill`; letterbox-corner: at its left upper corner.
     resize_to : tuple of int
         With crop "center" only: (length of the shorter side,), which keeps the aspect ratio, or (height, width).
     orientation : {"stored", "exif"}
         exif: pictures that a camera stored on their side are turned upright, as their EXIF data say, before anything
         else. stored: they stay as they lie in the file. Frames of videos are as OpenCV gives them, either way.
+    fill : tuple of int
+        With a letterbox only: what surrounds the picture, a pixel of 0 to 255 for each channel in the order of `color`.
     """
 
     size: Tuple[int, int]
@@ -349,6 +354,12 @@ class Preprocess(NamedTuple):
     crop: str = "none"
     resize_to: Tuple[int, ...] = ()
     orientation: str = "stored"
+    fill: Tuple[int, ...] = ()
+
+    @property
+    def letterboxed(self) -> bool:
+        """Whether pictures keep their aspect ratio on a canvas."""
+        return self.crop.startswith("letterbox")
 
 
 class ModelInfo(NamedTuple):
@@ -366,7 +377,8 @@ class Manifest(NamedTuple):
 
     `device`, `cloud`, `link` and `plan` are free-form JSON objects of the compiler's. `revision` counts the bundles
     that are installed one after the other: a lower one does not replace a higher one. `task`, one of `TASKS`, says what
-    the outputs are judged as; `input_ranges` the least and largest value of each input in calibration, none where they
+    the outputs are judged as; `decode`, empty for classify and outputs, how they are read as boxes or masks
+    (`runtime.decode.decoder`); `input_ranges` the least and largest value of each input in calibration, none where they
     are not known.
     """
 
@@ -387,6 +399,7 @@ class Manifest(NamedTuple):
     half_precision: Tuple[HalfPrecision, ...] = ()
     input_ranges: Tuple[Tuple[float, ...], ...] = ()
     task: str = "classify"
+    decode: Mapping[str, Any] = MappingProxyType({})
     format_version: int = FORMAT_VERSION
 
     def run_by(self, side: str) -> Tuple[str, ...]:

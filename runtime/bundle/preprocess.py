@@ -8,6 +8,7 @@ from typing import Any, Tuple, Union
 
 import numpy as np
 
+from ..decode.detections import Placement
 from .image_file import Path, import_pillow, mode_of, open_image
 from .manifest_types import Preprocess
 
@@ -70,7 +71,28 @@ def pixels(image: Union[bytes, Path, np.ndarray], preprocess: Preprocess) -> np.
         # Pillow moved its filters into an enum in 9.1.
         filters = getattr(pillow, "Resampling", pillow)
         picture = picture.resize(target, getattr(filters, _FILTERS[preprocess.resize]))
+    if preprocess.letterboxed:
+        return _on_canvas(np.array(picture, dtype=np.uint8), preprocess)
     return np.array(_centre(picture, width, height), dtype=np.uint8).reshape(height, width, -1)
+
+
+def placement_of(preprocess: Preprocess, width: int, height: int) -> Placement:
+    """Where a picture of that size, turned upright, lies in the model's input."""
+    to_height, to_width = preprocess.size
+    left = top = 0
+    if preprocess.crop == "center-square":
+        side = min(width, height)
+        left, top = _corner(width, side), _corner(height, side)
+        found = side, side
+    else:
+        found = width, height
+    target = _resized(found, preprocess)
+    scale_x, scale_y = target[0] / found[0], target[1] / found[1]
+    if preprocess.letterboxed:
+        at_x, at_y = _place(target, preprocess)
+    else:
+        at_x, at_y = -_corner(target[0], to_width), -_corner(target[1], to_height)
+    return Placement(scale_x, scale_y, at_x - left * scale_x, at_y - top * scale_y, width, height)
 
 
 def _resized(found: Tuple[int, int], preprocess: Preprocess) -> Tuple[int, int]:
@@ -79,8 +101,13 @@ def _resized(found: Tuple[int, int], preprocess: Preprocess) -> Tuple[int, int]:
     Notes
     -----
     The longer side is rounded down and the crop's corner to the nearest even number, as torchvision's Resize and
-    CenterCrop do: models are trained with them, and a pixel more or less costs accuracy.
+    CenterCrop do: models are trained with them, and a pixel more or less costs accuracy. Letterboxes are rounded as
+    Ultralytics' LetterBox (8.3) does, those at the corner as YOLOX's preproc (0.3).
     """
+    if preprocess.letterboxed:
+        whole = int if preprocess.crop == "letterbox-corner" else round
+        share = min(want / have for want, have in zip(preprocess.size[::-1], found))
+        return max(1, int(whole(found[0] * share))), max(1, int(whole(found[1] * share)))
     if preprocess.crop != "center":
         return preprocess.size[1], preprocess.size[0]
     if len(preprocess.resize_to) == 2:
@@ -92,8 +119,30 @@ def _resized(found: Tuple[int, int], preprocess: Preprocess) -> Tuple[int, int]:
     return int(side * width / height), side
 
 
+def _place(found: Tuple[int, int], preprocess: Preprocess) -> Tuple[int, int]:
+    """(left, top) of a resized picture on its canvas."""
+    if preprocess.crop == "letterbox-corner":
+        return 0, 0
+    left, top = (int(round((want - have) / 2.0 - 0.1)) for want, have in zip(preprocess.size[::-1], found))
+    return left, top
+
+
+def _on_canvas(picture: np.ndarray, preprocess: Preprocess) -> np.ndarray:
+    height, width = picture.shape[:2]
+    left, top = _place((width, height), preprocess)
+    fill = preprocess.fill[::-1] if preprocess.color == "bgr" else preprocess.fill
+    canvas = np.empty(preprocess.size + (len(fill),), dtype=np.uint8)
+    canvas[...] = fill
+    canvas[top : top + height, left : left + width] = picture.reshape(height, width, -1)
+    return canvas
+
+
+def _corner(have: int, want: int) -> int:
+    return int(round((have - want) / 2.0))
+
+
 def _centre(picture: Any, width: int, height: int) -> Any:
-    left, top = (int(round((have - want) / 2.0)) for have, want in zip(picture.size, (width, height)))
+    left, top = (_corner(have, want) for have, want in zip(picture.size, (width, height)))
     return picture.crop((left, top, left + width, top + height))
 
 

@@ -37,6 +37,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         "--fps", metavar="N", type=_positive(float), help="tasks that come each second, as a camera gives them"
     )
     parser.add_argument("--stats", metavar="FILE.jsonl", help="one JSON object a task, in the order of the answers")
+    parser.add_argument("--answers", metavar="FILE", help="what is found: boxes as .jsonl, masks as .npz")
     parser.add_argument("--state", metavar="FILE", help="keep what was learned of link and stages for the next start")
     parser.add_argument("--record", metavar="FILE", help="all the controller sees and says, for `coachc eval --replay`")
     parser.add_argument("--profile-out", metavar="FILE", help="what the run took, for `coachc compile --from-run FILE`")
@@ -77,6 +78,7 @@ def _report(options: argparse.Namespace, stopping: Stopping) -> Report:
         prefer=options.prefer,
         interval_s=1 / options.fps if options.fps else 0.0,
         stats=options.stats,
+        answers=options.answers,
         state=options.state,
         record=options.record,
         profile_out=options.profile_out,

@@ -26,6 +26,7 @@ def achieved_profile(
     engine: str,
     providers: Sequence[str],
     link: Optional[SeenLink],
+    processor_s: float = 0.0,
 ) -> MeasuredProfile:
     """What a run achieved, for the compiler.
 
@@ -42,11 +43,14 @@ def achieved_profile(
     providers : sequence of str
         Of ONNX Runtime.
     link : SeenLink, optional
+    processor_s : float
+        Of all of the device's cores together, that a task has taken: the device's stage is no shorter, whatever its
+        half takes, since results come no faster.
     """
     manifest = bundle.manifest
     layers: Tuple[Layer, ...] = ()
     versions: Dict[str, str] = {}
-    segments = stage_segments(cut, times)
+    segments = stage_segments(cut, times, processor_s)
     if engine == "ort":
         layers, whole, version = _layers(bundle, feed, providers)
         versions["onnxruntime"] = version
@@ -73,13 +77,15 @@ def achieved_profile(
     )
 
 
-def stage_segments(cut: Cut, times: StageTimes) -> List[Segment]:
-    """The device's stage of a cut and, of tasks that were sent, the server's."""
+def stage_segments(cut: Cut, times: StageTimes, processor_s: float = 0.0) -> List[Segment]:
+    """The device's stage of a cut and, of tasks that were sent, the server's; `processor_s` as above."""
     values = tuple(value.name for value in cut.values)
     found = []
     for part, sketch in (("device" if values else "whole", times.device), ("cloud", times.cloud)):
         if sketch.count:
-            found.append(Segment(part, values, *_middle_and_spread(sketch), stage=True))
+            middle_s, spread_s = _middle_and_spread(sketch)
+            least_s = 0.0 if part == "cloud" else processor_s
+            found.append(Segment(part, values, max(middle_s, least_s), spread_s, stage=True))
     return found
 
 

@@ -1,13 +1,14 @@
 """Tasks as they come: numbered, with their labels and arrival times, those that cannot be read among them."""
 
 import time
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable, Iterable, Iterator, Optional
 
 from ..bundle.feeds import Source
 from ..bundle.image_source import ImageSource
 from ..bundle.manifest_types import Cut
 from ..bundle.skipped import Skipped
 from ..errors import SourceError
+from .found import Findings
 from .outcome import Failed
 from .predictions import Arrays
 from .run_tasks import Task
@@ -25,7 +26,12 @@ def with_left_out(feeds: Iterable[Any], source: Source) -> Iterator[Any]:
 
 
 def arrivals(
-    items: Iterable[Any], source: Source, tally: Tally, interval_s: float, stopping: Callable[[], bool]
+    items: Iterable[Any],
+    source: Source,
+    tally: Tally,
+    interval_s: float,
+    stopping: Callable[[], bool],
+    findings: Optional[Findings] = None,
 ) -> Iterator[Task]:
     """Tasks of a source, until it ends or somebody wants no more; each is told to the tally.
 
@@ -38,6 +44,8 @@ def arrivals(
     interval_s : float
         Between arrivals, as a camera gives them, the first now; 0: tasks come when there is room for them.
     stopping : callable
+    findings : Findings, optional
+        Told of each task too.
     """
     number, taken = 0, 0
     rows = 0 if source.labels is None else len(source.labels) // max(len(source), 1)
@@ -56,6 +64,8 @@ def arrivals(
             # What is read ahead leaves rows out behind this one only.
             labels = source.labels[taken * rows : (taken + 1) * rows].tolist()
         tally.submit(number, labels)
+        if findings is not None:
+            findings.expect(number, taken)
         yield Task(number, item, first_s + taken * interval_s if interval_s > 0 else None)
         number += 1
         taken += 1

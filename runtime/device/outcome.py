@@ -1,6 +1,6 @@
-"""What becomes of a task: one result, or one error. Values without arrays, since every task leaves one."""
+"""What becomes of a task: one result, or one error."""
 
-from typing import NamedTuple, Tuple, Union
+from typing import Any, NamedTuple, Tuple, Union
 
 from ..bundle.manifest_types import Bits
 from ..errors import CoachRuntimeError, ConnectionFailed, ServerBusy, WrongBundleError
@@ -11,6 +11,8 @@ class Done(NamedTuple):
 
     Attributes
     ----------
+    predictions : tuple
+        Of each row its class, `Detections` or mask; none where outputs are judged.
     exit : {"", "score", "memory", "device", "fallback"}
         Why nothing the server said was needed: a policy's exit; the whole model ran here, because the cut says so or
         because no answer came. Empty for what the server answered.
@@ -19,7 +21,8 @@ class Done(NamedTuple):
     server_s : float
         Of the round trip, as the server says; negative where it does not.
     work_s : float
-        Of that, without the wait for a worker; negative where the server does not say.
+        Of the server, as it says: its worker's time, or what its cores take where that is more; negative where it does
+        not.
     audit, agreed : str, bool
         What exit the server was asked to check, and whether it answered with the same class.
     late : bool
@@ -27,7 +30,7 @@ class Done(NamedTuple):
     """
 
     task: int
-    predictions: Tuple[int, ...]
+    predictions: Tuple[Any, ...]
     latency_s: float
     device_s: float
     round_trip_s: float = 0.0

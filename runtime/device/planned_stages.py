@@ -53,6 +53,9 @@ class Compared(NamedTuple):
         What the plan was costed for, and what ran the device's half.
     elsewhere : str
         The device that it was planned for, where this machine is another one.
+    processor_s : float
+        Of all of this device's processor cores together, that a task has taken in all: sending and receiving too, which
+        with few cores does not go on beside the device's half.
     """
 
     stages: Tuple[Stage, ...]
@@ -61,11 +64,13 @@ class Compared(NamedTuple):
     planned_engine: str
     engine: str
     elsewhere: str = ""
+    processor_s: float = 0.0
 
     def to_json(self) -> Dict[str, Any]:
         """A JSON object."""
         return {
             "period_s": {"planned": self.planned_period_s, "achieved": self.period_s},
+            "processor_s": self.processor_s,
             "engine": {"planned": self.planned_engine, "used": self.engine},
             "stages": {
                 stage.name: {
@@ -115,7 +120,15 @@ class Compared(NamedTuple):
         return found
 
 
-def compare(manifest: Manifest, cut: str, engine: str, times: StageTimes, tasks: int, elapsed_s: float) -> Compared:
+def compare(
+    manifest: Manifest,
+    cut: str,
+    engine: str,
+    times: StageTimes,
+    tasks: int,
+    elapsed_s: float,
+    processor_s: float = 0.0,
+) -> Compared:
     """A run that stayed at one cut, or began there, beside the plan of that cut.
 
     Parameters
@@ -129,17 +142,21 @@ def compare(manifest: Manifest, cut: str, engine: str, times: StageTimes, tasks:
     tasks : int
         That were answered, of all cuts.
     elapsed_s : float
+    processor_s : float
+        As in `Compared`.
     """
     planned = planned_stages(manifest, cut)
+    busy_s = [sketch.total_s for sketch in times]
+    busy_s[0] = max(busy_s[0], processor_s * tasks)
     stages = tuple(
-        Stage(name, planned.get(name + "_s"), sketch.summary(), max(0.0, 1.0 - sketch.total_s / elapsed_s))
-        for name, sketch in zip(STAGES, times)
+        Stage(name, planned.get(name + "_s"), sketch.summary(), max(0.0, 1.0 - busy / elapsed_s))
+        for name, sketch, busy in zip(STAGES, times, busy_s)
         if sketch.count
     )
     period_s, capability = elapsed_s / max(tasks, 1), _get(manifest.device, "compute_capability")
     another = isinstance(capability, str) and is_another(chip_name(), capability)
     elsewhere = str(_get(manifest.device, "target") or "") if another else ""
-    return Compared(stages, planned.get("period_s"), period_s, planned_engine(manifest), engine, elsewhere)
+    return Compared(stages, planned.get("period_s"), period_s, planned_engine(manifest), engine, elsewhere, processor_s)
 
 
 def planned_stages(manifest: Manifest, cut: str) -> Mapping[str, float]:

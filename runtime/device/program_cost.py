@@ -17,7 +17,7 @@ from ..link.cloud_half import CloudHalf
 from ..link.protocol import encode_response
 from ..link.tensors import to_tensor
 from ..online.driver import Driver
-from .predictions import top1_of
+from .predictions import reader_of
 from .run_policies import choose_policies
 from .run_task import DeviceStage, Work
 
@@ -54,7 +54,7 @@ def program_seconds(bundle: Bundle, halves: Halves, feed: Mapping[str, np.ndarra
     if half.takes_images:
         return 0.0
     driver = Driver({cut.name: chosen.policies[cut.name]}, cut.name, None, RATE_BYTES_PER_S, "accuracy", lambda: 1.0)
-    predict = top1_of(bundle.manifest.model, bundle.manifest.task)
+    predict = reader_of(bundle.manifest)
     stage = DeviceStage(halves, {cut.name: chosen.policies[cut.name]}, driver, predict)
 
     ask = None if cut.cloud is None or usable_cores() > 1 else Asking(bundle, cut)

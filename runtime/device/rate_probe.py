@@ -8,7 +8,8 @@ bodies hands them on at another rate than the link's, which shows by the time of
 import os
 import statistics
 import time
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from collections import deque
+from typing import Callable, Deque, List, NamedTuple, Optional, Tuple
 
 from ..errors import CoachRuntimeError, ServerBusy, WrongBundleError
 from ..link.connection import Connection
@@ -23,6 +24,8 @@ PROBE_BYTES = BODY_BYTES + 700
 TIMEOUT_S = 1.0
 #: An end that took less is the clock's and the scheduler's.
 LEAST_S = 5e-5
+#: Of so many questions before bodies, the fastest is the round trip.
+ROUND_TRIPS = 16
 #: Times faster than the whole: less may be what waited for tasks before it.
 PROXY = 3.0
 
@@ -57,6 +60,7 @@ class RateProbe:
         self._connection = Connection(address, TIMEOUT_S)
         self._sent_bytes = sent_bytes
         self._spent_bytes = 0
+        self._rtts_s: Deque[float] = deque(maxlen=ROUND_TRIPS)
         self.possible = True
 
     def measure(self, believed_bytes_per_s: float) -> Probed:
@@ -71,7 +75,9 @@ class RateProbe:
         found: List[float] = []
         try:
             self._take(0)  # opens the connection, where it is not open
-            rtt_s, _ = self._take(0)
+            self._rtts_s.append(self._take(0)[0])
+            # One may have waited behind a task's body, and would make the whole seem to take nothing.
+            rtt_s = min(self._rtts_s)
             found += self._rate(rtt_s)
             shared = self._sent_bytes() > sent_bytes
             near = found and believed_bytes_per_s / NEAR < found[0] < believed_bytes_per_s * NEAR
@@ -92,16 +98,16 @@ class RateProbe:
         self._connection.close()
 
     def _rate(self, rtt_s: float) -> List[float]:
-        """What one body says; nothing where its end arrived all at once."""
+        """What one body says; nothing where its end arrived all at once, or the whole took nothing."""
         taken_s, said = self._take(BODY_BYTES)
         tail_s = said.tail_us * 1e-6
         if tail_s < LEAST_S or not said.tail_bytes:
             return []
+        if taken_s - rtt_s < LEAST_S:
+            return []
         found = said.tail_bytes / GOODPUT / tail_s
-        if taken_s - rtt_s > LEAST_S:
-            whole = BODY_BYTES / GOODPUT / (taken_s - rtt_s)
-            found = whole if found > PROXY * whole else found
-        return [found]
+        whole = BODY_BYTES / GOODPUT / (taken_s - rtt_s)
+        return [whole if found > PROXY * whole else found]
 
     def _take(self, size: int) -> Tuple[float, ProbeAnswer]:
         """Seconds of one request, and its answer."""

@@ -1,8 +1,10 @@
 """What a run measured: as values, as JSON and as a table."""
 
 import os
+from types import MappingProxyType
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from ..bundle.manifest_checks import DECODED
 from ..bundle.skipped import Skipped, skipped_json, skipped_text
 from ..errors import CoachRuntimeError
 from ..paragraphs import hanging
@@ -130,6 +132,8 @@ class Report(NamedTuple):
         Of the source: what ended the run before it should have ended.
     stats_dropped : int
         Lines of statistics that could not be written.
+    figures : mapping of str to float
+        What is told of boxes or masks beside annotations: mAP, mIoU.
     """
 
     cut: str
@@ -154,6 +158,7 @@ class Report(NamedTuple):
     compared: Compared
     ended_by: Optional[CoachRuntimeError] = None
     stats_dropped: int = 0
+    figures: Mapping[str, float] = MappingProxyType({})
 
     def to_json(self) -> Dict[str, Any]:
         """A JSON object."""
@@ -171,6 +176,7 @@ class Report(NamedTuple):
             "skipped": skipped_json(self.skipped),
             "task": self.task,
             "accuracy": self.accuracy,
+            "figures": dict(self.figures),
             "inputs_outside_calibration": dict(self.outside),
             "bytes_per_task": self.bytes_per_task,
             "payload_bytes_per_task": self.payload_bytes_per_task,
@@ -213,6 +219,10 @@ class Report(NamedTuple):
         return text + (f" ({failed})" if failed else "") + late
 
     def _accuracy(self) -> str:
+        if self.figures:
+            return ", ".join(f"{name} {100 * value:.2f}" for name, value in self.figures.items())
+        if self.task in DECODED:
+            return f"{DECODED[self.task]}: annotations tell it (coachc run --truth), --answers has what was found"
         if self.task != "classify":
             return "not told by a label: outputs are judged (coachc eval does)"
         return "no labels" if self.accuracy is None else f"{100 * self.accuracy:.2f} %"

@@ -19,21 +19,24 @@ from ..bundle.profile_file import SeenLink, write_profile
 from ..bundle.signature import trusted_keys
 from ..bundle.source import open_source
 from ..bundle.store import Bundle, open_bundle
+from ..bundle.read_outputs import decoder_in, input_size
 from ..engines.choice import factory_of
+from ..engines.cores import usable_cores
 from ..engines.halves import DeviceHalf, EngineFactory, Halves
 from ..engines.ort_engine import CPU, OrtEngine
-from ..errors import CoachRuntimeError, ConnectionFailed, EngineError, LocalProtocolError, SourceError
+from ..errors import CoachRuntimeError, ConnectionFailed, EngineError, LocalProtocolError, SourceError, UsageError
 from ..link.cloud_half import CloudHalf
 from ..online.driver import Driver
 from ..online.recorder import Recorder
 from ..online.recording import Header
 from .achieved_profile import achieved_profile
 from .arrivals import arrivals, images, with_left_out
+from .found import Findings, Sink, answers_file
 from .handoff import Handoff
 from .input_watch import InputWatch
 from .outcome import Outcome
 from .planned_stages import Compared, compare
-from .predictions import top1_of
+from .predictions import Predict, reader_of
 from .rate_probe import RateProbe
 from .read_ahead import read_ahead
 from .report import Online, Report
@@ -83,6 +86,9 @@ def run_bundle(
     engine_factory: EngineFactory = OrtEngine,
     threads: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    answers: Optional[str] = None,
+    sinks: Sequence[Sink] = (),
+    least_score: Optional[float] = None,
     ended: Optional[Callable[[Outcome], None]] = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Report:
@@ -143,6 +149,12 @@ def run_bundle(
         Of ONNX Runtime within an operator; 0: as many as pay.
     progress : callable
         (tasks through the device half, tasks in all).
+    answers : str, optional
+        A file that gets the boxes (.jsonl) or masks (.npz) that are found, in the source pictures' pixels.
+    sinks : sequence of callable
+        Get the name of each picture and what was found in it, as that file does.
+    least_score : float, optional
+        Of boxes that sinks get, if not the one that the bundle says; the file is of that one.
     ended : callable, optional
         Gets the outcome of each task, from any thread, in the order they come.
     stopping : callable
@@ -177,12 +189,15 @@ def run_bundle(
         record_file = _open_to_write(cleanup, "--record", record)
         driver = _driver(bundle, chosen, bits, prefer, draw or random.Random(0).random, interval_s, record_file)
         kept = None if state is None else StateFile(state, bundle.bundle_id, driver)
-        tally = Tally(bundle.manifest, lambda: driver.bandwidth_bytes_per_s, stats_file, ended)
+        read = reader_of(bundle.manifest, least_score)
+        findings = _findings(bundle.manifest, source, answers, sinks, cleanup)
+        tell = [each for each in (None if findings is None else findings.end, ended) if each is not None]
+        tally = Tally(bundle.manifest, lambda: driver.bandwidth_bytes_per_s, stats_file, tell)
         uplink = None
         if chosen.sending and server is not None:
-            uplink = _uplink(bundle, server, chosen, driver, allow_offline, timeout_s, tally.end)
+            uplink = _uplink(bundle, server, chosen, driver, read, allow_offline, timeout_s, tally.end)
             cleanup.callback(uplink.close, CLOSE_S)
-        stage = DeviceStage(halves, chosen.policies, driver, top1_of(model, bundle.manifest.task), chosen.alone)
+        stage = DeviceStage(halves, chosen.policies, driver, read, chosen.alone)
         half = halves.half(chosen.cut.name)
         watch = InputWatch(bundle.manifest)
         rows: Any = images(chosen.cut, source) if half.takes_images else watch.over(iter(source))
@@ -198,9 +213,10 @@ def run_bundle(
                 kept.keep_now_and_then()
 
         loop = Loop(stage, uplink, tally.end, chosen.alone is not None, timeout_s, deadline_s, window, stopping)
-        start_s = time.perf_counter()
-        ended_by = _run(loop, arrivals(rows, source, tally, interval_s, stopping), started, uplink)
+        start_s, start_cpu_s = time.perf_counter(), time.process_time()
+        ended_by = _run(loop, arrivals(rows, source, tally, interval_s, stopping, findings), started, uplink)
         elapsed_s = time.perf_counter() - start_s
+        processor_s = (time.process_time() - start_cpu_s) / max(tally.answered, 1) / usable_cores()
         if tally.open:
             raise LocalProtocolError(f"{tally.open} of {tally.submitted} tasks have neither an answer nor an error")
         if kept is not None:
@@ -211,10 +227,33 @@ def run_bundle(
     if profile_out is not None:
         link = None if bandwidth is None else SeenLink(bandwidth, driver.rtt_s)
         feed = None if isinstance(source, ImageSource) and half.takes_images else next(iter(source), None)
-        write_profile(profile_out, achieved_profile(bundle, half.cut, times, feed, engine, providers, link))
-    compared = compare(bundle.manifest, half.cut.name, half.description, times, tally.answered, elapsed_s)
+        write_profile(
+            profile_out, achieved_profile(bundle, half.cut, times, feed, engine, providers, link, processor_s)
+        )
+    compared = compare(bundle.manifest, half.cut.name, half.description, times, tally.answered, elapsed_s, processor_s)
     report = _report(half, source, tally, elapsed_s, online, bundle.manifest.task, watch.outside, compared, ended_by)
     return report._replace(stats_dropped=0 if stats_file is None else stats_file.dropped)
+
+
+def _findings(
+    manifest: Manifest, source: Source, answers: Optional[str], sinks: Sequence[Sink], cleanup: ExitStack
+) -> Optional[Findings]:
+    """Where boxes and masks go; None where nobody wants them."""
+    decoder = decoder_in(manifest)
+    if decoder is None:
+        if answers is not None:
+            raise UsageError(
+                f"--answers {answers}: the bundle does not say how its outputs are read as boxes or masks",
+                ["found  task " + manifest.task],
+                "compile it with --task detect or segment; --stats has the classes of a classifier",
+            )
+        return None
+    wanted = list(sinks)
+    if answers is not None:
+        file = answers_file(answers, decoder)
+        cleanup.callback(file.close)
+        wanted.append(file)
+    return Findings(source, input_size(manifest), manifest.model.inputs[0].shape[0], wanted) if wanted else None
 
 
 def _run(
@@ -262,12 +301,13 @@ def _uplink(
     server: str,
     chosen: ChosenPolicies,
     driver: Driver,
+    read: Predict,
     allow_offline: bool,
     timeout_s: float,
     ended: Callable[[Outcome], None],
 ) -> Uplink:
     """The way to a server that has been checked, and who watches it."""
-    model, keeps = bundle.manifest.model, chosen.alone is None
+    keeps = chosen.alone is None
     first = CloudHalf(bundle, server, timeout_s)
     try:
         down = _connect(first, chosen.sending, driver, allow_offline)
@@ -275,9 +315,9 @@ def _uplink(
         first.connection.close()
     uplink = Uplink(
         lambda: CloudHalf(bundle, server, timeout_s),
-        top1_of(model, bundle.manifest.task),
+        read,
         driver,
-        model.outputs[0].name,
+        bundle.manifest.model.outputs[0].name,
         Handoff(WAITING, down, keeps),
         keeps,
         ended,

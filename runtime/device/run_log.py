@@ -16,7 +16,7 @@ _SENTENCES = {
     "server lost": "the server is out of reach: {reason}",
     "server found": "the server answers again",
     "task failed": "task {task} has no answer ({stage}): {reason}",
-    "stats failed": "cannot write the statistics: {reason}; the run goes on without them",
+    "file failed": "the file of {flag} cannot be written: {reason}; the run goes on without it",
     "record ended": "the record ends here: {reason}",
     "state ignored": "the state that was kept is not used: {reason}",
     "state not kept": "the state cannot be kept: {reason}",

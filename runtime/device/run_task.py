@@ -4,7 +4,7 @@ One caller, like the engines: the thread that starts tasks. Tasks that were lost
 """
 
 import time
-from typing import Callable, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class DeviceStage:
         Of the cuts that may be taken.
     driver : Driver
     predict : callable
-        All model outputs of a task -> classes of its rows.
+        All model outputs of a task -> what its rows show.
     alone : str or None
         The cut that answers what the server does not; None: nothing does.
     clock : callable
@@ -151,7 +151,7 @@ class DeviceStage:
         return policy.name != "none"
 
     def _done(
-        self, task: int, predictions: Tuple[int, ...], arrival_s: float, begin_s: float, cut: str, reason: str
+        self, task: int, predictions: Tuple[Any, ...], arrival_s: float, begin_s: float, cut: str, reason: str
     ) -> Done:
         now_s = self._clock()
         return Done(task, predictions, now_s - arrival_s, now_s - begin_s, cut=cut, exit=reason)

@@ -7,7 +7,7 @@ requests under way end at once.
 
 import threading
 import time
-from typing import Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 from ..errors import AnswerOverdue, CoachRuntimeError, LocalProtocolError
 from ..link.cloud_half import Answer, CloudHalf
@@ -33,7 +33,7 @@ class Uplink:
     connect : callable
         Makes a `CloudHalf` with a connection of its own; each takes tasks of any cut.
     predict : callable
-        All model outputs of a task -> classes of its rows.
+        All model outputs of a task -> what its rows show.
     driver : Driver
     output : str
         The model output whose probability is taken.
@@ -148,7 +148,7 @@ class Uplink:
             self.handoff.lose(flight, flight.error)
 
     def _answered(
-        self, flight: Flight, answer: Answer, predictions: Tuple[int, ...], said: Optional[Said], start_s: float
+        self, flight: Flight, answer: Answer, predictions: Tuple[Any, ...], said: Optional[Said], start_s: float
     ) -> None:
         work, end_s = flight.work, time.perf_counter()
         decision = work.decision

@@ -23,6 +23,8 @@ class StatsFile:
     path : str
     limit_bytes : int
         Past it the file is renamed and a new one begun.
+    flag : str
+        That asked for it, for what is said of it.
 
     Attributes
     ----------
@@ -35,9 +37,10 @@ class StatsFile:
         If it cannot be opened at the start.
     """
 
-    def __init__(self, path: str, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(self, path: str, limit_bytes: int = LIMIT_BYTES, flag: str = "--stats") -> None:
         self.dropped = 0
         self._path = path
+        self._flag = flag
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
         self._again_s = 0.0
@@ -45,7 +48,7 @@ class StatsFile:
         try:
             self._open("w")
         except OSError as exc:
-            raise CoachRuntimeError(f"cannot write --stats {path}: {exc.strerror or exc}") from exc
+            raise CoachRuntimeError(f"cannot write {flag} {path}: {exc.strerror or exc}") from exc
 
     def write(self, record: Dict[str, Any]) -> None:
         """One line; never raises for what the disk does."""
@@ -68,7 +71,7 @@ class StatsFile:
                 self.dropped += 1
                 self._again_s = time.monotonic() + RETRY_S
                 self._give_up()
-                log_event("stats failed", reason=exc.strerror or str(exc))
+                log_event("file failed", flag=self._flag, reason=exc.strerror or str(exc))
 
     def close(self) -> None:
         """Close the file."""

@@ -22,8 +22,8 @@ class Tally:
     bandwidth : callable
         The link's estimated rate at that moment, bytes per second on the wire.
     stats : StatsFile or None
-    ended : callable, optional
-        Gets each outcome too.
+    ended : sequence of callable
+        Get each outcome too.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Tally:
         manifest: Manifest,
         bandwidth: Callable[[], float],
         stats: Optional[StatsFile] = None,
-        ended: Optional[Callable[[Outcome], None]] = None,
+        ended: Sequence[Callable[[Outcome], None]] = (),
     ) -> None:
         self.submitted = 0
         self.answered = 0
@@ -47,7 +47,8 @@ class Tally:
         self._manifest = manifest
         self._bandwidth = bandwidth
         self._stats = stats
-        self._tell = ended
+        self._tell = tuple(ended)
+        self._classes = manifest.task == "classify"
         self._lock = threading.Lock()
         self._open: Dict[int, Optional[Sequence[int]]] = {}
         self._bytes = [0, 0, 0]
@@ -87,8 +88,8 @@ class Tally:
             log_event("task failed", task=outcome.task, stage=outcome.stage, reason=outcome.reason)
         if self._stats is not None:
             self._stats.write(self._line(outcome, bandwidth))
-        if self._tell is not None:
-            self._tell(outcome)
+        for tell in self._tell:
+            tell(outcome)
 
     @property
     def open(self) -> int:
@@ -144,7 +145,7 @@ class Tally:
         self._bytes[1] += done.payload_bytes
         self._bytes[2] += done.packed_bytes
         self._device_s += done.device_s
-        if labels is not None and done.predictions:
+        if labels is not None and self._classes and done.predictions:
             self._labelled += len(labels)
             self._right += sum(label == found for label, found in zip(labels, done.predictions))
         self._cuts[done.cut] += 1
@@ -175,7 +176,7 @@ class Tally:
         if isinstance(outcome, Failed):
             error = {"stage": outcome.stage, "reason": outcome.reason}
             return {"task": outcome.task, "error": error, "cut": outcome.cut, "latency_s": outcome.latency_s}
-        labels: List[int] = list(outcome.predictions)
+        labels: List[int] = list(outcome.predictions) if self._classes else []
         return {
             "task": outcome.task,
             "cut": outcome.cut,

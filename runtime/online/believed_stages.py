@@ -20,10 +20,14 @@ TRUSTED = 1.2
 STALE_S = 30.0
 #: Between two looks at cuts nobody has taken for long, of one task each.
 LOOK_EVERY_S = 5.0
+#: The first periods of a cut are those of caches, connections and engines that are used for the first time.
+WARM_UP = 16
 #: A period that is longer than so many times what was expected is a stall.
 MOST_EXCESS = 5.0
-#: What was seen of a period counts half after so long.
-EXCESS_HALF_S = 10.0
+#: What was seen of a period counts half after so long: seeing it again costs a few periods, a wrong belief all of them.
+EXCESS_HALF_S = 2.0
+#: A cut that is taken again after so long is tried for `KEPT` periods, whatever the latest were.
+AGAIN_S = 0.5
 #: How many times the period of the best known one a cut may promise to be worth a look.
 WORTH = 1.5
 
@@ -42,11 +46,17 @@ class Measured:
 class Excess:
     """How many times longer than expected the latest periods of one cut were, and when that was last seen."""
 
-    __slots__ = ("times", "seen_s")
+    __slots__ = ("times", "seen_s", "first")
 
     def __init__(self) -> None:
         self.times: Deque[float] = deque(maxlen=KEPT)
         self.seen_s = float("-inf")
+        self.first = 0
+
+    @property
+    def factor(self) -> float:
+        """1 until enough has been seen."""
+        return _middle(self.times) if len(self.times) == KEPT else 1.0
 
 
 class BelievedStages:
@@ -103,6 +113,11 @@ class BelievedStages:
     def saw_period(self, cut: str, times_expected: float, now_s: float) -> None:
         """Two tasks of a cut began one after the other, when there was room, so many times later than expected."""
         found = self._excess.setdefault(cut, Excess())
+        if found.first < WARM_UP:
+            found.first += 1
+            return
+        if now_s - found.seen_s > AGAIN_S:
+            found.times.clear()
         found.times.append(min(max(times_expected, 1.0), MOST_EXCESS))
         found.seen_s = now_s
 
@@ -116,7 +131,7 @@ class BelievedStages:
         if found is None:
             sending = [name for name in self._excess if self._planned[name].rungs and self._planned[cut].rungs]
             return median(self.excess(name, now_s) for name in sending) if sending else 1.0
-        return 1 + (_middle(found.times) - 1) * 0.5 ** (max(0.0, now_s - found.seen_s) / EXCESS_HALF_S)
+        return 1 + (found.factor - 1) * 0.5 ** (max(0.0, now_s - found.seen_s) / EXCESS_HALF_S)
 
     def worth_a_look(self, now_s: float, periods: Mapping[str, float]) -> Optional[str]:
         """The cut that the next task should take to learn of it, if any.

@@ -30,6 +30,9 @@ LEAST_PERIOD_S = 2e-4
 PROBE_SHARE, SHIFT_SHARE = 0.05, 0.1
 #: Between two of them.
 LEAST_PROBE_S = 0.2
+#: The same where the rate decides nothing and answers take as long as they did.
+IDLE_PROBE_S = 10.0
+MOST_FALSE_ALARMS = 10
 #: So long one waits for a moment when nothing is under way.
 PROBE_LATE_S = 0.1
 #: So long a probe is believed rather than small transfers.
@@ -93,6 +96,7 @@ class Driver:
         self._small = SmallTransfers()
         self._probed_s = self._known_s = float("-inf")
         self._probed_bytes = 0.0
+        self._false_alarms = 0
         self._asking = False
         self._sent_bytes = 0.0
         self._server_s: Dict[str, float] = {name: policy.cloud_s for name, policy in policies.items()}
@@ -307,12 +311,13 @@ class Driver:
             if transfer.work_s >= 0:
                 self._stages.saw_cloud(name, transfer.work_s)
             on_the_wire = int(round(transfer.size_bytes / GOODPUT))
-            shows = self._small.saw(on_the_wire, transfer)
+            # What went beside a probe waited for it; so does what follows, for about as long as it took.
+            after_s = self._probed_bytes / bandwidth.estimate(self._link)
+            beside = self._asking or transfer.start_s < self._probed_s + after_s
+            shows = self._small.saw(on_the_wire, transfer, bandwidth.estimate(self._link), beside)
             seen = transfer._replace(size_bytes=on_the_wire, server_s=server_s + self._rtt_s)
             # Where the rate is probed, transfers that do not show it would contradict it.
             probed = not shows and transfer.end_s - self._known_s < PROBED_KEPT_S
-            # What went beside a probe waited for it.
-            beside = self._asking or transfer.start_s < self._probed_s
             self._link = (bandwidth.ended if probed or beside else bandwidth.observe)(self._link, seen)
             if answer is not None and feature is not None and decision is not None:
                 learn(self._states[name], self._policies[name], feature, decision, answer)
@@ -321,15 +326,20 @@ class Driver:
         """Whether tasks do not show the link's rate, or not yet, and a probe is worth what it sends now.
 
         Probes may take a twentieth of what the link is believed to carry, or a tenth as soon as answers begin to take
-        another time than they did.
+        another time than they did. Where nothing is decided by the rate they are rare: each delays what is sent then.
         """
         with self._lock:
             if self._probed_s == float("-inf"):
                 return True  # before anything is known
             if not self._small.few(now_s):
                 return False
-            share = SHIFT_SHARE if self._small.shifted else PROBE_SHARE
-            every_s = self._probed_bytes / (share * bandwidth.estimate(self._link))
+            every_s = self._probed_bytes / (PROBE_SHARE * bandwidth.estimate(self._link))
+            if not self._decides:
+                every_s = max(every_s, IDLE_PROBE_S)
+            if self._small.shifted:
+                # Each alarm that a probe has found to be none makes the next one wait longer.
+                soon_s = self._probed_bytes / (SHIFT_SHARE * bandwidth.estimate(self._link))
+                every_s = min(every_s, soon_s * 2**self._false_alarms)
             due_s = self._probed_s + max(every_s, LEAST_PROBE_S)
             # What is under way shares the link with it.
             return now_s >= (due_s + PROBE_LATE_S if self._waiting else due_s)
@@ -344,10 +354,13 @@ class Driver:
         with self._lock:
             self._asking = False
             self._probed_s, self._probed_bytes = now_s, spent_bytes
+            shifted = self._small.shifted
             self._small.settle()
             if bytes_per_s is not None:
                 before = bandwidth.estimate(self._link)
-                if now_s - self._known_s < PROBED_KEPT_S and before / NEAR < bytes_per_s < before * NEAR:
+                same = before / NEAR < bytes_per_s < before * NEAR
+                self._false_alarms = min(self._false_alarms + shifted, MOST_FALSE_ALARMS) if same else 0
+                if now_s - self._known_s < PROBED_KEPT_S and same:
                     bytes_per_s = (before + bytes_per_s) / 2  # one probe is up to a fifth off
                 self._known_s = now_s
                 self._link = bandwidth.measured(self._link, bytes_per_s)
@@ -390,6 +403,11 @@ class Driver:
     def _moves_freely(self) -> bool:
         """Whether there are several cuts that send to choose among."""
         return sum(bool(policy.rungs) for policy in self._policies.values()) > 1
+
+    @property
+    def _decides(self) -> bool:
+        """Whether the rate changes anything: there are several cuts, or a policy that chooses the precision."""
+        return len(self._policies) > 1 or any(policy.name != "none" for policy in self._policies.values())
 
     def _computed(self, name: str, now_s: float) -> None:
         """The device half of the task that began last has ended."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coachc.calib.find_task import BUDGETS, find_task
+from coachc.calib.find_task import BUDGETS, Reading, find_task
 from coachc.errors import DataError
 from coachc.runtime.bundle.manifest_types import TASKS
 from tests.helpers.onnx_models import constant, info, net, op
@@ -90,7 +90,7 @@ def test_rows_have_to_be_those_of_the_input():
     assert found(model, True, first_input=(8, 3))[0] == "classify"
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ["classify", "outputs"])
 @pytest.mark.parametrize("labels", [False, True])
 @pytest.mark.parametrize("model", [LOGITS, SOFTMAX, TWO], ids=["logits", "softmax", "two"])
 def test_what_is_asked_for_is_taken(task, labels, model):
@@ -112,6 +112,63 @@ def test_classes_that_are_none():
     assert caught.value.hint == (
         "put the output with the classes first, or leave --task out: every output is judged then"
     )
+
+
+BOXES = Reading({"kind": "boxes", "head": "yolov8", "outputs": ["y"]}, "a YOLOv8 head")
+PLANES = Reading({"kind": "mask", "head": "argmax", "axis": 1, "outputs": ["y"]}, "planes of the picture's size")
+INDICES = Reading({"kind": "mask", "head": "classes", "outputs": ["y"]}, "indices of the picture's size")
+
+
+def read(model, asked=None, labels=False, **known):
+    shapes = [tuple(axis.dim_value for axis in output.type.tensor_type.shape.dim) for output in model.graph.output]
+    judged = find_task(asked, model, shapes, (1, 10), labels, **known)
+    return judged.task, judged.reason, judged.decode
+
+
+def maps(*nodes, opset=13):
+    return net(nodes, [info("x", (1, 4, 8, 8))], [info("y", (1, 4, 8, 8))], opset=opset)
+
+
+def test_a_known_head_is_read_as_what_it_is():
+    assert read(MAP, guessed=BOXES) == ("detect", "a YOLOv8 head", BOXES.decode)
+    assert read(MAP, guessed=INDICES)[0] == "segment"
+    # Noise shows no boxes, labels of rows of classes say what they are, and what is asked for is done.
+    assert read(MAP, guessed=BOXES, certain=False)[0] == "outputs"
+    assert read(LOGITS, guessed=BOXES, labels=True)[0] == "classify"
+    assert read(MAP, "outputs", guessed=BOXES) == ("outputs", "--task says so", {})
+
+
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [
+        (maps(op("Softmax", "x", "y", axis=1)), "segment"),
+        (maps(op("Softmax", "x", "s", axis=-3), op("Identity", "s", "y")), "segment"),
+        (maps(op("LogSoftmax", "x", "y", axis=1)), "segment"),
+        # Features, another picture; along a row; of all channels and positions together.
+        (maps(op("Relu", "x", "y")), "outputs"),
+        (maps(op("Softmax", "x", "y")), "outputs"),
+        (maps(op("Softmax", "x", "y", axis=1), opset=11), "outputs"),
+    ],
+)
+def test_planes_are_masks_for_sure_where_they_are_a_distribution_over_classes(model, task):
+    assert read(model, guessed=PLANES)[0] == task
+    assert read(model, "segment", guessed=PLANES)[0] == "segment"
+
+
+def test_what_the_user_says_comes_first():
+    given = Reading(INDICES.decode, "--decode says so")
+    assert read(MAP, given=given, guessed=BOXES) == ("segment", "--decode says so", INDICES.decode)
+    assert read(MAP, "segment", given=given, guessed=BOXES)[0] == "segment"
+    with pytest.raises(DataError, match="--task detect reads boxes") as caught:
+        read(MAP, "detect", given=given)
+    assert tuple(caught.value.context) == ("found  --decode says so: mask",)
+
+
+@pytest.mark.parametrize(("task", "kind"), [("detect", "boxes"), ("segment", "mask")])
+def test_an_unknown_head_has_to_be_told(task, kind):
+    with pytest.raises(DataError, match=f"--task {task}: the outputs are of no form that is known") as caught:
+        read(MAP, task)
+    assert f'--decode FILE.toml, with kind "{kind}"' in caught.value.hint
 
 
 def test_every_task_has_a_budget():

@@ -160,7 +160,7 @@ def test_outputs_of_pictures_are_judged_in_their_own_scale(tmp_path):
     data = open_dataset(photographs(tmp_path / "pictures", 60), inputs, RGB, max_samples=60)
     trial = trial_of(model.proto, data, "outputs", 0.2)
     _, scores = as_jpegs(model, data.source.paths)
-    expected = np.array([trial.judge.losses(place, [one]) for place, one in enumerate(scores)])
+    expected = np.array([trial.judge.lost(place, trial.judge.answer(place, [one])) for place, one in enumerate(scores)])
     accuracy = measure_jpeg(model.proto, inputs, trial, 0.2).accuracy
     assert (accuracy.kind, accuracy.worst) == ("outputs", "y")
     assert accuracy.loss == pytest.approx(expected[trial.seen].mean(), rel=1e-3)

@@ -138,19 +138,20 @@ class TestOutputJudge:
         split = [[one * 1000 for one in sample] for sample in detections()]
         found = np.array(losses(judge, *split))
         assert found[:, [0, 2]].tolist() == [[1, 1]] * 40
-        assert judge.distances(0, split[0])[0] > 100
+        assert judge.answer(0, split[0])[0] > 100
 
     def test_another_shape_or_no_number_is_all(self, judge):
         boxes, count, plane = detections()[0]
-        assert judge.losses(0, [boxes[:, :19], count[:, :1], plane * np.nan]).tolist() == [1, 1, 1]
+        assert judge.lost(0, judge.answer(0, [boxes[:, :19], count[:, :1], plane * np.nan])).tolist() == [1, 1, 1]
 
     def test_the_scales_are_of_the_samples_that_are_seen(self):
         samples = [[np.full((1, 1), value)] for value in (-1.0, 1.0, 1000.0, -1000.0)]
         seen = OutputJudge(samples, ["y"], np.array([True, True, False, False]), noise=False)
         every = OutputJudge(samples, ["y"], np.ones(4, bool), noise=False)
         moved = [np.full((1, 1), 1.5)]
-        assert seen.losses(1, moved).tolist() == [pytest.approx(0.5)]
-        assert every.losses(1, moved).tolist() == [pytest.approx(0.5 / (0.1 * np.sqrt((2 + 2e6) / 4)), rel=1e-6)]
+        assert seen.lost(1, seen.answer(1, moved)).tolist() == [pytest.approx(0.5)]
+        expected = 0.5 / (0.1 * np.sqrt((2 + 2e6) / 4))
+        assert every.lost(1, every.answer(1, moved)).tolist() == [pytest.approx(expected, rel=1e-6)]
 
     def test_noise_is_said_to_be_noise(self):
         assert OutputJudge(detections(3), NAMES, np.ones(3, bool), noise=True).kind == "random"

@@ -99,7 +99,7 @@ def sink() -> None:
 
 def estimates(size: int, every_s: float) -> list[float]:
     """Mbit/s that the driver believes, after the beginning, soon after the change, and later."""
-    policy = Policy("none", "cut", None, None, (Rung((4,), float(size)),), 0, (-float("inf"),), 0.01, 0.0)
+    policy = Policy("default", "cut", None, None, (Rung((4,), float(size)),), 0, (-float("inf"),), 0.01, 0.0)
     driver = Driver({"cut": policy}, "cut", None, 50 * MBIT, "accuracy", lambda: 1.0, every_s)
     rate = RateProbe(SERVER, lambda: driver.sent_bytes)
     over = threading.Event()

@@ -97,7 +97,7 @@ def test_a_graph_that_differs_from_torch_is_not_written(tmp_path):
     path.write_bytes(b"what was there before")
     with pytest.raises(ModelError, match="does not compute what torch computes") as caught:
         write_onnx(Deceiver(), (4,), path)
-    assert "largest difference of a logit" in caught.value.context[0]
+    assert "largest difference of logits" in caught.value.context[0]
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("model.onnx", b"what was there before")]
 
 

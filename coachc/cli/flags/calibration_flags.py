@@ -13,13 +13,14 @@ from coachc.cli.options import one_of, parse_fraction
 from coachc.errors import UsageError
 
 if TYPE_CHECKING:
+    from coachc.calib.find_task import Reading
     from coachc.frontend.model import Model
     from coachc.runtime.bundle.manifest_types import Preprocess
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CalibrationFlags(FlagGroup):
-    """`--calib`, `--task`, `--budget`, `--samples`, the image flags, `--recipe` and `--preview`."""
+    """Samples, what is judged of them and what may be lost, the image flags, `--recipe` and `--preview`."""
 
     calib: Annotated[
         str | None,
@@ -32,15 +33,27 @@ class CalibrationFlags(FlagGroup):
     task: Annotated[
         str | None,
         typer.Option(
-            help="What is judged: classify (the first output is a row of classes) or outputs (each in its own scale). "
-            "Default: what model and labels leave no doubt about, else outputs."
+            help="What is judged: classify (the first output is a row of classes), detect (boxes), segment (masks) or "
+            "outputs (each in its own scale). Default: what model and labels leave no doubt about, else outputs."
+        ),
+    ] = None
+    decode: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.toml", help="How outputs are read as boxes or masks. Default: as their shapes say."),
+    ] = None
+    truth: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.json|DIR",
+            help="Annotations of the pictures: a COCO file for boxes, a folder of PNG masks. Default: what the whole "
+            "model finds.",
         ),
     ] = None
     budget: Annotated[
         str | None,
         typer.Option(
-            help="What may be lost, in percent (0.5%) or as a fraction (0.005): of answers, default 0.5%; of outputs, "
-            "in their own scale, default 2%."
+            help="What may be lost, in percent (0.5%) or as a fraction (0.005): of answers, boxes and masks, default "
+            "0.5%; of outputs, in their own scale, default 2%."
         ),
     ] = None
     samples: Annotated[
@@ -87,6 +100,13 @@ class CalibrationFlags(FlagGroup):
         from coachc.runtime.bundle.manifest_types import TASKS
 
         return None if self.task is None else one_of(self.task, "--task", TASKS)
+
+    @property
+    def reading(self) -> Reading | None:
+        """How the user says that outputs are read; FileError or UsageError if the file does not say it."""
+        from coachc.cli.decode_file import reading_of
+
+        return None if self.decode is None else reading_of(self.decode)
 
     def preprocess_of(self, model: Model) -> Preprocess | None:
         """How images become the input; None for arrays, unless a flag says otherwise.

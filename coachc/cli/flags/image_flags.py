@@ -16,9 +16,14 @@ if TYPE_CHECKING:
     from coachc.runtime.bundle.manifest_types import Preprocess
 
 
+#: What YOLO models are trained with.
+GRAY = "114"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageFlags(FlagGroup):
-    """`--mean`, `--std`, `--pixel-scale`, `--color`, `--resize`, `--crop`, `--resize-to` and `--orientation`.
+    """`--mean`, `--std`, `--pixel-scale`, `--color`, `--resize`, `--crop`, `--resize-to`, `--fill` and
+    `--orientation`.
 
     `size` and `layout` are a recipe's: the input it was made for. They have no flag, since the model decides.
     """
@@ -36,8 +41,9 @@ class ImageFlags(FlagGroup):
     crop: Annotated[
         str,
         typer.Option(
-            help="Images: none (resize to the input's size), center (--resize-to, then crop) or center-square (crop, "
-            "then resize). Default: none, or center with --resize-to."
+            help="Images: none (resize to the input's size), center (--resize-to, then crop), center-square (crop, "
+            "then resize), letterbox (keep the aspect ratio, in the middle of --fill) or letterbox-corner. Default: "
+            "none, or center with --resize-to."
         ),
     ] = ""
     resize_to: Annotated[
@@ -45,6 +51,9 @@ class ImageFlags(FlagGroup):
         typer.Option(
             metavar="256|256x320", help="Images: what --crop center crops from: shorter side, or height x width."
         ),
+    ] = ""
+    fill: Annotated[
+        str, typer.Option(metavar="114|0,0,0", help="Images: pixels around a letterbox, 0 to 255. Default: 114.")
     ] = ""
     orientation: Annotated[
         str,
@@ -104,6 +113,7 @@ def preprocess_of(model: Model, flags: ImageFlags) -> Preprocess | None:
         crop=crop,
         resize_to=resize_to,
         orientation=one_of(flags.orientation, "--orientation", ORIENTATIONS),
+        fill=_fill(flags.fill, crop, channels),
     )
     if as_they_are and not leaves_pixels(preprocess):
         raise UsageError(
@@ -129,6 +139,18 @@ def parse_floats(text: str, flag: str, count: int) -> tuple[float, ...]:
     if len(values) != count:
         raise UsageError(f"{flag} has {len(values)} numbers, the model's input has {count} channels")
     return values
+
+
+def _fill(text: str, crop: str, channels: int) -> tuple[int, ...]:
+    """The pixel around a letterbox, () where there is none."""
+    if not crop.startswith("letterbox"):
+        if text:
+            raise UsageError(f"--fill {text} is for --crop letterbox", context=[f"found  --crop {crop}"])
+        return ()
+    numbers = parse_floats(text or GRAY, "--fill", channels)
+    if not all(0 <= number <= 255 and number == int(number) for number in numbers):
+        raise UsageError(f"--fill '{text}' is no pixel", hint="whole numbers of 0 to 255, for example 114 or 0,0,0")
+    return tuple(int(number) for number in numbers)
 
 
 def parse_resize_to(text: str) -> tuple[int, ...]:

@@ -66,6 +66,7 @@ def test_pictures_in_json(picture_model, picture_folder, tmp_path, command):
         "crop": "center-square",
         "resize_to": [],
         "orientation": "exif",
+        "fill": [],
     }
     assert (data["range_samples"], data["preview"]) == (18, None)
     # The network has random weights.

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from coachc.runtime.bundle.image_file import open_image
+from coachc.runtime.bundle.image_file import open_image, picture_size
 from coachc.runtime.errors import UnreadablePicture
 from tests.helpers.pictures import png, tiff, with_orientation
 
@@ -163,12 +163,32 @@ def test_pictures_are_turned_as_the_camera_says(orientation):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_tiff_too_which_pillow_turns_by_itself(orientation):
+def test_tiff_too_which_pillow_turns_by_itself(orientation, tmp_path):
     upright = PLACES[:, :, :1]
     stored = STORED[orientation](upright)
     data = tiff(stored[:, :, 0], orientation=orientation)
-    assert gray(data, "exif") == upright[:, :, 0].tolist()
-    assert gray(data, "stored") == stored[:, :, 0].tolist()
+    (tmp_path / "x.tiff").write_bytes(data)
+    for source in (data, tmp_path / "x.tiff"):
+        assert gray(source, "exif") == upright[:, :, 0].tolist()
+        assert gray(source, "stored") == stored[:, :, 0].tolist()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["jpg", "tiff"])
+def test_the_size_of_a_picture_is_that_of_its_pixels(kind, orientation, tmp_path):
+    stored = STORED[orientation](blocks(PLACES) if kind == "jpg" else PLACES[:, :, :1])
+    data = (
+        with_orientation(jpeg(stored), orientation) if kind == "jpg" else tiff(stored[:, :, 0], orientation=orientation)
+    )
+    (tmp_path / f"x.{kind}").write_bytes(data)
+    for way in ("exif", "stored"):
+        assert picture_size(tmp_path / f"x.{kind}", way) == rgb(data, way).shape[1::-1]
+
+
+def test_what_is_no_picture_has_no_size(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"no picture")
+    with pytest.raises(UnreadablePicture):
+        picture_size(tmp_path / "x.png", "exif")
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])

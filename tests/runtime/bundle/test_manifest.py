@@ -305,7 +305,11 @@ def several(*alterations):
         (change(("cuts", 0, "before"), ["x.onnx"]), "before\\[0\\]': expected the path of a listed artefact"),
         (change(("cuts", 0, "after"), ["x.onnx"]), "after\\[0\\]': expected the path of a listed artefact"),
         (change(("cuts", 0, "max_batch"), 0), "max_batch': expected at least 1, found 0"),
-        (change(("task",), "segment"), 'task\': expected one of classify, outputs, found "segment"'),
+        (change(("task",), "count"), 'task\': expected one of classify, outputs, segment, detect, found "count"'),
+        (change(("task",), "segment"), 'decode\': expected an object of kind "mask" for task segment'),
+        (change(("task",), "detect"), 'decode\': expected an object of kind "boxes" for task detect'),
+        (change(("decode",), {"kind": "boxes"}), "decode': expected an empty object for task classify"),
+        (change(("decode",), []), "decode': expected an object, found"),
         (
             change(("model", "outputs", 0, "shape"), [1, 1600, 1]),
             'task\': expected outputs, where the first output is no row of classes, found "classify"',

@@ -53,10 +53,23 @@ def test_a_crop_comes_back(crop, resize_to):
     assert to_json_bytes(from_json_bytes(data)) == data
 
 
+@pytest.mark.parametrize("crop", ["letterbox", "letterbox-corner"])
+def test_a_letterbox_comes_back(crop):
+    preprocess = PLAIN._replace(crop=crop, fill=(114, 0, 255))
+    data = written(preprocess)
+    assert json.loads(data.decode())["preprocess"]["fill"] == [114, 0, 255]
+    assert from_json_bytes(data).preprocess == preprocess
+    assert "fill" not in json.loads(written(PLAIN).decode())["preprocess"]
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"crop": "corner"}, "'preprocess.crop': expected one of none, center, center-square, found \"corner\""),
+        ({"crop": "corner"}, "'preprocess.crop': expected one of none, center, .*, letterbox-corner, found \"corner\""),
+        ({"crop": "letterbox"}, r"'preprocess.fill': expected a pixel of 0 to 255 per channel \(3\)"),
+        ({"crop": "letterbox", "fill": [0, 0, 256]}, "'preprocess.fill': expected a pixel of 0 to 255 per channel"),
+        ({"crop": "letterbox", "fill": [114] * 3, "resize_to": [5]}, "expected an empty list for crop letterbox"),
+        ({"fill": [114, 114, 114]}, "'preprocess.fill': expected none without a letterbox"),
         ({"crop": None}, "'preprocess.crop': expected one of none"),
         ({"crop": "center"}, "'preprocess.resize_to': expected one or two lengths for crop center"),
         ({"crop": "center", "resize_to": [5, 5, 5]}, "'preprocess.resize_to': expected one or two lengths"),

@@ -600,6 +600,7 @@ def test_the_command_line_prints_one_json_object_last(bundle, source, capsys, mo
             "errors",
             "exits",
             "fallbacks",
+            "figures",
             "inputs_outside_calibration",
             "late",
             "latency_s",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coachc.runtime.device.predictions import top1_of
+from coachc.runtime.device.predictions import reader_of
 from coachc.runtime.device.run_task import DeviceStage, Done, Work
 from coachc.runtime.engines.halves import Halves
 from coachc.runtime.online.driver import Driver
@@ -18,7 +18,7 @@ def made(tmp_path):
     bundle = make_online_bundle(tmp_path / "b")
     policies = {"one": policy_of("default", "one", exits=False, adjust=(-float("inf"),))}
     driver = Driver(policies, "one", "device-only", 6e5, "accuracy", lambda: 1.0, interval_s=0.02)
-    predict = top1_of(bundle.manifest.model, bundle.manifest.task)
+    predict = reader_of(bundle.manifest)
     clock = iter(range(1000))
     return DeviceStage(
         Halves(bundle, engine_for), policies, driver, predict, "device-only", lambda: 1e-6 * next(clock)

@@ -7,6 +7,7 @@ from coachc.runtime.online.believed_stages import (
     KEPT,
     LOOK_EVERY_S,
     MOST_EXCESS,
+    WARM_UP,
     STALE_S,
     BelievedStages,
 )
@@ -86,9 +87,9 @@ def test_cuts_that_are_not_known_are_left_alone():
 def test_periods_that_are_longer_than_their_stages():
     stages = BelievedStages(PLANNED)
     assert stages.excess("early", 0.0) == 1.0
-    for task in range(KEPT):
-        stages.saw_period("early", 1.5, float(task))
-    now_s = KEPT - 1.0
+    for task in range(WARM_UP + KEPT):
+        stages.saw_period("early", 1.5, 0.1 * task)
+    now_s = 0.1 * (WARM_UP + KEPT - 1)
     assert stages.excess("early", now_s) == pytest.approx(1.5)
     # Others are as those that were seen, if they send as well, until they are seen themselves.
     assert stages.excess("late", now_s) == pytest.approx(1.5)
@@ -96,9 +97,28 @@ def test_periods_that_are_longer_than_their_stages():
     assert stages.excess("late", now_s) == 1.0
 
 
+def test_first_periods_say_nothing():
+    stages = BelievedStages(PLANNED)
+    for task in range(WARM_UP + KEPT - 1):
+        stages.saw_period("early", 4.0, 0.1 * task)
+        assert stages.excess("early", 0.1 * task) == 1.0
+
+
+def test_a_cut_that_was_left_in_a_bad_moment_is_tried_for_more_than_one_task():
+    stages = BelievedStages(PLANNED)
+    for task in range(WARM_UP + KEPT):
+        stages.saw_period("early", 3.0, 0.01 * task)
+    now_s = 0.01 * (WARM_UP + KEPT) + 3.0
+    for task in range(KEPT - 1):
+        stages.saw_period("early", 1.0, now_s + 0.01 * task)
+        assert stages.excess("early", now_s + 0.01 * task) == 1.0
+    stages.saw_period("early", 1.0, now_s + 0.01 * KEPT)
+    assert stages.excess("early", now_s + 0.01 * KEPT) == 1.0
+
+
 def test_what_was_long_ago_counts_less():
     stages = BelievedStages(PLANNED)
-    for _ in range(KEPT):
+    for _ in range(WARM_UP + KEPT):
         stages.saw_period("early", 3.0, 0.0)
     assert stages.excess("early", EXCESS_HALF_S) == pytest.approx(2.0)
     assert stages.excess("early", 20 * EXCESS_HALF_S) == pytest.approx(1.0, abs=1e-5)
@@ -106,10 +126,11 @@ def test_what_was_long_ago_counts_less():
 
 def test_one_stall_is_no_period():
     stages = BelievedStages(PLANNED)
-    for task in range(KEPT - 1):
-        stages.saw_period("early", 1.0, float(task))
-    stages.saw_period("early", 1000.0, float(KEPT))
-    assert stages.excess("early", float(KEPT)) == 1.0
+    first = WARM_UP + KEPT
+    for task in range(first - 1):
+        stages.saw_period("early", 1.0, 0.1 * task)
+    stages.saw_period("early", 1000.0, 0.1 * first)
+    assert stages.excess("early", 0.1 * first) == 1.0
     for task in range(KEPT):
-        stages.saw_period("early", 1000.0, KEPT + task + 1.0)
-    assert stages.excess("early", 2.0 * KEPT) == pytest.approx(MOST_EXCESS)
+        stages.saw_period("early", 1000.0, 0.1 * (first + task + 1))
+    assert stages.excess("early", 0.1 * (first + KEPT)) == pytest.approx(MOST_EXCESS)

@@ -1,9 +1,10 @@
 """When a device sends too little to show its link's rate, and when that is worth a probe."""
 
+import numpy as np
 import pytest
 
 from coachc.runtime.online.bandwidth import Transfer
-from coachc.runtime.online.driver import LEAST_PROBE_S, PROBE_SHARE, SHIFT_SHARE, Driver
+from coachc.runtime.online.driver import IDLE_PROBE_S, LEAST_PROBE_S, PROBE_SHARE, SHIFT_SHARE, Driver
 from coachc.runtime.online.policy import Policy
 from coachc.runtime.online.precision import Rung
 from coachc.runtime.online.small_transfers import SmallTransfers
@@ -16,16 +17,20 @@ def transfer(now_s, duration_s, server_s=0.001):
     return Transfer(600, now_s - duration_s - server_s, now_s, server_s)
 
 
+def saw(seen, size, transferred, believed=20 * MBIT, **more):
+    return seen.saw(size, transferred, believed, **more)
+
+
 def test_only_small_transfers_of_late_are_few():
     seen = SmallTransfers()
     assert not seen.few(0.0)
-    seen.saw(600, transfer(1.0, 0.002))
+    saw(seen, 600, transfer(1.0, 0.002))
     assert seen.few(1.1)
     assert not seen.few(5.0)
-    seen.saw(60000, transfer(1.2, 0.02))
-    seen.saw(600, transfer(1.3, 0.002))
+    saw(seen, 60000, transfer(1.2, 0.02))
+    saw(seen, 600, transfer(1.3, 0.002))
     assert not seen.few(1.4)
-    seen.saw(600, transfer(2.3, 0.002))
+    saw(seen, 600, transfer(2.3, 0.002))
     assert seen.few(2.4)
 
 
@@ -33,18 +38,61 @@ def test_only_small_transfers_of_late_are_few():
 def test_another_duration_shows_after_a_few(factor):
     seen = SmallTransfers()
     for task in range(60):
-        seen.saw(600, transfer(task * 0.01, 0.002 * (0.9 if task % 2 else 1.1)))
+        saw(seen, 600, transfer(task * 0.01, 0.002 * (0.9 if task % 2 else 1.1)))
     assert not seen.shifted
     for task in range(60, 70):
-        seen.saw(600, transfer(task * 0.01, 0.002 * factor))
+        saw(seen, 600, transfer(task * 0.01, 0.002 * factor))
     assert seen.shifted
     seen.settle()
-    seen.saw(600, transfer(0.71, 0.002 * factor))
+    saw(seen, 600, transfer(0.71, 0.002 * factor))
     assert not seen.shifted
 
 
-def driver(rate):
-    policy = Policy("none", "cut", None, None, (Rung((4,), 300.0),), 0, (-float("inf"),), 0.01, 0.001)
+def test_noise_is_no_change():
+    """Durations that vary by a factor of two and more, for thousands of transfers."""
+    random = np.random.RandomState(0)
+    for seed in range(5):
+        seen = SmallTransfers()
+        now_s = 0.0
+        for duration_s in 0.0004 * random.lognormal(0, 0.5, 3000):
+            now_s += 0.003
+            saw(seen, 600, transfer(now_s, duration_s))
+        assert not seen.shifted, seed
+        for duration_s in 0.002 * random.lognormal(0, 0.5, 40):
+            now_s += 0.003
+            saw(seen, 600, transfer(now_s, duration_s))
+        assert seen.shifted, seed
+
+
+@pytest.mark.parametrize(("size", "shows"), [(4500, False), (9000, False), (12000, True)])
+def test_a_few_kilobytes_never_say_that_a_link_is_much_faster(size, shows):
+    """Server and sender share the time, and what seemed to wait for the link has gone at once: a probe says whether."""
+    seen = SmallTransfers()
+    for task in range(10):
+        # The link is busy: every transfer begins when the one before it has left.
+        seen.saw(size, Transfer(size, task * 0.01, (task + 1) * 0.01, 0.0), size / 0.01)
+    assert not seen.shifted
+    assert seen.saw(size, Transfer(size, 0.1, 0.1002, 0.0), size / 0.01) == shows
+    assert seen.shifted != shows
+    assert seen.few(0.1002) != shows
+
+
+def test_what_goes_beside_a_probe_is_no_change():
+    """It waits for the probe, which would call for the next one for ever."""
+    seen = SmallTransfers()
+    for task in range(60):
+        saw(seen, 600, transfer(task * 0.01, 0.002))
+    for task in range(60, 70):
+        saw(seen, 600, transfer(task * 0.01, 0.025), beside=True)
+    assert not seen.shifted
+    seen.settle()
+    for task in range(70, 90):
+        saw(seen, 600, transfer(task * 0.01, 0.002))
+    assert not seen.shifted
+
+
+def driver(rate, name="default"):
+    policy = Policy(name, "cut", None, None, (Rung((4,), 300.0),), 0, (-float("inf"),), 0.01, 0.001)
     return Driver({"cut": policy}, "cut", None, rate, "accuracy", lambda: 1.0)
 
 
@@ -71,6 +119,23 @@ def test_probes_take_a_small_share_of_the_link(mbit):
         assert not one.wants_rate(now_s)
         now_s = feed(one, now_s, 10, 0.001)
     assert one.wants_rate(now_s + 0.01)
+
+
+def test_where_the_rate_decides_nothing_probes_are_rare_until_answers_change():
+    one = driver(20 * MBIT, "none")
+    now_s = feed(one, 0.0, 20, 0.001)
+    assert one.wants_rate(now_s)
+    one.asked_rate(now_s, 20 * MBIT, PROBE)
+    now_s = feed(one, now_s, 700, 0.001)
+    assert not one.wants_rate(now_s)
+    changed = feed(one, now_s, 30, 0.004)
+    assert one.wants_rate(changed)
+    one.asked_rate(changed, 20 * MBIT, PROBE)
+    now_s = feed(one, changed, 900, 0.004)
+    assert not one.wants_rate(now_s)
+    now_s = feed(one, now_s, 110, 0.004)
+    assert now_s - changed > IDLE_PROBE_S
+    assert one.wants_rate(now_s)
 
 
 def test_answers_that_take_longer_are_followed_up_sooner():
@@ -107,7 +172,7 @@ def test_what_a_token_bucket_lets_through_is_not_the_rate(size, every_s):
     for _ in range(40):
         duration_s = 0.0002 + max(0.0, size - tokens) / rate
         tokens = max(0.0, tokens - size)
-        if seen.saw(size, Transfer(size, now_s, now_s + duration_s)):
+        if saw(seen, size, Transfer(size, now_s, now_s + duration_s)):
             shown.append(size / (duration_s - 0.0002) / rate)
         begin_s = max(now_s + duration_s, now_s + every_s)
         tokens = min(burst, tokens + (begin_s - now_s - duration_s) * rate)

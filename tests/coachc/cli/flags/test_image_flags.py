@@ -81,12 +81,24 @@ def test_inputs_that_are_no_picture(shapes):
 def test_crops(crop, resize_to, expected):
     found = preprocess_of(PICTURE, ImageFlags(crop=crop, resize_to=resize_to))
     assert (found.crop, found.resize_to) == expected
+    assert found.fill == ()
+
+
+@pytest.mark.parametrize(("text", "fill"), [("", (114,) * 3), ("0", (0, 0, 0)), ("1,2,255", (1, 2, 255))])
+def test_what_surrounds_a_letterbox(text, fill):
+    for crop in ("letterbox", "letterbox-corner"):
+        assert preprocess_of(PICTURE, ImageFlags(crop=crop, fill=text)).fill == fill
 
 
 @pytest.mark.parametrize(
     ("flags", "message", "hint"),
     [
         ({"crop": "corner"}, "--crop 'corner' is unknown", "one of none, center, center-square"),
+        ({"fill": "114"}, "--fill 114 is for --crop letterbox", ""),
+        ({"crop": "letterbox", "fill": "256"}, "--fill '256' is no pixel", "whole numbers of 0 to 255"),
+        ({"crop": "letterbox", "fill": "0.5"}, "--fill '0.5' is no pixel", "whole numbers of 0 to 255"),
+        ({"crop": "letterbox", "fill": "1,2"}, "--fill has 2 numbers, the model's input has 3 channels", ""),
+        ({"crop": "letterbox", "resize_to": "40"}, "--resize-to 40 does not go with --crop letterbox", ""),
         ({"crop": "center"}, "--crop center needs the size that is cropped from", "for example --resize-to 256"),
         (
             {"crop": "none", "resize_to": "40"},
