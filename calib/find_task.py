@@ -15,7 +15,8 @@ from coachc.runtime.bundle.classes import classes_of
 from coachc.runtime.bundle.manifest_checks import DECODED
 from coachc.runtime.bundle.manifest_types import TASKS
 
-#: Admissible loss where none is given: points of accuracy, and the share of an output's own scale.
+#: Admissible loss where none is given: points of accuracy or of another score, and the share of an output's own scale.
+METRIC_BUDGET = 0.005
 BUDGETS = {"classify": 0.005, "outputs": 0.02, "segment": 0.005, "detect": 0.005}
 #: Operators that make a distribution over classes, and those that leave it one.
 _DISTRIBUTIONS = frozenset({"Softmax", "LogSoftmax"})
@@ -34,11 +35,16 @@ class Judged:
         In words.
     decode : mapping
         How outputs are read as boxes or masks (`runtime.decode.decode_spec`); empty for other tasks.
+    metric : str
+        The function that scores samples, "file.py:function", and its file's sha256; empty where none does.
+    sha256 : str
     """
 
     task: str
     reason: str
     decode: Mapping[str, Any] = field(default_factory=dict)
+    metric: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

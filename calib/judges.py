@@ -28,8 +28,9 @@ class Judge(Protocol):
     task : str
     measures : sequence of str
         What is lost is counted in, each held to the budget; one without a name where there is one only.
-    kind : {"labels", "agreement", "outputs", "random"}
-        What the split model is compared with: labels, the whole model's answers, its outputs; noise compares nothing.
+    kind : {"labels", "agreement", "outputs", "metric", "random"}
+        What the split model is compared with: labels, the whole model's answers, its outputs; a metric of the user's
+        says; noise compares nothing.
     whole_losses : bool
         A sample loses -1, 0 or 1, nothing between.
     """

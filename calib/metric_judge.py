@@ -96,7 +96,8 @@ class MetricJudge:
         noise: bool,
     ) -> None:
         self.task = metric.task
-        self.kind = "random" if noise else "agreement" if truths is None else "labels"
+        known = "metric" if metric.task == "outputs" else "agreement" if truths is None else "labels"
+        self.kind = "random" if noise else known
         self._metric = metric
         self._truths: list[Any] = [] if truths is None else list(truths)
         self._own = truths is None

@@ -7,20 +7,16 @@ rounding is only comparable on the same samples.
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import itertools
 import math
-import os
 import re
-import sys
-import traceback
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from coachc.calib.user_code import UserFunction
 from coachc.errors import DataError
 from coachc.runtime.bundle.feeds import Feed, Source
 from coachc.runtime.bundle.manifest_types import TensorSpec
@@ -65,10 +61,9 @@ class ScriptSource(Source):
     """
 
     def __init__(self, file: str, function: str, inputs: Sequence[TensorSpec], max_samples: int) -> None:
-        self._file = file
         self._inputs = tuple(inputs)
-        self._name = f"{file}:{function}"
-        self._load = self._find(function)
+        self._function = UserFunction(file, function)
+        self._name = self._function.name
         self._checksums: list[int] = []
         labels: list[int] = []
         labelled: set[bool] = set()
@@ -101,58 +96,16 @@ class ScriptSource(Source):
     def name_of(self, row: int) -> str:
         return f"row {row} of {self._name}"
 
-    def _find(self, function: str) -> Callable[[], Any]:
-        if not os.path.isfile(self._file):
-            raise DataError(f"no such file: {self._file}")
-        stem = os.path.splitext(os.path.basename(self._file))[0]
-        spec = importlib.util.spec_from_file_location(f"coachc_samples_{stem}", self._file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        # Where dataclasses and pickle look a module up.
-        sys.modules[spec.name] = module
-        with self._user_code("cannot be imported"):
-            spec.loader.exec_module(module)
-        found = getattr(module, function, None)
-        if not callable(found):
-            known = sorted(name for name, value in vars(module).items() if callable(value) and name[0] != "_")
-            raise DataError(
-                f"{self._file} has no function '{function}'", context=["found  " + (", ".join(known) or "none")]
-            )
-        return found
-
     def _samples(self) -> Iterator[Sample]:
-        with self._user_code("failed"):
-            items = iter(self._load())
+        with self._function.guarded("failed"):
+            items = iter(self._function.call())
         for index in itertools.count():
-            with self._user_code("failed", f"while it made sample {index}"):
+            with self._function.guarded("failed", f"while it made sample {index}"):
                 try:
                     item = next(items)
                 except StopIteration:
                     return
             yield self._sample(item, f"sample {index} of {self._name}")
-
-    @contextlib.contextmanager
-    def _user_code(self, what: str, when: str = "") -> Iterator[None]:
-        """Whatever the user's code raises becomes one error; what it prints goes to stderr, stdout is the result's.
-
-        Its imports find what lies beside its file, as a script's do, whenever they run; ours never do.
-        """
-        folder = os.path.dirname(os.path.abspath(self._file))
-        sys.path.insert(0, folder)
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                yield
-        except (Exception, SystemExit) as exc:
-            path = os.path.abspath(self._file)
-            lines = [frame.lineno for frame in traceback.extract_tb(exc.__traceback__) if frame.filename == path]
-            where = [f"at {self._file} line {lines[-1]}"] if lines else []
-            raise DataError(
-                f"{self._name} {what}: {type(exc).__name__}: {exc}", context=[*where, *([when] if when else [])]
-            ) from exc
-        finally:
-            with contextlib.suppress(ValueError):  # the user's code may have changed the path itself
-                sys.path.remove(folder)
 
     def _sample(self, item: Any, where: str) -> Sample:
         labelled = isinstance(item, tuple | list) and len(item) == 2

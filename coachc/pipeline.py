@@ -60,6 +60,8 @@ class CompileOptions(Setting):
         How outputs are read as boxes or masks; None: as their shapes say.
     truth : str or None
         Annotations of the samples' pictures: a COCO file, or a folder of masks.
+    metric : str or None
+        A function of the user's that scores samples, "file.py:function".
     max_latency_s : float or None
     max_joules : float or None
         Of the device for one task.
@@ -93,6 +95,7 @@ class CompileOptions(Setting):
     task: str | None = None
     decode: Reading | None = None
     truth: str | None = None
+    metric: str | None = None
     max_latency_s: float | None = None
     max_joules: float | None = None
     max_samples: int = 2000
@@ -161,6 +164,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
         task=options.task,
         decode=options.decode,
         truth=options.truth,
+        metric=options.metric,
         progress=progress,
         warn=options.warn,
         store=store,
@@ -189,7 +193,7 @@ def compile_model(options: CompileOptions, progress: Progress = silent) -> Compi
     yardsticks: Mapping[str, float | str] = {}
     judged = calibration.judged
     assert judged is not None, "samples are always judged as something"
-    if calibration.kind != RANDOM and judged.task == "outputs":
+    if calibration.kind != RANDOM and judged.task == "outputs" and not judged.metric:
         progress("yardsticks of the outputs", 0, 0)
         yardsticks = output_yardsticks(problem, calibration, planned.plan.way)
     progress("emit", 0, 0)

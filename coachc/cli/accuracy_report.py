@@ -12,6 +12,7 @@ _JUDGED = {
     "outputs": "every output in its own scale",
     "segment": "masks, by the mean IoU of each picture",
     "detect": "boxes, by the average precision in each picture",
+    "metric": "every sample's score",
 }
 _MEASURES = {
     "labels": "top-1 against the labels",
@@ -19,7 +20,11 @@ _MEASURES = {
     "random": "on noise, which says nothing about real samples",
 }
 #: What boxes and masks are compared with.
-_TRUTHS = {"labels": "against the truth given", "agreement": "against what the whole model finds"}
+_TRUTHS = {
+    "labels": "against the truth given",
+    "agreement": "against what the whole model finds",
+    "metric": "as it scores",
+}
 
 
 def accuracy_lines(accuracy: Mapping[str, Any] | None, judged: Mapping[str, Any] | None) -> list[str]:
@@ -32,11 +37,12 @@ def accuracy_lines(accuracy: Mapping[str, Any] | None, judged: Mapping[str, Any]
     """
     if accuracy is None or judged is None:
         return ["accuracy  not measured"]
-    lines = [f"judged    {_JUDGED[judged['task']]}: {judged['reason']}"]
-    budget = loss_text(judged["budget"], judged["task"])
+    task = "metric" if judged["metric"] else judged["task"]
+    lines = [f"judged    {_JUDGED[task]}: {judged['reason']}"]
+    budget = loss_text(judged["budget"], task)
     samples = f"{accuracy['samples']:,} samples"
-    if judged["task"] != "outputs":
-        measures = _MEASURES if judged["task"] == "classify" else _MEASURES | _TRUTHS
+    if task != "outputs":
+        measures = _MEASURES if task == "classify" else _MEASURES | _TRUTHS
         measured = (
             f"whole model {accuracy['float']:.2%}, split {accuracy['split']:.2%} of {samples} "
             f"({measures[accuracy['kind']]})"
@@ -49,7 +55,7 @@ def accuracy_lines(accuracy: Mapping[str, Any] | None, judged: Mapping[str, Any]
     if accuracy["certified"] and accuracy["kept_back"]:
         clips = f", in clips of up to {accuracy['longest_clip']} frames" if accuracy["longest_clip"] > 1 else ""
         promise = (
-            f"loses at most {loss_text(accuracy['loss_bound_95'], judged['task'])} (95 % sure, "
+            f"loses at most {loss_text(accuracy['loss_bound_95'], task)} (95 % sure, "
             f"{accuracy['kept_back']:,} of your samples{clips} kept back for this; budget {budget})"
         )
     elif accuracy["certified"]:

@@ -103,6 +103,7 @@ def compile_(
         task=data.known_task,
         decode=data.reading,
         truth=data.truth,
+        metric=data.metric,
         max_latency_s=search.max_latency_s,
         max_joules=search.max_joules,
         device_measured=measured[0],

@@ -27,6 +27,10 @@ Truth = Annotated[
     str | None,
     typer.Option("--truth", metavar="FILE.json|DIR", help="Annotations of pictures: a COCO file, or PNG masks."),
 ]
+Metric = Annotated[
+    str | None,
+    typer.Option("--metric", metavar="FILE.py:FUNCTION", help="The function of yours that the bundle was judged by."),
+]
 Stream = Annotated[
     bool, typer.Option("--stream", help="Keep the samples in their order, as a camera gives them; else shuffled.")
 ]
@@ -69,6 +73,7 @@ def eval_(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE")],
     data: Data = None,
     truth: Truth = None,
+    metric: Metric = None,
     stream: Stream = False,
     trace: TraceFile = None,
     bandwidth: Rate = None,
@@ -107,7 +112,8 @@ def eval_(
 
     if replay is not None:
         given = {
-            "--data": data, "--truth": truth, "--stream": stream, "--trace": trace, "--bandwidth": bandwidth,
+            "--data": data, "--truth": truth, "--metric": metric, "--stream": stream, "--trace": trace,
+            "--bandwidth": bandwidth,
             "--link": link, "--fps": fps, "--frames-per-second": frames_per_second, "--limit": limit,
             "--policy": policy, "--one-cut": one_cut, "--prefer": prefer != "accuracy", "--seed": seed,
         }  # fmt: skip
@@ -122,10 +128,11 @@ def eval_(
             "--one-cut": one_cut,
         }  # fmt: skip
         unused = [flag for flag, value in given.items() if value]
-        eval_outputs(opened, data, frames_per_second, limit, truth, unused, json)
+        eval_outputs(opened, data, frames_per_second, limit, truth, metric, unused, json)
         return
-    if truth is not None:
-        raise UsageError(f"--truth {truth} is for bundles that find boxes or masks; labels come with --data")
+    if truth is not None or metric is not None:
+        said = f"--truth {truth}" if truth is not None else f"--metric {metric}"
+        raise UsageError(f"{said} is for bundles that are not judged by classes; labels come with --data")
     planned = opened.manifest.link
     rate_bytes_per_s, rtt_s = float(planned["bandwidth_bytes_per_s"]), float(planned["rtt_s"])
     if link is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def metric_lines(metric: MetricLoss) -> list[str]:
     """What boxes or masks are worth, whole and split."""
-    against = "the annotations" if metric.truth == "labels" else "what the whole model finds"
+    against = {"labels": "the annotations", "agreement": "what the whole model finds"}.get(metric.truth, "the metric")
     lines = [
         f"{name}  {100 * whole:.2f} whole, {100 * split:.2f} split, against {against}"
         for name, (whole, split) in metric.figures.items()
@@ -26,7 +26,7 @@ def metric_lines(metric: MetricLoss) -> list[str]:
             f"{first}  loses at most {100 * metric.resampled_bound:.2f} points (95 %, by resampling, no proof)"
         )
     lines.append(
-        f"a picture's score  {100 * metric.whole:.2f} whole, {100 * metric.split:.2f} split; its mean loses at most "
+        f"a sample's score  {100 * metric.whole:.2f} whole, {100 * metric.split:.2f} split; its mean loses at most "
         f"{100 * metric.loss_bound:.2f} points (95 % confidence)"
     )
     return lines
@@ -38,6 +38,7 @@ def eval_outputs(
     frames_per_second: float | None,
     limit: int | None,
     truth: str | None,
+    metric: str | None,
     unused: Sequence[str],
     json: bool,
 ) -> None:
@@ -64,7 +65,9 @@ def eval_outputs(
         )
     source = samples_of(bundle, data, frames_per_second, limit, spread=True)
     with reporting() as progress:
-        found = output_losses(bundle, source, limit, truth, lambda done: progress("both halves", done, len(source)))
+        found = output_losses(
+            bundle, source, limit, truth, metric, lambda done: progress("both halves", done, len(source))
+        )
     if json:
         print(json_module.dumps(dataclasses.asdict(found), indent=1))
         return

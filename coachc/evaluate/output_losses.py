@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from coachc.calib.metric_judge import MetricJudge
 from coachc.calib.spool import Spool
 from coachc.errors import DataError, UsageError
 from coachc.evaluate.run_halves import RunHalves
-from coachc.planning.scenes import scenes_with
+from coachc.planning.scenes import Scenes, by_metric, scenes_with
 from coachc.runtime.bundle.feeds import Source
 from coachc.runtime.bundle.read_outputs import decoder_in, input_size
 from coachc.runtime.bundle.store import Bundle
@@ -85,6 +85,7 @@ def output_losses(
     source: Source,
     limit: int | None = None,
     truth: str | None = None,
+    metric: str | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> OutputLosses:
     """Run samples through the whole model and through both halves of the chosen cut.
@@ -96,6 +97,8 @@ def output_losses(
     limit : int, optional
     truth : str, optional
         Annotations, as `planning.scenes` takes them.
+    metric : str, optional
+        The function that the bundle was judged by, "file.py:function": where it names one, that one, unchanged.
     progress : callable
         Samples done.
 
@@ -111,6 +114,7 @@ def output_losses(
             f"cut '{cut.name}' sends JPEG pictures, whose loss is the codec's", hint="coachc run shows what they lose"
         )
     names = [spec.name for spec in manifest.model.outputs]
+    scenes = _scenes(bundle, source, names, truth, metric)
     halves, feeds, whole, split, sizes = RunHalves(bundle), 0, Spool(), Spool(), []
     for place, feed in enumerate(itertools.islice(source, limit)):
         outputs = halves.whole.run(feed)
@@ -122,7 +126,7 @@ def output_losses(
         progress(feeds)
     if not feeds:
         raise DataError("there are no samples to evaluate on")
-    metric = _metric_loss(bundle, source, truth, whole, split, feeds)
+    told = None if scenes is None else _metric_loss(scenes, names, whole, split, feeds)
     judge = OutputJudge((whole[place] for place in range(feeds)), names, np.ones(feeds, bool), noise=False)
     losses = np.array([judge.lost(place, judge.answer(place, split[place])) for place in range(feeds)])
     found = []
@@ -130,20 +134,37 @@ def output_losses(
         column = UnitLosses(losses[:, place : place + 1], np.ones(feeds))
         bound = LossTest((STAKE,), LEVEL).bound(column)
         found.append(OutputLoss(name, float(column.means[0]), bound, float(losses[:, place].max())))
-    return OutputLosses(feeds, tuple(found), float(np.mean(sizes)), metric)
+    return OutputLosses(feeds, tuple(found), float(np.mean(sizes)), told)
 
 
-def _metric_loss(
-    bundle: Bundle, source: Source, truth: str | None, whole: Spool, split: Spool, tasks: int
-) -> MetricLoss | None:
+def _scenes(
+    bundle: Bundle, source: Source, names: Sequence[str], truth: str | None, metric: str | None
+) -> Scenes | None:
+    """What samples are scored by: the bundle's boxes or masks, or a function of the user's."""
     manifest = bundle.manifest
+    known = manifest.plan.get("judged") or {}
+    said = known.get("metric") if isinstance(known, dict) else None
+    if metric is not None:
+        judged, scenes = by_metric(metric, names, source, manifest.model.inputs[0].shape[0], {"--truth": truth})
+        if isinstance(said, dict) and said.get("sha256") != judged.sha256:
+            raise DataError(
+                f"--metric {metric} is not what the bundle was judged by",
+                context=[
+                    f"expected  {said.get('function')}, sha256 {said.get('sha256')}",
+                    f"found     {judged.sha256}",
+                ],
+                hint="give the file as it was, or compile again",
+            )
+        return scenes
     decoder = decoder_in(manifest)
-    names = [spec.name for spec in manifest.model.outputs]
-    if decoder is None:
-        if truth is not None:
-            raise UsageError(f"--truth {truth} is for boxes and masks", context=[f"found  task {manifest.task}"])
-        return None
-    scenes = scenes_with(decoder, names, input_size(manifest), source, truth)
+    if decoder is not None:
+        return scenes_with(decoder, names, input_size(manifest), source, truth)
+    if truth is not None:
+        raise UsageError(f"--truth {truth} is for boxes and masks", context=[f"found  task {manifest.task}"])
+    return None
+
+
+def _metric_loss(scenes: Scenes, names: Sequence[str], whole: Spool, split: Spool, tasks: int) -> MetricLoss:
     every = np.arange(tasks)
     outputs = (whole[place] for place in range(tasks))
     judge = MetricJudge(outputs, names, scenes.metric, scenes.truths, np.ones(tasks, bool), noise=False)

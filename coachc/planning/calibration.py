@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from coachc.calib.answer_doubts import doubts_of_answers
 from coachc.calib.data_report import DataReport, report_on
 from coachc.calib.dataset import RANDOM, open_dataset
-from coachc.calib.find_task import BUDGETS, Judged, Reading, find_task
+from coachc.calib.find_task import BUDGETS, METRIC_BUDGET, Judged, Reading, find_task
 from coachc.calib.input_overview import Observer
 from coachc.calib.jpeg import JpegCost, estimate_jpeg, measure_jpeg
 from coachc.calib.measurements import Measurements
@@ -17,7 +17,7 @@ from coachc.calib.reference_answers import Trial, trial_of
 from coachc.core.progress import Progress, silent
 from coachc.planning.precisions import FixedPrecision, MeasuredPrecision, PrecisionSource
 from coachc.planning.problem import Problem
-from coachc.planning.scenes import guessed_reading, scenes_of
+from coachc.planning.scenes import Scenes, by_metric, guessed_reading, scenes_of
 from coachc.runtime.bundle.classes import classes_of
 from coachc.runtime.bundle.manifest_types import Preprocess
 
@@ -77,6 +77,7 @@ def open_calibration(
     task: str | None = None,
     decode: Reading | None = None,
     truth: str | None = None,
+    metric: str | None = None,
     progress: Progress = silent,
     warn: Callable[[str], None] = lambda text: None,
     store: Measurements | None = None,
@@ -99,6 +100,8 @@ def open_calibration(
         How the user says that outputs are read as boxes or masks.
     truth : str or None
         Their annotations, as `planning.scenes` takes them.
+    metric : str or None
+        A function of the user's that scores samples instead, "file.py:function".
     progress : callable
     warn : callable
         Told what looks wrong with the samples before cuts are measured, which takes long.
@@ -121,12 +124,18 @@ def open_calibration(
         advance=lambda done, total: progress("read samples", done, total),
     )
     shapes = [model.values[name].shape for name in model.outputs]
-    judged = find_task(
-        task, model.proto, shapes, inputs[0].shape, data.labels is not None,
-        given=decode, guessed=guessed_reading(model, preprocess), certain=data.kind != RANDOM,
-    )  # fmt: skip
-    scenes = scenes_of(judged, model, data, preprocess, truth)
-    budget = BUDGETS[judged.task] if budget is None else budget
+    scenes: Scenes | None
+    if metric is not None:
+        others = {"--task": task, "--decode": decode, "--truth": truth}
+        judged, scenes = by_metric(metric, model.outputs, data.source, inputs[0].shape[0], others)
+    else:
+        judged = find_task(
+            task, model.proto, shapes, inputs[0].shape, data.labels is not None,
+            given=decode, guessed=guessed_reading(model, preprocess), certain=data.kind != RANDOM,
+        )  # fmt: skip
+        scenes = scenes_of(judged, model, data, preprocess, truth)
+    if budget is None:
+        budget = METRIC_BUDGET if judged.metric else BUDGETS[judged.task]
     observer = Observer(inputs)
     data.watch = observer
     progress("whole model", 0, data.samples)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,10 @@ from coachc.calib.find_task import Judged, Reading
 from coachc.calib.metric_judge import Metric
 from coachc.calib.metrics.box_metric import BoxMetric
 from coachc.calib.metrics.mask_metric import MaskMetric
+from coachc.calib.metrics.user_metric import UserMetric
+from coachc.calib.script import script_of
 from coachc.calib.truths.annotations import annotations_of
+from coachc.calib.user_code import UserFunction
 from coachc.errors import DataError, UsageError
 from coachc.frontend.model import Model
 from coachc.runtime.bundle.feeds import Source
@@ -97,6 +100,42 @@ def scenes_with(
     if decoder.kind == "boxes":
         return Scenes(BoxMetric(decoder, outputs, placement), truths)
     return Scenes(MaskMetric(decoder, outputs, size, placement), truths)
+
+
+def by_metric(
+    metric: str, outputs: Sequence[str], source: Source | None, rows: int, others: Mapping[str, Any]
+) -> tuple[Judged, Scenes]:
+    """What a function of the user's judges.
+
+    Parameters
+    ----------
+    metric : str
+        "file.py:function".
+    outputs : sequence of str
+    source : Source or None
+        Of the samples; the function gets the name of the first of a sample's `rows`.
+    rows : int
+    others : mapping of str to object
+        Flags that say what is judged, too: at most `--task outputs` goes with it.
+
+    Raises
+    ------
+    coachc.errors.CoachError
+        There is no such function; others say something else.
+    """
+    found = script_of(metric)
+    if found is None:
+        raise UsageError(f"--metric {metric} is no function", hint="for example --metric metrics.py:score")
+    said = [flag for flag, value in others.items() if value is not None and (flag, value) != ("--task", "outputs")]
+    if said:
+        raise UsageError(f"--metric and {', '.join(said)} exclude each other: both say what is judged")
+    function = UserFunction(*found)
+    judged = Judged("outputs", f"--metric {metric} says so", metric=function.name, sha256=function.sha256)
+
+    def name_of(sample: int) -> str:
+        return f"sample {sample}" if source is None else source.name_of(sample * rows)
+
+    return judged, Scenes(UserMetric(function, outputs, name_of), None)
 
 
 def _truths(decoder: Decoder, source: Source | None, truth: str) -> Sequence[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -285,6 +286,7 @@ def judged_json(calibration: Calibration, yardsticks: Mapping[str, float | str])
     return {
         "task": judged.task,
         "reason": judged.reason,
+        "metric": {"function": os.path.basename(judged.metric), "sha256": judged.sha256} if judged.metric else None,
         "budget": calibration.budget,
         "yardsticks": dict(yardsticks),
     }

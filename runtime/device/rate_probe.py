@@ -98,15 +98,14 @@ class RateProbe:
         self._connection.close()
 
     def _rate(self, rtt_s: float) -> List[float]:
-        """What one body says; nothing where its end arrived all at once, or the whole took nothing."""
+        """What one body says; nothing where its end arrived all at once."""
         taken_s, said = self._take(BODY_BYTES)
         tail_s = said.tail_us * 1e-6
         if tail_s < LEAST_S or not said.tail_bytes:
             return []
-        if taken_s - rtt_s < LEAST_S:
-            return []
         found = said.tail_bytes / GOODPUT / tail_s
-        whole = BODY_BYTES / GOODPUT / (taken_s - rtt_s)
+        # A round trip that was as long as the whole had waited for something.
+        whole = BODY_BYTES / GOODPUT / (taken_s - rtt_s if taken_s - rtt_s > LEAST_S else taken_s)
         return [whole if found > PROXY * whole else found]
 
     def _take(self, size: int) -> Tuple[float, ProbeAnswer]:

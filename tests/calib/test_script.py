@@ -114,7 +114,7 @@ def test_called_again_for_every_pass_and_no_further_than_needed(tmp_path):
     """
     source = source_of(tmp_path, code, max_samples=4)
     assert len(source) == len(list(source)) == len(list(source)) == 4
-    module = sys.modules["coachc_samples_data"]
+    module = sys.modules["coachc_user_data"]
     assert (len(module.calls), module.made) == (3, [0, 1, 2, 3] * 3)
 
 

@@ -49,6 +49,13 @@ class CalibrationFlags(FlagGroup):
             "model finds.",
         ),
     ] = None
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:FUNCTION",
+            help="Judge by a function of yours: (outputs, the whole model's, sample's name) -> score from 0 to 1.",
+        ),
+    ] = None
     budget: Annotated[
         str | None,
         typer.Option(

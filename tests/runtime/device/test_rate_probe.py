@@ -57,6 +57,31 @@ def test_a_proxy_that_collects_bodies_is_no_fast_link():
     assert found.bytes_per_s < 2 * 125000.0 / GOODPUT
 
 
+def test_a_question_that_waited_and_an_end_that_came_at_once_are_no_fast_link():
+    """The question before the body waits 40 ms behind a task; the server is held up, and sees the whole end at once."""
+
+    def held_up(peer):
+        for waits_s in (0.0, 0.04):
+            head_of(peer)
+            time.sleep(waits_s)
+            answer(peer, 0, 0)
+        while True:
+            head = head_of(peer)
+            if not head:
+                return
+            left = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
+            while left:
+                left -= len(peer.recv(left))
+            time.sleep(0.03)
+            answer(peer, BODY_BYTES, 60)
+
+    with Serving(held_up) as server:
+        probe = RateProbe(server.address, lambda: 0.0)
+        found = probe.measure(500000.0)
+        probe.close()
+    assert found.bytes_per_s < 1.2 * BODY_BYTES / 0.03 / GOODPUT
+
+
 def test_another_rate_than_was_believed_is_asked_for_again():
     with Serving(a_link(625000.0)) as server:
         probe = RateProbe(server.address, lambda: 0.0)
