@@ -35,9 +35,10 @@ WORTH = 1.5
 class Measured:
     """The latest times of one cut's stages, and when it was last taken."""
 
-    __slots__ = ("device", "cloud", "seen_s")
+    __slots__ = ("device", "cloud", "seen_s", "warm")
 
     def __init__(self) -> None:
+        self.warm = False
         self.device: Deque[float] = deque(maxlen=KEPT)
         self.cloud: Deque[float] = deque(maxlen=KEPT)
         self.seen_s = float("-inf")
@@ -85,8 +86,12 @@ class BelievedStages:
         """The device's stage of one task, which ended now."""
         found = self._of(cut)
         if found is not None:
-            found.device.append(seconds)
             found.seen_s = now_s
+            if not found.warm:
+                # The first task of a cut meets cold caches: by it alone the cut would not be taken for long.
+                found.warm = True
+                return
+            found.device.append(seconds)
             if _differ(_middle(found.device), self._believed[cut].device_s):
                 self._believe(cut, found)
 
@@ -105,6 +110,9 @@ class BelievedStages:
     def restore(self, snapshot: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
         """Begin with what another run has measured; cuts that are not known are left out."""
         for name, times in snapshot.items():
+            known = self._of(name)
+            if known is not None:
+                known.warm = True
             for seconds in times["device"]:
                 self.saw_device(name, seconds, float("-inf"))
             for seconds in times["cloud"]:

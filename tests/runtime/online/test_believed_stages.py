@@ -41,7 +41,9 @@ def test_what_was_measured_corrects_what_was_not():
     assert stages.policies["late"].cloud_s == pytest.approx(0.002)
     assert stages.policies["alone"].cloud_s == 0
     # What has been measured of its own is not what others say.
-    stages.saw_device("late", 0.021, 6.0)
+    stages.saw_device("late", 0.9, 6.0)  # the first task of a cut meets cold caches
+    assert stages.policies["late"].device_s == pytest.approx(0.06)
+    stages.saw_device("late", 0.021, 6.1)
     assert stages.policies["late"].device_s == pytest.approx(0.021)
     assert stages.policies["alone"].device_s == pytest.approx(0.05 * (3.0 + 1.05) / 2)
 
