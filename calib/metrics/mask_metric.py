@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from coachc.calib.judges import Outputs
-from coachc.calib.metrics.overlap import confusion
+from coachc.calib.metrics.overlap import confusion, iou_of
 from coachc.runtime.decode.decoder import Decoder
 from coachc.runtime.decode.detections import Placement, mask_in_source
 
@@ -65,13 +65,13 @@ class MaskMetric:
 
     def score(self, compared: Overlap) -> float:
         """Mean over the classes of the picture of intersection by union; 1 where no pixel is judged."""
-        return _mean_iou(compared, empty=1.0)
+        return _mean_iou(compared)
 
     def figures(self, compared: Sequence[Overlap]) -> Mapping[str, float]:
         """Mean IoU of all pixels of all pictures, and the share of pixels that are right."""
         total = Overlap(*(np.sum(part, axis=0) for part in zip(*compared, strict=True)))
         pixels = total.truth.sum()
-        return {"mIoU": _mean_iou(total, empty=1.0), "pixels": float(total.both.sum() / pixels) if pixels else 1.0}
+        return {"mIoU": _mean_iou(total), "pixels": float(total.both.sum() / pixels) if pixels else 1.0}
 
     def lost_together(
         self, whole: Sequence[Sequence[Any]], split: Sequence[Sequence[Any]], units: np.ndarray, level: float
@@ -80,7 +80,8 @@ class MaskMetric:
         return None
 
 
-def _mean_iou(counts: Overlap, empty: float) -> float:
-    either = counts.truth + counts.answer - counts.both
-    known = either > 0
-    return float((counts.both[known] / either[known]).mean()) if known.any() else empty
+def _mean_iou(counts: Overlap) -> float:
+    """1 where no pixel is judged."""
+    found = iou_of(*counts)
+    known = ~np.isnan(found)
+    return float(found[known].mean()) if known.any() else 1.0

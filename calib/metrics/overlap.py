@@ -54,8 +54,12 @@ def class_iou(counts: np.ndarray) -> np.ndarray:
     counts : ndarray, shape (..., classes, classes)
     """
     counts = np.asarray(counts, np.float64)
-    both = np.diagonal(counts, axis1=-2, axis2=-1)
-    either = counts.sum(axis=-1) + counts.sum(axis=-2) - both
+    return iou_of(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1), counts.sum(axis=-2))
+
+
+def iou_of(both: np.ndarray, truth: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    """The same of pixels by class: of both, of the truth, of the answer."""
+    either = truth + answer - both
     return np.where(either > 0, both / np.where(either > 0, either, 1), np.nan)
 
 

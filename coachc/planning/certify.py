@@ -7,6 +7,7 @@ is promised of all of them together errs with no more than it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 
 from coachc.calib.certificate import LEVEL, UnitLosses, units_needed
@@ -71,13 +72,17 @@ def certify(
         return Certified(_recosted(problem, way, _at(problem, way, evaluator, None, None)), NoPolicy(reason))
     ladder = quantizer_rungs(way.bits)
 
+    @functools.cache  # drawing samples again takes seconds
+    def together(quantizers: tuple[Quantizer, ...]) -> Together | None:
+        return _together(evaluator, quantizers, LEVEL / cuts)
+
     def keeps_together(quantizers: tuple[Quantizer, ...]) -> bool:
-        found = _together(evaluator, quantizers, LEVEL / cuts)
+        found = together(quantizers)
         return found is None or found.loss_bound is None or found.loss_bound <= evaluator.budget
 
     base = ladder.index(way.bits.quantizers)
     rung, proof = prove_precision(evaluator, ladder, base, LEVEL / cuts, keeps_together)
-    bits = _at(problem, way, evaluator, rung, proof, LEVEL / cuts)
+    bits = _with_figures(_at(problem, way, evaluator, rung, proof), together(ladder[rung]))
     return Certified(_recosted(problem, way, bits), NoPolicy(reason))
 
 
@@ -92,9 +97,7 @@ def certify_jpeg(problem: Problem, calibration: Calibration, *, cuts: int = 1) -
     return dataclasses.replace(jpeg, accuracy=accuracy, keeps_budget=accuracy.certified)
 
 
-def _at(
-    problem: Problem, way: Way, evaluator: CutEvaluator, rung: int | None, proof: Proof | None, level: float = LEVEL
-) -> BitPlan:
+def _at(problem: Problem, way: Way, evaluator: CutEvaluator, rung: int | None, proof: Proof | None) -> BitPlan:
     """The cut at a precision of its ladder with what is known of its loss; its own where nothing was kept back."""
     bits = way.bits
     quantizers = bits.quantizers if rung is None else quantizer_rungs(bits)[rung]
@@ -108,11 +111,16 @@ def _at(
         return dataclasses.replace(bits, accuracy=_needing(accuracy, evaluator, seen))
     kept = evaluator.by_unit(evaluator.losses(quantizers, kept=True), kept=True)
     accuracy = _proven(measured_accuracy(evaluator.trial, kept, kept=True), evaluator.trial, proof)
-    together = _together(evaluator, quantizers, level)
-    if together is not None:
-        figures = tuple((name, whole, together.split[name]) for name, whole in together.whole.items())
-        accuracy = dataclasses.replace(accuracy, figures=figures, resampled_bound=together.loss_bound)
     return dataclasses.replace(bits, accuracy=_needing(accuracy, evaluator, seen + kept))
+
+
+def _with_figures(bits: BitPlan, together: Together | None) -> BitPlan:
+    """With what the samples kept back show together."""
+    if together is None or bits.accuracy is None:
+        return bits
+    figures = tuple((name, whole, together.split[name]) for name, whole in together.whole.items())
+    accuracy = dataclasses.replace(bits.accuracy, figures=figures, resampled_bound=together.loss_bound)
+    return dataclasses.replace(bits, accuracy=accuracy)
 
 
 def _together(evaluator: CutEvaluator, quantizers: tuple[Quantizer, ...], level: float) -> Together | None:

@@ -6,7 +6,7 @@ Boxes go to a file of JSON lines, masks to a .npz; both grow while the run goes 
 import io
 import threading
 import zipfile
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class Findings:
         return mask_in_source(found, placement, self._input_size)
 
 
-def answers_file(path: str, decoder: Decoder) -> "AnswersFile":
+def answers_file(path: str, decoder: Decoder) -> "Union[BoxesFile, MasksFile]":
     """The file for what a decoder finds; of boxes those that score enough for it.
 
     Raises
@@ -77,28 +77,8 @@ def answers_file(path: str, decoder: Decoder) -> "AnswersFile":
     return BoxesFile(path, decoder.classes, decoder.score) if decoder.kind == "boxes" else MasksFile(path)
 
 
-class AnswersFile:
-    """A sink that is a file.
-
-    Attributes
-    ----------
-    dropped : int
-        Answers that could not be written.
-    """
-
-    dropped = 0
-
-    def __call__(self, name: str, found: Any) -> None:
-        """Write what was found in a picture; never raises for what the disk does."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """End the file."""
-        raise NotImplementedError
-
-
-class BoxesFile(AnswersFile):
-    """A JSON object a picture: its name, and box, score and class of all that was found."""
+class BoxesFile:
+    """A sink: a JSON object a picture: its name, and box, score and class of all that was found."""
 
     def __init__(self, path: str, classes: Sequence[str], shown: float) -> None:
         self._file = StatsFile(path, flag="--answers")
@@ -106,7 +86,7 @@ class BoxesFile(AnswersFile):
         self._shown = shown
 
     @property
-    def dropped(self) -> int:  # type: ignore[override]
+    def dropped(self) -> int:
         """Answers that could not be written."""
         return self._file.dropped
 
@@ -127,15 +107,15 @@ class BoxesFile(AnswersFile):
         self._file.close()
 
 
-class MasksFile(AnswersFile):
-    """A .npz with an array a picture, by its name: the class of each pixel."""
+class MasksFile:
+    """A sink: a .npz with an array a picture, by its name: the class of each pixel."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
         try:
             self._zip: Optional[zipfile.ZipFile] = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED)
         except OSError as exc:
             raise CoachRuntimeError(f"cannot write --answers {path}: {exc.strerror or exc}") from exc
+        self.dropped = 0
         self._names: Dict[str, int] = {}
 
     def __call__(self, name: str, found: Any) -> None:
