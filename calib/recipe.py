@@ -32,8 +32,9 @@ class Recipe:
         At most that many.
     task : str or None
         What is judged, one of `runtime.bundle.manifest_types.TASKS`.
-    decode, truth : str or None
-        How boxes or masks are read, and their annotations: as the flags take them, paths relative to the recipe.
+    decode, truth, metric : str or None
+        How boxes or masks are read, their annotations, or a function that scores samples instead: as the flags take
+        them, paths relative to the recipe.
     budget : float or None
         What may be lost of it, a fraction.
     size, layout : tuple of int, str, or None
@@ -47,6 +48,7 @@ class Recipe:
     task: str | None = None
     decode: str | None = None
     truth: str | None = None
+    metric: str | None = None
     budget: float | None = None
     size: tuple[int, ...] | None = None
     resize: str | None = None
@@ -139,6 +141,7 @@ KEYS: Mapping[str, Mapping[str, Reader]] = {
         "task": _one_of(TASKS),
         "decode": _text,
         "truth": _text,
+        "metric": _text,
         "budget": _fraction,
     },
     "preprocess": {

@@ -134,7 +134,8 @@ def compile_(
     with reporting() as progress:
         compiled = compile_model(options, progress)
     if save_recipe is not None:
-        judged, given = compiled.summary["judged"], {"decode": data.decode, "truth": data.truth}
+        judged = compiled.summary["judged"]
+        given = {name: getattr(data, name) for name in ("decode", "truth", "metric")}
         write_recipe(save_recipe, data.calib, data.samples, judged, compiled.preprocess, **given)
     write_preview(compiled.data, data.preview)
     if json:

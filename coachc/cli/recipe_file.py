@@ -31,7 +31,7 @@ def recipe_flags(path: str) -> dict[str, Any]:
             said[name] = separator.join(map(repr, said[name]))
     if "budget" in said:
         said["budget"] = repr(said["budget"])
-    for name in ("decode", "truth"):
+    for name in ("decode", "truth", "metric"):
         if name in said:
             said[name] = os.path.join(os.path.dirname(path), said[name])
     data = said.pop("data", None)
@@ -62,8 +62,9 @@ def write_recipe(
     *,
     decode: str | None = None,
     truth: str | None = None,
+    metric: str | None = None,
 ) -> None:
-    """Write the recipe of what was used; `decode` and `truth` are paths, where they were given."""
+    """Write the recipe of what was used; `decode`, `truth` and `metric` as they were given."""
     from coachc.calib.recipe import Recipe, format_recipe
     from coachc.cli.files import write_file
 
@@ -75,6 +76,7 @@ def write_recipe(
         task=judged["task"],
         decode=decode and _relative(decode, os.path.dirname(path)),
         truth=truth and _relative(truth, os.path.dirname(path)),
+        metric=metric and _relative(metric, os.path.dirname(path)),
         budget=judged["budget"],
         **values,
     )

@@ -71,6 +71,17 @@ def test_the_score_is_what_is_judged_and_the_bundle_holds_its_name_alone(model, 
     assert "judged    every sample's score: --metric" in said.out
 
 
+def test_a_recipe_keeps_the_metric(model, samples, tmp_path):
+    (tmp_path / "kept").mkdir()
+    recipe = tmp_path / "kept" / "r.toml"
+    flags = ["--calib", samples, "--mode", "split", "--metric", metric(tmp_path, NEAR)]
+    first = compile_json(model, tmp_path / "a.coach", *flags, "--save-recipe", recipe)
+    assert 'metric = "../mine.py:score"' in recipe.read_text()
+    again = compile_json(model, tmp_path / "b.coach", "--recipe", recipe, "--mode", "split")
+    assert again["judged"]["metric"] == first["judged"]["metric"]
+    assert again["plan"]["cut"] == first["plan"]["cut"]
+
+
 def test_a_metric_that_sees_nothing_takes_the_fewest_bits(model, samples, tmp_path):
     flags = ["--calib", samples, "--mode", "split", "--metric"]
     blind = metric(tmp_path, "def score(outputs, whole, name):\n    return 1\n")
